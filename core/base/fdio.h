@@ -1,0 +1,32 @@
+/* core/base/fdio.h: whole reads and writes, and names opened below a directory; -errno at the edge.
+ * Owns:    nothing; descriptors and buffers returned belong to the caller.
+ * Threads: any.
+ * Blocks:  as long as the file system does. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Opens name below dir_fd by openat2 with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS: a link that leads out of the directory is
+ * -EXDEV. O_CLOEXEC is added. Returns the descriptor or -errno. (openat2: Linux 5.6) */
+int fd_open_beneath(int dir_fd, const char *name, int flags, mode_t mode);
+
+/* Reads until len_bytes are there or the file ends: the number of bytes read, or -errno. Retries EINTR. */
+ssize_t fd_pread_full(int fd, void *buf, size_t len_bytes, uint64_t offset_bytes);
+
+/* Writes all, or -errno (-EIO if write(2) makes no progress). Retries EINTR. */
+int fd_pwrite_full(int fd, const void *buf, size_t len_bytes, uint64_t offset_bytes);
+int fd_write_full(int fd, const void *buf, size_t len_bytes);
+
+/* Size in bytes of a regular file or a block device, or -errno (-EISDIR for a directory, -EINVAL for anything else). */
+int fd_size(int fd, uint64_t *ret_bytes);
+
+/* The whole file, at most max_bytes (else -EFBIG), NUL-terminated one past its end; the caller frees *ret_buf. */
+int fd_read_all(int fd, size_t max_bytes, void **ret_buf, size_t *ret_len_bytes);
+
+/* Writes name below dir_fd so that power loss leaves the old file or the new one: temporary name, fsync, rename, fsync of dir_fd. */
+int fd_replace_file(int dir_fd, const char *name, const void *buf, size_t len_bytes, mode_t mode);
+
+/* mkdir -p of path with mode; 0 or -errno. */
+int fd_make_dirs(const char *path, mode_t mode);

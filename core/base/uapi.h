@@ -1,0 +1,30 @@
+/* core/base/uapi.h: kernel definitions that Debian 12's headers (Linux 6.1) do not have yet, under their kernel names.
+ * Owns:    nothing.
+ * Threads: any.
+ * Blocks:  never. */
+#pragma once
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+#include <linux/userfaultfd.h>
+
+#ifndef USERFAULTFD_IOC_NEW /* /dev/userfaultfd, Linux 6.1 */
+#define USERFAULTFD_IOC     0xAA
+#define USERFAULTFD_IOC_NEW _IO(USERFAULTFD_IOC, 0x00)
+#endif
+
+#ifndef UFFD_FEATURE_POISON /* Linux 6.6 */
+#define UFFD_FEATURE_POISON (1 << 14)
+#define _UFFDIO_POISON      (0x08)
+struct uffdio_poison {
+        struct uffdio_range range;
+        __u64               mode;
+        __s64               updated;
+};
+#define UFFDIO_POISON              _IOWR(UFFDIO, _UFFDIO_POISON, struct uffdio_poison)
+#define UFFDIO_POISON_MODE_DONTWAKE ((__u64)1 << 0)
+#endif
+
+#ifndef UFFD_FEATURE_MOVE /* Linux 6.8 */
+#define UFFD_FEATURE_MOVE (1 << 16)
+#endif

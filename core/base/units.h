@@ -1,0 +1,51 @@
+/* core/base/units.h: pages, bytes and guest physical addresses, and the conversions that check for overflow.
+ * Owns:    nothing.
+ * Threads: any.
+ * Blocks:  never. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PAGE_SHIFT      12
+#define PAGE_BYTES      4096ULL
+#define HUGE_PAGE_BYTES (2ULL << 20)
+#define KIB             1024ULL
+#define MIB             (1024ULL * KIB)
+#define GIB             (1024ULL * MIB)
+#define NS_PER_US       1000ULL
+#define NS_PER_MS       1000000ULL
+#define NS_PER_S        1000000000ULL
+
+/* A guest physical address. Host addresses are pointers, so the two do not mix by accident. */
+typedef uint64_t gpa_t;
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)    ((a) < (b) ? (a) : (b))
+#define MAX(a, b)    ((a) > (b) ? (a) : (b))
+
+static inline uint64_t pages_to_bytes(uint64_t pages)
+{
+        return pages << PAGE_SHIFT;
+}
+
+static inline uint64_t bytes_to_pages(uint64_t bytes)
+{
+        return bytes >> PAGE_SHIFT;
+}
+
+static inline bool is_page_aligned(uint64_t bytes)
+{
+        return (bytes & (PAGE_BYTES - 1)) == 0;
+}
+
+static inline uint64_t align_up(uint64_t v, uint64_t to)
+{
+        return (v + to - 1) / to * to;
+}
+
+/* True when [offset, offset + len) lies within [0, size); no sum overflows. */
+static inline bool range_fits(uint64_t offset, uint64_t len, uint64_t size)
+{
+        return offset <= size && len <= size - offset;
+}

@@ -1,0 +1,56 @@
+/* formats/format.h: the contract of a snapshot format, and what a snapshot is once it has been read.
+ * Owns:    struct snapshot owns everything it points to; snapshot_close gives it back and accepts a zeroed one.
+ * Threads: one at a time; after snapshot_open it is read-only.
+ * Blocks:  on the file system. */
+#pragma once
+
+#include "core/base/err.h"
+#include "core/model/identity.h"
+#include "core/model/mem_layout.h"
+#include "core/model/page_map.h"
+#include "core/model/vm_state.h"
+
+struct format_ops;
+
+#define SNAPSHOT_NOTES_MAX 8
+
+struct snapshot {
+        const struct format_ops *format;
+        char                    *path;
+        int                      dir_fd;
+        char                     version[64]; /* "generation 3, StratoVirt 2.5.0", "version 1" */
+        struct identity          identity;
+        struct identity          parent; /* empty s: none */
+        struct vm_state          vm;
+        struct mem_layout        layout; /* ram NULL */
+        struct page_map          pages;
+        bool                     verifiable; /* every data page has a checksum */
+        /* What a user should know and nothing stops for: "page index of this snapshot is stale, not used: ..." */
+        size_t nr_notes;
+        char   notes[SNAPSHOT_NOTES_MAX][256];
+};
+
+struct snapshot_open_options {
+        const char *format;   /* insist on this format's name; NULL: look */
+        const char *data_dir; /* $XDG_DATA_HOME/rouse or /var/lib/rouse, where page indexes are; NULL: none are looked for there */
+};
+
+struct format_ops {
+        const char *name;
+        /* Is it mine? Called by snapshot_open in probe order, on the caller's thread. Reads at most 4 KiB of a file, changes nothing.
+         * 1 yes, 0 no, -errno when the directory cannot be read (with text). */
+        int (*probe)(int dir_fd, struct err *e);
+        /* Fills identity, vm, layout, pages, version, notes; path, dir_fd and format are set before. Bad input: -EBADMSG by err_bad.
+         * On failure the caller calls snapshot_close on what is there. */
+        int (*read)(struct snapshot *s, const struct snapshot_open_options *o, struct err *e);
+};
+
+/* Every format, in probe order: native, StratoVirt. NULL-ended. */
+extern const struct format_ops *const formats[];
+extern const struct format_ops format_native;
+extern const struct format_ops format_stratovirt;
+
+/* path must be a directory (itself it may be a link). None or two formats match: refused, with the names. */
+int  snapshot_open(const char *path, const struct snapshot_open_options *o, struct snapshot *ret, struct err *e);
+void snapshot_close(struct snapshot *s);
+void snapshot_note(struct snapshot *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,72 @@
+/* kvm/vm.h: the machine: a KVM VM with its slots, irqchip, PIT, serial port and vCPUs; from a vm_state or from a boot entry.
+ * Owns:    every KVM descriptor and vCPU thread; borrows guest RAM (layout->ram) until vm_free.
+ * Threads: made, loaded, started, paused, saved and freed by one session thread; vCPU threads call the events.
+ *          Events must not block on the session thread and must not call vm_pause, vm_stop or vm_free.
+ * Blocks:  vm_pause and vm_stop until every vCPU thread has left KVM_RUN. One that waits inside KVM for a page leaves it only when
+ *          the page comes: have the pager answer first. */
+#pragma once
+
+#include "core/base/err.h"
+#include "core/model/host_caps.h"
+#include "core/model/mem_layout.h"
+#include "core/model/vm_state.h"
+
+struct vm;
+
+/* Fills the kvm_* fields of caps. */
+void kvm_probe(struct host_caps *caps);
+
+enum vm_exit {
+        VM_EXIT_SHUTDOWN, /* triple fault: how a microVM powers off */
+        VM_EXIT_LOST,     /* SIGBUS of a vCPU, or MMIO inside RAM: a page is not there; gpa says which */
+        VM_EXIT_ERROR,    /* KVM failed: text says how */
+};
+
+struct vm_events {
+        void *arg;
+        /* Just before the first KVM_RUN of the first vCPU that gets there (T2). Once. */
+        void (*entered)(void *arg, uint64_t ns);
+        /* A byte of the serial port's transmitter. Returns false when the byte cannot be taken because the VM is being paused and
+         * nobody drains: it must then have been kept by the callee anyway. Serialised by the serial port's lock. */
+        void (*serial_out)(void *arg, uint8_t byte);
+        /* A vCPU will not go on; its thread waits to be stopped. gpa: VM_EXIT_LOST; text else. May come once per vCPU. */
+        void (*exited)(void *arg, enum vm_exit why, uint32_t vcpu, gpa_t gpa, const char *text);
+};
+
+struct vm_config {
+        const struct host_caps  *caps;
+        const struct mem_layout *layout; /* ram mapped */
+        enum machine_kind        machine;
+        uint32_t                 nr_vcpus;
+        struct vm_events         events;
+};
+
+/* Build stage: VM, TSS and identity map, every memory slot, and only then irqchip, PIT, vCPUs (the order is one table in vm.c, with
+ * reasons). *ret_slots_ns (may be NULL): the bare KVM_SET_USER_MEMORY_REGION calls. */
+int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, struct err *e);
+
+#define VM_REFUSED_MAX 64
+struct vm_load_report {
+        size_t nr_refused; /* MSRs that the host did not take; those past VM_REFUSED_MAX are counted only */
+        struct {
+                uint32_t vcpu, index;
+                uint64_t data;
+        } refused[VM_REFUSED_MAX];
+};
+/* Sets everything that is in *s, in the order of the tables of kvm/vcpu_state.c and kvm/platform_state.c. A value that KVM refuses
+ * (MSRs aside): ERR_SNAPSHOT, naming vCPU and piece. PICs that are not in *s are fresh, with all lines masked. */
+int vm_load(struct vm *vm, const struct vm_state *s, struct vm_load_report *ret, struct err *e);
+
+/* Everything KVM can tell. Paused VM only. The caller frees *ret with vm_state_free, also on failure. */
+int vm_save(struct vm *vm, struct vm_state *ret, struct err *e);
+
+/* Starts the vCPU threads; they wait until vm_resume. */
+int  vm_start(struct vm *vm, struct err *e);
+void vm_resume(struct vm *vm);
+void vm_pause(struct vm *vm);
+/* For good: threads joined. Later calls but vm_free do nothing. */
+void vm_stop(struct vm *vm);
+void vm_free(struct vm *vm); /* stops first; accepts NULL */
+
+/* Bytes typed at the serial port; returns how many its receiver took now. Session thread. */
+size_t vm_serial_in(struct vm *vm, const uint8_t *bytes, size_t len);

@@ -1,0 +1,85 @@
+/* uffd/pager.h: brings pages to where the guest waits for them, and ahead of that: demand, replay, fill.
+ * Owns:    the uffd, its buffers and its one thread; borrows RAM, the page map and the replay list until pager_free.
+ * Threads: made, armed, stopped and freed by one session thread; the calls marked "any" from every thread.
+ *          The events are called on the pager's thread: they must not block nor call the pager back, except for "any" calls.
+ * Blocks:  pager_stop until the thread has ended; pager_wait as long as it is told to. */
+#pragma once
+
+#include "core/base/err.h"
+#include "core/model/host_caps.h"
+#include "core/model/ledger.h"
+#include "core/model/page_map.h"
+
+struct pager;
+
+/* Pages [first, first + nr) of RAM that the uffd serves; the rest is anonymous zeros (or mapped) and never seen by the pager. */
+struct pager_range {
+        uint64_t first_page, nr_pages;
+};
+
+struct pager_lost {
+        uint64_t    page;              /* RAM page number */
+        const char *source;            /* page_source.name */
+        uint64_t    file_offset_bytes; /* where its bytes should be */
+        int         error;             /* -EIO and the like; -ENODATA: the file ends before it; -EBADMSG: checksum; -ETIMEDOUT: silent source */
+        bool        demanded;          /* a fault waits for it */
+        bool        poisoned;          /* the guest sees it as SIGBUS or MMIO; false: the fault is left unanswered until the VM is stopped */
+};
+
+struct pager_events {
+        void *arg;
+        void (*lost)(void *arg, const struct pager_lost *lost);
+        void (*replayed)(void *arg, uint64_t ns); /* every hint is resident (T5) */
+        void (*done)(void *arg, uint64_t ns);     /* every served page is resident or lost, ranges unregistered (T6); the thread ends next */
+};
+
+/* Set before pager_new, then read-only. */
+struct pager_config {
+        uint8_t                   *ram; /* host address of RAM page 0 */
+        const struct page_map     *map;
+        const struct pager_range  *served; /* sorted, apart, within RAM */
+        size_t                     nr_served;
+        const uint64_t            *replay; /* RAM pages in first-touch order; pages outside `served` or zero are skipped */
+        size_t                     nr_replay;
+        bool                       record;             /* first touches are kept in order; the caller turns replay, around and fill off */
+        bool                       fill;               /* bring the rest in; else absent pages stay absent until asked for */
+        bool                       paused;             /* nobody runs: fill at full rate at once */
+        bool                       verify;             /* check map->sums before a page is installed */
+        uint32_t                   around_pages;       /* fault-around window, 1: none; only pages already cached */
+        uint32_t                   source_timeout_ms;  /* a read that takes longer makes its pages lost */
+        const struct host_caps    *caps;
+        struct pager_events        events;
+        const struct pager_faults *faults; /* tests: what goes wrong and when; NULL in production */
+};
+
+/* Plan stage: opens the uffd, allocates all that the thread will need. Nothing is registered yet. */
+int pager_new(const struct pager_config *c, struct pager **ret, struct err *e);
+/* Arm stage: registers the ranges and starts the thread; replay begins at once. The ranges must be unpopulated. */
+int pager_arm(struct pager *p, struct err *e);
+
+/* Any thread. The guest was entered (T2), it spoke (T3): the fill is polite until 2 s after T3, or 5 s after T2 if it stays silent. */
+void pager_guest_entered(struct pager *p, uint64_t ns);
+void pager_guest_spoke(struct pager *p, uint64_t ns);
+/* Any thread. Fill at full rate from now on, also where fill was off; record ends. */
+void pager_hurry(struct pager *p);
+/* Any thread. Stops recording; replay stays off; fill begins if it was asked for. */
+void pager_end_record(struct pager *p);
+/* Waits for done or timeout_ms (-1: for ever): 0, -ETIMEDOUT. -EIO when it ended with lost pages. */
+int pager_wait(struct pager *p, int timeout_ms);
+
+struct pager_stats {
+        uint64_t faults[FAULT_CLASSES]; /* pages, by class */
+        uint64_t messages;              /* fault messages read */
+        uint64_t installed_bytes, read_bytes, lost_pages, stall_ns, cpu_ns;
+        uint64_t resident_pages;        /* of the served ones, zero pages included */
+        uint64_t cold_reads;            /* pages that were not cached and went through io_uring */
+};
+void pager_stats(const struct pager *p, struct pager_stats *ret); /* any thread */
+/* Was this page declared lost? Any thread. *ret may be NULL. */
+bool pager_find_lost(const struct pager *p, uint64_t page, struct pager_lost *ret);
+/* After pager_end_record or pager_stop: pages in first-touch order; valid until pager_free. */
+size_t pager_recorded(const struct pager *p, const uint64_t **ret_pages);
+
+/* Ends the thread. Pages still absent stay registered until pager_free closes the uffd, so no vCPU may run any more, or all is done. */
+void pager_stop(struct pager *p);
+void pager_free(struct pager *p); /* stops first; accepts NULL and one that was never armed */
