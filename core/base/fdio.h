@@ -25,7 +25,9 @@ int fd_size(int fd, uint64_t *ret_bytes);
 /* The whole file, at most max_bytes (else -EFBIG), NUL-terminated one past its end; the caller frees *ret_buf. */
 int fd_read_all(int fd, size_t max_bytes, void **ret_buf, size_t *ret_len_bytes);
 
-/* Writes name below dir_fd so that power loss leaves the old file or the new one: temporary name, fsync, rename, fsync of dir_fd. */
+/* Writes name below dir_fd so that power loss leaves the old file or the new one: temporary name, fsync, rename, fsync of the
+ * directory. name may lead into a directory below dir_fd; with AT_FDCWD it is any path. What is there already must be a regular
+ * file: -EISDIR, -ELOOP for a link, -EINVAL for the rest (a rename over /dev/null is not what anybody means). */
 int fd_replace_file(int dir_fd, const char *name, const void *buf, size_t len_bytes, mode_t mode);
 
 /* mkdir -p of path with mode; 0 or -errno. */

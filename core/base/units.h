@@ -8,14 +8,14 @@
 #include <stdint.h>
 
 #define PAGE_SHIFT      12
-#define PAGE_BYTES      4096ULL
-#define HUGE_PAGE_BYTES (2ULL << 20)
-#define KIB             1024ULL
-#define MIB             (1024ULL * KIB)
-#define GIB             (1024ULL * MIB)
-#define NS_PER_US       1000ULL
-#define NS_PER_MS       1000000ULL
-#define NS_PER_S        1000000000ULL
+#define PAGE_BYTES      UINT64_C(4096)
+#define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
+#define KIB             UINT64_C(1024)
+#define MIB             (1024 * KIB)
+#define GIB             (1024 * MIB)
+#define NS_PER_US       UINT64_C(1000)
+#define NS_PER_MS       UINT64_C(1000000)
+#define NS_PER_S        UINT64_C(1000000000)
 
 /* A guest physical address. Host addresses are pointers, so the two do not mix by accident. */
 typedef uint64_t gpa_t;

@@ -1,0 +1,30 @@
+/* core/console.h: where the guest's serial output goes: to a descriptor, past the clock (T3) and past two patterns (T4).
+ * Owns:    its buffer, its compiled patterns and one writer thread; borrows the descriptor.
+ * Threads: console_put from vCPU threads, one at a time (the serial port's lock); the rest from the session thread.
+ *          The events are called on the thread that put the byte: they must not block.
+ * Blocks:  console_put while nobody drains the descriptor and 64 KiB wait, until console_hold_open(true). */
+#pragma once
+
+#include "core/base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct console;
+
+struct console_config {
+        int         out_fd; /* -1: nowhere */
+        const char *until;  /* POSIX extended regular expression, or NULL */
+        const char *mark;
+        void       *arg;
+        void (*first_byte)(void *arg, uint64_t ns);
+        void (*matched)(void *arg, bool until, uint64_t ns); /* once for each pattern */
+};
+
+int  console_new(const struct console_config *c, struct console **ret, struct err *e);
+void console_put(struct console *c, uint8_t byte);
+/* While open, console_put never waits: bytes pile up. Open it before vm_pause. */
+void console_hold_open(struct console *c, bool open);
+/* Waits until everything is written, at most timeout_ms. */
+void console_flush(struct console *c, int timeout_ms);
+void console_free(struct console *c); /* drops what nobody drained; accepts NULL */

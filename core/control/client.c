@@ -1,0 +1,83 @@
+/* One connection, one request, one reply. */
+#include "core/control/client.h"
+
+#include "core/base/cleanup.h"
+#include "core/control/socket_path.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static int connect_to(const char *runtime_dir, const char *name, struct err *e)
+{
+        _cleanup_close_ int fd = -1;
+        struct sockaddr_un a;
+        int r = control_address(runtime_dir, name, &a, e);
+
+        if (r < 0)
+                return r;
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return err_set(e, -errno, "socket: %s", strerror(errno));
+        if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+                r = -errno;
+                if (r == -ENOENT || r == -ECONNREFUSED)
+                        return err_set(e, -ENOENT, "no VM named '%s' is running (looked for %s)", name, a.sun_path);
+                return err_set(e, r, "connect to %s: %s", a.sun_path, strerror(-r));
+        }
+        return TAKE_FD(fd);
+}
+
+static int send_line(int fd, const char *text, struct err *e)
+{
+        size_t len = strlen(text);
+        struct iovec v[2] = {{.iov_base = (void *)(uintptr_t)text, .iov_len = len}, {.iov_base = (char[]){'\n'}, .iov_len = 1}};
+        struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
+        ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL);
+
+        if (n != (ssize_t)len + 1)
+                return err_set(e, n < 0 ? -errno : -EIO, "send the request: %s", strerror(n < 0 ? errno : EIO));
+        return 0;
+}
+
+static int take_reply(struct json_object *reply, struct json_object **ret, struct err *e)
+{
+        struct json_object *value, *desc;
+
+        if (json_object_object_get_ex(reply, "return", &value)) {
+                *ret = json_object_get(value);
+                return 0;
+        }
+        if (json_object_object_get_ex(reply, "error", &value) && json_object_object_get_ex(value, "desc", &desc))
+                return err_set(e, -EIO, "%s", json_object_get_string(desc));
+        return err_set(e, -EPROTO, "the VM's answer has neither \"return\" nor \"error\"");
+}
+
+int control_ask(const char *runtime_dir, const char *name, struct json_object *request, struct json_object **ret_reply, struct err *e)
+{
+        _cleanup_close_ int fd = connect_to(runtime_dir, name, e);
+        _cleanup_fclose_ FILE *f = NULL;
+        _cleanup_free_ char *line = NULL;
+        struct json_object *reply;
+        size_t cap = 0;
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = send_line(fd, json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN), e);
+        if (r < 0)
+                return r;
+        f = fdopen(fd, "r");
+        if (!f)
+                return err_set(e, -errno, "fdopen: %s", strerror(errno));
+        TAKE_FD(fd);
+        if (getline(&line, &cap, f) <= 0)
+                return err_set(e, -ECONNRESET, "the VM '%s' ended before it answered", name);
+        reply = json_tokener_parse(line);
+        if (!reply)
+                return err_set(e, -EPROTO, "the VM's answer is no JSON");
+        r = take_reply(reply, ret_reply, e);
+        json_object_put(reply);
+        return r;
+}

@@ -1,0 +1,13 @@
+/* core/control/client.h: asks a running VM by its name.
+ * Owns:    nothing; the reply belongs to the caller.
+ * Threads: any.
+ * Blocks:  until the VM has answered. */
+#pragma once
+
+#include "core/base/err.h"
+
+struct json_object;
+
+/* Sends request (borrowed) and returns what stands behind "return" (json_object_put frees it). An error reply becomes *e. No VM of
+ * that name: -ENOENT. */
+int control_ask(const char *runtime_dir, const char *name, struct json_object *request, struct json_object **ret_reply, struct err *e);

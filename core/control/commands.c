@@ -1,0 +1,141 @@
+/* One table of commands; each row one function from arguments to an answer. */
+#include "core/control/commands.h"
+
+#include "core/base/units.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <string.h>
+#include <unistd.h>
+
+struct command {
+        const char *name;
+        /* Fills *ret (an empty object when called) or sets *e. */
+        int (*run)(struct session *s, struct json_object *args, struct json_object *ret, struct err *e);
+};
+
+static void add_u64(struct json_object *o, const char *key, uint64_t v)
+{
+        json_object_object_add(o, key, json_object_new_uint64(v));
+}
+
+static void add_str(struct json_object *o, const char *key, const char *v)
+{
+        json_object_object_add(o, key, json_object_new_string(v));
+}
+
+static int run_status(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
+{
+        (void)args, (void)e;
+        add_str(ret, "name", session_name(s) ? session_name(s) : "");
+        add_u64(ret, "pid", (uint64_t)getpid());
+        add_str(ret, "state", session_is_paused(s) ? "paused" : "running");
+        add_u64(ret, "vcpus", session_nr_vcpus(s));
+        add_u64(ret, "memory_bytes", session_memory_bytes(s));
+        return 0;
+}
+
+static int run_pause(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
+{
+        (void)args, (void)ret, (void)e;
+        session_pause(s);
+        return 0;
+}
+
+static int run_resume(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
+{
+        (void)args, (void)ret, (void)e;
+        session_resume(s);
+        return 0;
+}
+
+static int run_quit(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
+{
+        (void)args, (void)ret, (void)e;
+        session_quit(s);
+        return 0;
+}
+
+static const char *get_string(struct json_object *args, const char *key, const char *otherwise)
+{
+        struct json_object *v;
+
+        if (!args || !json_object_object_get_ex(args, key, &v) || !json_object_is_type(v, json_type_string))
+                return otherwise;
+        return json_object_get_string(v);
+}
+
+static bool get_bool(struct json_object *args, const char *key)
+{
+        struct json_object *v;
+
+        return args && json_object_object_get_ex(args, key, &v) && json_object_get_boolean(v);
+}
+
+static int run_snapshot(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
+{
+        const char *then = get_string(args, "then", "resume");
+        struct save_options o = {.path = get_string(args, "dir", NULL), .replace = get_bool(args, "replace")};
+        struct save_report rep;
+        int r;
+
+        if (!o.path || o.path[0] != '/')
+                return err_usage(e, "snapshot: expected \"dir\" with an absolute path");
+        if (strcmp(then, "resume") && strcmp(then, "pause") && strcmp(then, "quit"))
+                return err_usage(e, "snapshot: expected \"then\" to be resume, pause or quit, found '%s'", then);
+        o.pause_after = strcmp(then, "resume") != 0;
+        r = session_save(s, &o, &rep, e);
+        if (r < 0)
+                return r;
+        if (strcmp(then, "quit") == 0)
+                session_quit(s);
+        add_str(ret, "identity", rep.identity.s);
+        add_u64(ret, "pause_us", rep.pause_ns / NS_PER_US);
+        add_u64(ret, "total_us", rep.total_ns / NS_PER_US);
+        add_u64(ret, "data_bytes", rep.data_bytes);
+        add_u64(ret, "zero_bytes", rep.zero_bytes);
+        return 0;
+}
+
+static const struct command commands[] = {
+        {"pause", run_pause}, {"quit", run_quit}, {"resume", run_resume}, {"snapshot", run_snapshot}, {"status", run_status},
+};
+
+static int execute(struct session *s, struct json_object *request, struct json_object *ret, struct err *e)
+{
+        const char *name = get_string(request, "execute", NULL);
+        struct json_object *args = NULL;
+
+        if (!name)
+                return err_usage(e, "expected {\"execute\":NAME,\"arguments\":{...}}");
+        json_object_object_get_ex(request, "arguments", &args);
+        if (args && !json_object_is_type(args, json_type_object))
+                return err_usage(e, "%s: expected \"arguments\" to be an object", name);
+        for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+                if (strcmp(commands[i].name, name) == 0)
+                        return commands[i].run(s, args, ret, e);
+        return err_usage(e, "unknown command '%s'", name);
+}
+
+struct json_object *control_execute(struct session *s, const char *request)
+{
+        struct json_object *parsed = json_tokener_parse(request), *ret = json_object_new_object(), *answer = json_object_new_object();
+        struct err err = {0};
+        int r;
+
+        if (json_object_is_type(parsed, json_type_object))
+                r = execute(s, parsed, ret, &err);
+        else
+                r = err_usage(&err, "expected one JSON object a line");
+        json_object_put(parsed);
+        if (r >= 0) {
+                json_object_object_add(answer, "return", ret);
+                return answer;
+        }
+        json_object_put(ret);
+        ret = json_object_new_object();
+        add_str(ret, "class", "GenericError");
+        add_str(ret, "desc", err.text);
+        json_object_object_add(answer, "error", ret);
+        return answer;
+}

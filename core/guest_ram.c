@@ -1,0 +1,196 @@
+/* Guest RAM is one contiguous private mapping; what stands behind each part of it is the plan's choice. */
+#include "core/guest_ram.h"
+
+#include "core/base/cleanup.h"
+#include "core/base/fdio.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <xxhash.h>
+
+int guest_ram_map(uint64_t size_bytes, bool huge, struct guest_ram *ret, struct err *e)
+{
+        uint64_t room_bytes = size_bytes + HUGE_PAGE_BYTES;
+        uint8_t *room, *base;
+
+        room = mmap(NULL, room_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (room == MAP_FAILED)
+                return err_host(e, -errno, "map %llu bytes of guest RAM: %s", (unsigned long long)size_bytes, strerror(errno));
+        /* Trim to a 2 MiB boundary, so that huge pages of host and guest line up. */
+        base = (uint8_t *)align_up((uint64_t)room, HUGE_PAGE_BYTES);
+        if (base != room)
+                munmap(room, (size_t)(base - room));
+        if (base + size_bytes != room + room_bytes)
+                munmap(base + size_bytes, (size_t)(room + room_bytes - base - size_bytes));
+        madvise(base, size_bytes, MADV_DONTFORK);
+        /* A kernel without transparent huge pages answers EINVAL to both: then there are none to ask for or to fear. */
+        madvise(base, size_bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+        *ret = (struct guest_ram){.base = base, .size_bytes = size_bytes};
+        return 0;
+}
+
+void guest_ram_unmap(struct guest_ram *r)
+{
+        if (r->base)
+                munmap(r->base, r->size_bytes);
+        *r = (struct guest_ram){0};
+}
+
+int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, uint64_t max_map_count, uint64_t *ret_mappings,
+                        struct err *e)
+{
+        uint64_t mappings = 0;
+
+        /* Each raw run splits the anonymous mapping once: at most two areas a run. Half of the limit is left to everybody else. */
+        if (map->nr_runs > max_map_count / 2)
+                return err_host(e, -ENOMEM, "map memory: expected at most %llu runs of pages (half of vm.max_map_count), found %zu; use --mode lazy, or "
+                                "sysctl -w vm.max_map_count=%zu", (unsigned long long)max_map_count / 2, map->nr_runs, map->nr_runs * 4);
+        for (size_t i = 0; i < map->nr_runs; i++) {
+                const struct page_run *run = &map->runs[i];
+                uint8_t *at = r->base + pages_to_bytes(run->first_page);
+                void *m;
+
+                if (run->kind != RUN_RAW)
+                        continue;
+                m = mmap(at, pages_to_bytes(run->nr_pages), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+                         map->sources[run->source].fd, (off_t)run->file_offset_bytes);
+                if (m == MAP_FAILED)
+                        return err_set(e, -errno, "map %s at offset %llu, %llu pages: %s", map->sources[run->source].name,
+                                       (unsigned long long)run->file_offset_bytes, (unsigned long long)run->nr_pages, strerror(errno));
+                madvise(at, pages_to_bytes(run->nr_pages), MADV_DONTFORK);
+                mappings++;
+        }
+        *ret_mappings = mappings;
+        return 0;
+}
+
+/* --- eager: the raw runs cut into slices, handed out to a few threads --- */
+
+#define SLICE_PAGES 1024ULL /* 4 MiB: two huge pages; smaller slices share page faults of one huge page between threads */
+
+struct read_all {
+        /* set before the threads start, then read-only */
+        struct guest_ram      *ram;
+        const struct page_map *map;
+        bool                   verify;
+        /* under lock */
+        pthread_mutex_t lock;
+        size_t          next_run;
+        uint64_t        next_page; /* of runs[next_run] */
+        int             error;
+        struct err      err;
+        uint64_t        bytes;
+};
+
+static bool take_slice(struct read_all *a, const struct page_run **ret_run, uint64_t *ret_skip, uint64_t *ret_nr)
+{
+        bool got = false;
+
+        pthread_mutex_lock(&a->lock);
+        while (!got && !a->error && a->next_run < a->map->nr_runs) {
+                const struct page_run *run = &a->map->runs[a->next_run];
+
+                if (run->kind == RUN_RAW && a->next_page < run->nr_pages) {
+                        *ret_run = run;
+                        *ret_skip = a->next_page;
+                        *ret_nr = MIN(SLICE_PAGES, run->nr_pages - a->next_page);
+                        a->next_page += *ret_nr;
+                        a->bytes += pages_to_bytes(*ret_nr);
+                        got = true;
+                } else {
+                        a->next_run++;
+                        a->next_page = 0;
+                }
+        }
+        pthread_mutex_unlock(&a->lock);
+        return got;
+}
+
+static int check_sums(const struct read_all *a, const struct page_run *run, uint64_t skip, uint64_t nr, const uint8_t *at, struct err *e)
+{
+        for (uint64_t i = 0; i < nr; i++) {
+                uint64_t found = XXH3_64bits(at + pages_to_bytes(i), PAGE_BYTES);
+                uint64_t expected = a->map->sums[run->first_sum + skip + i];
+
+                if (found != expected)
+                        return err_bad(e, a->map->sources[run->source].name, run->file_offset_bytes + pages_to_bytes(skip + i),
+                                       "page %llu: expected XXH3-64 %016llx, found %016llx; the file was changed: take it from a good copy",
+                                       (unsigned long long)(run->first_page + skip + i), (unsigned long long)expected,
+                                       (unsigned long long)found);
+        }
+        return 0;
+}
+
+static int read_slice(struct read_all *a, const struct page_run *run, uint64_t skip, uint64_t nr, struct err *e)
+{
+        const struct page_source *src = &a->map->sources[run->source];
+        uint8_t *at = a->ram->base + pages_to_bytes(run->first_page + skip);
+        uint64_t off = run->file_offset_bytes + pages_to_bytes(skip), len = pages_to_bytes(nr);
+        ssize_t n = fd_pread_full(src->fd, at, len, off);
+
+        if (n < 0)
+                return err_set(e, (int)n, "read %s at offset %llu: %s", src->name, (unsigned long long)off, strerror((int)-n));
+        if ((uint64_t)n != len)
+                return err_bad(e, src->name, off + (uint64_t)n, "expected %llu more bytes of RAM, found the end of the file; it was cut short: copy it again",
+                               (unsigned long long)(len - (uint64_t)n));
+        return a->verify && a->map->sums ? check_sums(a, run, skip, nr, at, e) : 0;
+}
+
+static void *read_slices(void *arg)
+{
+        struct read_all *a = arg;
+        const struct page_run *run;
+        uint64_t skip, nr;
+
+        while (take_slice(a, &run, &skip, &nr)) {
+                struct err err = {0};
+                int r = read_slice(a, run, skip, nr, &err);
+
+                if (r < 0) {
+                        pthread_mutex_lock(&a->lock);
+                        if (!a->error) {
+                                a->error = r;
+                                a->err = err;
+                        }
+                        pthread_mutex_unlock(&a->lock);
+                }
+        }
+        return NULL;
+}
+
+int guest_ram_read_all(struct guest_ram *r, const struct page_map *map, bool verify, uint32_t nr_threads, uint64_t *ret_bytes,
+                       struct err *e)
+{
+        struct read_all a = {.ram = r, .map = map, .verify = verify, .lock = PTHREAD_MUTEX_INITIALIZER};
+        pthread_t helpers[15];
+        uint32_t nr_helpers = 0;
+
+        while (nr_helpers + 1 < nr_threads && nr_helpers < ARRAY_LEN(helpers) &&
+               pthread_create(&helpers[nr_helpers], NULL, read_slices, &a) == 0)
+                nr_helpers++;
+        read_slices(&a); /* also alone, where no thread could be had */
+        for (uint32_t i = 0; i < nr_helpers; i++)
+                pthread_join(helpers[i], NULL);
+        pthread_mutex_destroy(&a.lock);
+        if (a.error) {
+                if (e)
+                        *e = a.err;
+                return a.error;
+        }
+        *ret_bytes = a.bytes;
+        return 0;
+}
+
+int guest_ram_read(const struct guest_ram *r, uint64_t offset_bytes, void *buf, uint64_t len_bytes)
+{
+        struct iovec to = {.iov_base = buf, .iov_len = len_bytes};
+        struct iovec from = {.iov_base = r->base + offset_bytes, .iov_len = len_bytes};
+        ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+
+        if (n < 0)
+                return -errno;
+        return (uint64_t)n == len_bytes ? 0 : -EFAULT;
+}

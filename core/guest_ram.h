@@ -1,0 +1,30 @@
+/* core/guest_ram.h: the host memory behind guest RAM, mapped the way the plan says.
+ * Owns:    the mapping, until guest_ram_unmap.
+ * Threads: session thread.
+ * Blocks:  guest_ram_read_all reads the snapshot; guest_ram_read may wait for the pager. */
+#pragma once
+
+#include "core/base/err.h"
+#include "core/model/page_map.h"
+
+struct guest_ram {
+        uint8_t *base; /* 2 MiB-aligned */
+        uint64_t size_bytes;
+};
+
+/* Anonymous, private, not inherited by fork. huge: MADV_HUGEPAGE, only where every byte is written before anybody looks or zeros
+ * are right anyway (eager, boot); else MADV_NOHUGEPAGE: one resident byte of a huge page would hide the rest from the pager. */
+int  guest_ram_map(uint64_t size_bytes, bool huge, struct guest_ram *ret, struct err *e);
+void guest_ram_unmap(struct guest_ram *r); /* accepts a zeroed one */
+
+/* Puts MAP_PRIVATE mappings of the raw runs over the anonymous memory. *ret_mappings: how many. */
+int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, uint64_t max_map_count, uint64_t *ret_mappings,
+                        struct err *e);
+
+/* Reads every raw run, on up to nr_threads threads, checks the sums where verify is on. A page that cannot be read or does not match:
+ * -EBADMSG with file, offset, expected, found. */
+int guest_ram_read_all(struct guest_ram *r, const struct page_map *map, bool verify, uint32_t nr_threads, uint64_t *ret_bytes,
+                       struct err *e);
+
+/* Copies out of guest RAM without a SIGBUS where a page is lost: 0, or -EFAULT/-EHWPOISON. */
+int guest_ram_read(const struct guest_ram *r, uint64_t offset_bytes, void *buf, uint64_t len_bytes);

@@ -1,0 +1,99 @@
+/* Looks at a snapshot through its format, and shows only nouns of core/model. */
+#include "core/inspect.h"
+
+#include "core/base/cleanup.h"
+#include "core/model/hints.h"
+#include "formats/format.h"
+#include "formats/hints_file.h"
+#include "formats/page_index.h"
+#include "formats/verify.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void show(struct inspection *i, const struct snapshot *s)
+{
+        i->path = s->path;
+        i->format = s->format->name;
+        i->version = s->version;
+        i->identity = s->identity;
+        i->parent = s->parent;
+        i->vm = &s->vm;
+        i->layout = &s->layout;
+        i->pages = &s->pages;
+        i->verifiable = s->verifiable;
+        i->nr_notes = MIN(s->nr_notes, ARRAY_LEN(i->notes));
+        for (size_t k = 0; k < i->nr_notes; k++)
+                i->notes[k] = s->notes[k];
+}
+
+static void look_for_hints(struct inspection *i, const struct snapshot *s, const char *data_dir)
+{
+        struct hints h = {0};
+        int r = -ENOENT;
+
+        if (s->format == &format_native)
+                r = hints_file_read(s->dir_fd, HINTS_NAME, &s->identity, s->pages.nr_pages, &h, NULL);
+        if (r < 0 && data_dir)
+                r = hints_file_read_data_dir(data_dir, &s->identity, s->pages.nr_pages, &h, NULL);
+        i->has_hints = r >= 0;
+        i->nr_hints = h.nr;
+        hints_free(&h);
+}
+
+int inspect_open(const char *path, const char *format, const char *data_dir, struct inspection *ret, struct err *e)
+{
+        struct snapshot_open_options o = {.format = format, .data_dir = data_dir};
+        struct inspection i = {0};
+        int r;
+
+        i.snapshot = calloc(1, sizeof(*i.snapshot));
+        if (!i.snapshot)
+                return err_set(e, -ENOMEM, "no memory for a snapshot");
+        r = snapshot_open(path, &o, i.snapshot, e);
+        if (r < 0) {
+                free(i.snapshot);
+                return err_wrap(e, r, "%s", path);
+        }
+        show(&i, i.snapshot);
+        look_for_hints(&i, i.snapshot, data_dir);
+        *ret = i;
+        return 0;
+}
+
+void inspect_close(struct inspection *i)
+{
+        if (i->snapshot)
+                snapshot_close(i->snapshot);
+        free(i->snapshot);
+        *i = (struct inspection){0};
+}
+
+int inspect_verify(const struct inspection *i, inspect_progress progress, void *arg, struct inspect_verified *ret, struct err *e)
+{
+        struct verify_report v = {0};
+        int r = snapshot_verify(i->snapshot, progress, arg, &v, e);
+
+        *ret = (struct inspect_verified){v.data_pages, v.zero_pages, v.checked_pages, v.bad_pages};
+        return r < 0 ? err_wrap(e, r, "%s", i->path) : 0;
+}
+
+int inspect_index(struct inspection *i, struct err *e)
+{
+        struct snapshot *s = i->snapshot;
+        struct page_map found = {0};
+        int r;
+
+        if (s->format == &format_native)
+                return err_set(e, -EALREADY, "%s: a native snapshot has its page map already", i->path);
+        r = page_index_build(&s->pages, NULL, &found, e);
+        if (r >= 0)
+                r = page_index_write(s->dir_fd, PAGE_INDEX_NAME, &s->identity, &found, e);
+        if (r < 0) {
+                page_map_free(&found);
+                return err_wrap(e, r, "%s", i->path);
+        }
+        page_map_free(&s->pages);
+        s->pages = found;
+        return 0;
+}

@@ -1,0 +1,159 @@
+/* core/model/page_map.c: building a page map run by run, and finding a page in it. */
+#include "core/model/page_map.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIRST_CAP_RUNS 16
+
+void page_map_init(struct page_map *m, uint64_t nr_pages)
+{
+        *m = (struct page_map){ .nr_pages = nr_pages };
+}
+
+void page_map_free(struct page_map *m)
+{
+        if (!m)
+                return;
+        for (size_t i = 0; i < m->nr_sources; i++)
+                if (m->sources[i].fd >= 0)
+                        close(m->sources[i].fd);
+        free(m->sources);
+        free(m->runs);
+        free(m->sums);
+        *m = (struct page_map){ 0 };
+}
+
+int page_map_add_source(struct page_map *m, int fd, uint64_t size_bytes, const char *name)
+{
+        struct page_source *grown = reallocarray(m->sources, m->nr_sources + 1, sizeof(*grown));
+        struct page_source *s;
+
+        if (!grown) {
+                if (fd >= 0)
+                        close(fd);
+                return -ENOMEM;
+        }
+        m->sources = grown;
+        s = &grown[m->nr_sources];
+        *s = (struct page_source){ .fd = fd, .size_bytes = size_bytes };
+        snprintf(s->name, sizeof(s->name), "%s", name);
+        return (int)m->nr_sources++;
+}
+
+static uint64_t end_of_runs(const struct page_map *m)
+{
+        const struct page_run *last = m->nr_runs ? &m->runs[m->nr_runs - 1] : NULL;
+
+        return last ? last->first_page + last->nr_pages : 0;
+}
+
+/* Sums may be hung on the map after its runs are there, so an index counts as soon as one run has it. */
+static bool sums_go_on(const struct page_map *m, const struct page_run *a, const struct page_run *b)
+{
+        if (!m->sums && !a->first_sum && !b->first_sum)
+                return true;
+        return a->first_sum + a->nr_pages == b->first_sum;
+}
+
+/* Does b follow a without a seam in RAM, file and sums? Sums that wrap around can only join runs that page_map_check refuses. */
+static bool goes_on(const struct page_map *m, const struct page_run *a, const struct page_run *b)
+{
+        if (a->kind != b->kind)
+                return false;
+        if (a->kind == RUN_ZERO)
+                return true;
+        return a->source == b->source && a->file_offset_bytes + pages_to_bytes(a->nr_pages) == b->file_offset_bytes &&
+               sums_go_on(m, a, b);
+}
+
+static int make_room(struct page_map *m)
+{
+        size_t           cap = m->cap_runs ? m->cap_runs * 2 : FIRST_CAP_RUNS;
+        struct page_run *grown;
+
+        if (m->nr_runs < m->cap_runs)
+                return 0;
+        grown = reallocarray(m->runs, cap, sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        m->runs = grown;
+        m->cap_runs = cap;
+        return 0;
+}
+
+int page_map_append(struct page_map *m, const struct page_run *run)
+{
+        struct page_run *last = m->nr_runs ? &m->runs[m->nr_runs - 1] : NULL;
+        int              r;
+
+        if (!run->nr_pages || run->first_page != end_of_runs(m) || !range_fits(run->first_page, run->nr_pages, m->nr_pages))
+                return -EINVAL;
+        if (last && goes_on(m, last, run)) {
+                last->nr_pages += run->nr_pages;
+                return 0;
+        }
+        r = make_room(m);
+        if (r < 0)
+                return r;
+        m->runs[m->nr_runs++] = *run;
+        return 0;
+}
+
+const struct page_run *page_map_find(const struct page_map *m, uint64_t page)
+{
+        size_t low = 0, high = m->nr_runs; /* the runs in [low, high) may hold it */
+
+        if (page >= m->nr_pages)
+                return NULL;
+        while (low < high) {
+                size_t                 mid = low + (high - low) / 2;
+                const struct page_run *run = &m->runs[mid];
+
+                if (page < run->first_page)
+                        high = mid;
+                else if (page - run->first_page >= run->nr_pages)
+                        low = mid + 1;
+                else
+                        return run;
+        }
+        return NULL;
+}
+
+struct page_counts page_map_count(const struct page_map *m)
+{
+        struct page_counts c = { 0 };
+
+        for (size_t i = 0; i < m->nr_runs; i++) {
+                if (m->runs[i].kind == RUN_ZERO)
+                        c.zero_pages += m->runs[i].nr_pages;
+                else
+                        c.raw_pages += m->runs[i].nr_pages;
+        }
+        return c;
+}
+
+static bool run_equal(const struct page_run *a, const struct page_run *b, bool with_sums)
+{
+        if (a->first_page != b->first_page || a->nr_pages != b->nr_pages || a->kind != b->kind)
+                return false;
+        if (a->kind == RUN_ZERO)
+                return true;
+        return a->source == b->source && a->file_offset_bytes == b->file_offset_bytes &&
+               (!with_sums || a->first_sum == b->first_sum);
+}
+
+bool page_map_equal(const struct page_map *a, const struct page_map *b)
+{
+        bool with_sums = a->sums && b->sums;
+
+        if (a->nr_pages != b->nr_pages || a->nr_runs != b->nr_runs)
+                return false;
+        for (size_t i = 0; i < a->nr_runs; i++)
+                if (!run_equal(&a->runs[i], &b->runs[i], with_sums))
+                        return false;
+        return true;
+}

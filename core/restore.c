@@ -1,0 +1,197 @@
+/* The stages of a restore, one call each: open, plan, arm, build. session_run does run, settle and done. */
+#include "core/session_internal.h"
+
+#include "core/base/cleanup.h"
+#include "core/base/clock.h"
+#include "core/plan.h"
+#include "core/probe.h"
+#include "formats/hints_file.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void fill_ledger_head(struct session *s, const struct restore_options *o)
+{
+        struct ledger *l = &s->ledger;
+
+        snprintf(l->path, sizeof(l->path), "%s", o->path);
+        snprintf(l->format, sizeof(l->format), "%s", s->snap.format->name);
+        l->identity = s->snap.identity;
+        l->memory_bytes = s->layout.total_bytes;
+        l->zero_bytes = pages_to_bytes(page_map_count(&s->snap.pages).zero_pages);
+        l->verify = !s->snap.verifiable || o->mode == RESTORE_MMAP ? "none" : o->verify ? "on" : "off";
+}
+
+static int stage_open(struct session *s, const struct restore_options *o, struct err *e)
+{
+        struct snapshot_open_options so = {.format = o->format, .data_dir = o->data_dir};
+        int r = host_require(&s->caps, o->mode == RESTORE_LAZY, e);
+
+        if (r >= 0)
+                r = snapshot_open(o->path, &so, &s->snap, e);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < s->snap.nr_notes; i++)
+                session_message(s, "%s", s->snap.notes[i]);
+        s->layout = s->snap.layout;
+        s->nr_vcpus = s->snap.vm.nr_vcpus;
+        s->data_dir = o->data_dir;
+        s->record_path = o->record_path;
+        s->index_wanted = !s->snap.pages.zeros_known && o->data_dir;
+        fill_ledger_head(s, o);
+        return 0;
+}
+
+/* Hints that are there but belong to something else stop a restore only when the user named them. */
+static int read_hints(struct session *s, const struct restore_options *o, struct hints *ret, struct err *e)
+{
+        uint64_t pages = s->snap.pages.nr_pages;
+        struct err mine = {0};
+        int r = -ENOENT;
+
+        if (o->hints == HINTS_FILE)
+                return hints_file_read_path(o->hints_path, &s->snap.identity, pages, ret, e);
+        if (o->hints == HINTS_NONE)
+                return 0;
+        if (s->snap.format == &format_native)
+                r = hints_file_read(s->snap.dir_fd, HINTS_NAME, &s->snap.identity, pages, ret, &mine);
+        if (r == -ENOENT && o->data_dir)
+                r = hints_file_read_data_dir(o->data_dir, &s->snap.identity, pages, ret, &mine);
+        if (r < 0 && r != -ENOENT)
+                session_message(s, "hints not used: %s", mine.text);
+        return 0;
+}
+
+static int plan_pager(struct session *s, const struct restore_options *o, struct err *e)
+{
+        _cleanup_(hints_free) struct hints h = {0};
+        bool record = o->record_path != NULL;
+        struct pager_config c = {
+                .ram = s->ram.base,
+                .map = &s->snap.pages,
+                .record = record,
+                .fill = o->fill,
+                .paused = o->common.paused,
+                .verify = o->verify && s->snap.verifiable,
+                .around_pages = record ? 1 : PLAN_AROUND_PAGES,
+                .source_timeout_ms = o->source_timeout_ms,
+                .caps = &s->caps,
+        };
+        int r = record ? 0 : read_hints(s, o, &h, e);
+
+        if (r >= 0 && (plan_served(&s->snap.pages, record, &s->served, &c.nr_served, &s->ledger) < 0 ||
+                       plan_replay(&h, &s->replay, &c.nr_replay) < 0))
+                r = err_set(e, -ENOMEM, "no memory for the plan of %llu pages", (unsigned long long)s->snap.pages.nr_pages);
+        if (r < 0)
+                return r;
+        c.served = s->served;
+        c.replay = s->replay;
+        session_fill_pager_events(s, &c.events);
+        strcpy(s->ledger.arm, record ? "record" : c.nr_replay ? "hints" : "lazy");
+        return pager_new(&c, &s->pager, e);
+}
+
+static int plan_mmap(struct session *s, struct err *e)
+{
+        struct page_counts n = page_map_count(&s->snap.pages);
+        uint64_t mappings;
+        int r = guest_ram_map_files(&s->ram, &s->snap.pages, s->caps.max_map_count, &mappings, e);
+
+        if (r < 0)
+                return r;
+        s->ram_is_anonymous = false;
+        strcpy(s->ledger.arm, "mmap");
+        plan_row(&s->ledger, "map", mappings, n.raw_pages, "MAP_PRIVATE of the memory file: the kernel is the pager");
+        plan_row(&s->ledger, "anon", s->snap.pages.nr_runs - mappings, n.zero_pages, "zeros, left to the kernel");
+        return 0;
+}
+
+/* Everything is brought in before anybody looks, so huge pages may stand behind it all. */
+static int plan_eager(struct session *s, const struct restore_options *o, struct err *e)
+{
+        struct page_counts n = page_map_count(&s->snap.pages);
+
+        strcpy(s->ledger.arm, "eager");
+        plan_row(&s->ledger, "prefill", s->snap.pages.nr_runs, n.raw_pages, "read completely before the guest runs");
+        plan_row(&s->ledger, "anon", 1, n.zero_pages, "zeros, left to the kernel");
+        return guest_ram_read_all(&s->ram, &s->snap.pages, o->verify && s->snap.verifiable, MIN(s->caps.nr_cpus, 4), &s->eager_bytes, e);
+}
+
+static int stage_plan(struct session *s, const struct restore_options *o, struct err *e)
+{
+        int r = guest_ram_map(s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
+
+        if (r < 0)
+                return r;
+        s->layout.ram = s->ram.base;
+        s->ram_is_anonymous = true;
+        switch (o->mode) {
+        case RESTORE_MMAP:
+                return plan_mmap(s, e);
+        case RESTORE_EAGER:
+                r = plan_eager(s, o, e);
+                if (r >= 0)
+                        session_stamp(s, LEDGER_T6, now_ns());
+                return r;
+        case RESTORE_LAZY:
+                return plan_pager(s, o, e);
+        }
+        return -EINVAL;
+}
+
+static int stage_arm(struct session *s, struct err *e)
+{
+        return s->pager ? pager_arm(s->pager, e) : 0;
+}
+
+static void report_refused(struct session *s, const struct vm_load_report *rep)
+{
+        size_t named = MIN(rep->nr_refused, (size_t)VM_REFUSED_MAX);
+
+        s->ledger.msrs_refused = rep->nr_refused;
+        for (size_t i = 0; i < named; i++)
+                session_message(s, "vCPU %u: this host refuses MSR %#x (value %#llx); the guest goes on without it", rep->refused[i].vcpu,
+                                rep->refused[i].index, (unsigned long long)rep->refused[i].data);
+        if (rep->nr_refused > named)
+                session_message(s, "%zu more MSRs were refused", rep->nr_refused - named);
+}
+
+static int stage_build(struct session *s, struct err *e)
+{
+        struct vm_config c = {.caps = &s->caps, .layout = &s->layout, .machine = s->snap.vm.machine, .nr_vcpus = s->nr_vcpus};
+        struct vm_load_report rep = {0};
+        int r;
+
+        session_fill_vm_events(s, &c.events);
+        r = vm_new(&c, &s->vm, &s->ledger.slots_ns, e);
+        if (r >= 0)
+                r = vm_load(s->vm, &s->snap.vm, &rep, e);
+        if (r >= 0)
+                r = vm_start(s->vm, e);
+        if (r >= 0)
+                report_refused(s, &rep);
+        return r;
+}
+
+int session_restore(const struct restore_options *o, struct session **ret, struct err *e)
+{
+        struct session *s;
+        int r = session_new(&o->common, &s, e);
+
+        if (r < 0)
+                return r;
+        r = stage_open(s, o, e);
+        if (r >= 0)
+                r = stage_plan(s, o, e);
+        if (r >= 0)
+                r = stage_arm(s, e);
+        if (r >= 0)
+                r = stage_build(s, e);
+        if (r < 0) {
+                session_free(s);
+                return err_wrap(e, r, "%s", o->path);
+        }
+        s->ledger.t_ns[LEDGER_T1] = now_ns();
+        *ret = s;
+        return 0;
+}

@@ -1,0 +1,121 @@
+/* core/session.h: one living VM, booted or restored, from its plan to its end. What tools/, bench/ and core/control ask for.
+ * Owns:    everything of the VM: descriptors, memory, threads. session_free gives all back.
+ * Threads: one session thread makes, runs and frees it. Watchers and messages are called on that thread, inside session_run.
+ * Blocks:  session_run until the VM has ended; session_save while memory is written; session_free until every thread has ended. */
+#pragma once
+
+#include "core/base/err.h"
+#include "core/model/host_caps.h"
+#include "core/model/ledger.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct session;
+
+/* What a VM has in common, however it came to life. Strings are borrowed until session_free. */
+struct session_options {
+        const char             *name;          /* or NULL */
+        int                     serial_out_fd; /* -1: nowhere */
+        const char             *until, *mark;  /* patterns, or NULL */
+        uint64_t                timeout_ns;    /* of session_run, from T0; 0: none */
+        bool                    paused;        /* do not run the guest until session_resume */
+        uint64_t                t0_ns;
+        enum ledger_t0          t0_from;
+        const struct host_caps *caps; /* tests mask them; NULL: this host's, probed */
+        /* One line for the user (an MSR refused, a stale index, a page lost); may be NULL. */
+        void (*message)(void *arg, const char *text);
+        void *message_arg;
+};
+
+struct boot_options {
+        struct session_options common;
+        const char            *kernel, *initrd, *cmdline; /* initrd NULL: none */
+        uint64_t               memory_bytes;
+        uint32_t               nr_vcpus;
+};
+
+enum restore_mode { RESTORE_LAZY, RESTORE_MMAP, RESTORE_EAGER };
+enum hints_choice { HINTS_AUTO, HINTS_NONE, HINTS_FILE };
+
+struct restore_options {
+        struct session_options common;
+        const char            *path;     /* the snapshot's directory */
+        const char            *format;   /* insist, or NULL */
+        const char            *data_dir; /* where indexes and hints are kept by identity; NULL: nowhere */
+        enum restore_mode      mode;
+        enum hints_choice      hints;
+        const char            *hints_path;  /* HINTS_FILE */
+        const char            *record_path; /* a file, "auto" (data_dir, where HINTS_AUTO finds it), or NULL */
+        bool                   fill, verify;
+        uint32_t               source_timeout_ms;
+};
+
+/* Boots: the guest waits at its first instruction. */
+int session_boot(const struct boot_options *o, struct session **ret, struct err *e);
+
+/* open, plan, arm, build: the guest waits at the instruction where it was saved. On failure nothing is left. */
+int session_restore(const struct restore_options *o, struct session **ret, struct err *e);
+
+enum session_end {
+        SESSION_NONE,      /* still alive */
+        SESSION_UNTIL,     /* --until matched */
+        SESSION_GUEST_OFF, /* the guest powered off */
+        SESSION_QUIT,      /* somebody asked */
+        SESSION_TIMEOUT,
+        SESSION_SIGNAL, /* session_end_by_signal */
+        SESSION_LOST,   /* the guest needs a page that is lost */
+        SESSION_ERROR,
+};
+
+struct session_result {
+        enum session_end why;
+        int              signal;
+        uint64_t         lost_pages; /* declared lost while the guest ran, touched or not */
+        struct err       err;        /* SESSION_LOST and SESSION_ERROR */
+};
+
+/* run, settle, done: until the VM ends. */
+void session_run(struct session *s, struct session_result *ret);
+void session_free(struct session *s);
+
+/* --- from watchers, on the session thread --- */
+
+/* Calls ready when fd has events (poll(2)'s), inside session_run. At most SESSION_WATCHES_MAX at once: else -ENOSPC. */
+#define SESSION_WATCHES_MAX 32
+int  session_watch(struct session *s, int fd, short events, void (*ready)(void *arg, int fd, short revents), void *arg);
+void session_unwatch(struct session *s, int fd);
+
+void session_quit(struct session *s);
+void session_end_by_signal(struct session *s, int signal);
+void session_pause(struct session *s);
+void session_resume(struct session *s);
+bool session_is_paused(const struct session *s);
+
+struct save_options {
+        const char *path; /* the directory to be */
+        bool        replace;
+        bool        pause_after; /* leave it paused */
+};
+struct save_report {
+        uint64_t        pause_ns; /* guest stopped to guest going on (or to the state written, with pause_after) */
+        uint64_t        total_ns;
+        uint64_t        data_bytes, zero_bytes;
+        struct identity identity;
+};
+/* A native snapshot of the VM as it is. First brings in every page that is still absent, while the guest runs. When it fails the
+ * guest goes on as before and nothing is left on disk. */
+int session_save(struct session *s, const struct save_options *o, struct save_report *ret, struct err *e);
+
+/* Bytes for the guest's serial port; returns how many it took. */
+size_t session_serial_in(struct session *s, const uint8_t *bytes, size_t len);
+
+/* The ledger as it stands; whole after session_run. */
+const struct ledger *session_ledger(const struct session *s);
+const char          *session_name(const struct session *s); /* or NULL */
+uint32_t             session_nr_vcpus(const struct session *s);
+uint64_t             session_memory_bytes(const struct session *s);
+/* XXH3-64 (seed 0) of all RAM as it is now, windows in order of gpa: for tests and verify. Paused VM, every page resident. */
+int session_hash_ram(const struct session *s, uint64_t *ret_xxh3, struct err *e);
+/* Waits on the session thread until every page is resident and the pager is gone (T6): 0, -ETIMEDOUT, or -EIO with lost pages. */
+int session_wait_settled(struct session *s, int timeout_ms);

@@ -1,0 +1,82 @@
+/* core/session_internal.h: the session's body, shared by the files of core/ that conduct it.
+ * Owns:    see core/session.h.
+ * Threads: per group, below.
+ * Blocks:  - */
+#pragma once
+
+#include "core/console.h"
+#include "core/guest_ram.h"
+#include "core/indexer.h"
+#include "core/session.h"
+#include "formats/format.h"
+#include "kvm/vm.h"
+#include "uffd/pager.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* What the other threads tell the session thread: one bit each, then a write to event_fd. */
+enum session_event {
+        EVENT_SPOKE = 1 << 0,    /* T3 */
+        EVENT_UNTIL = 1 << 1,    /* T4, and the end */
+        EVENT_MARK = 1 << 2,     /* T4 */
+        EVENT_REPLAYED = 1 << 3, /* T5 */
+        EVENT_SETTLED = 1 << 4,  /* T6 */
+        EVENT_LOST = 1 << 5,     /* first_lost is set */
+        EVENT_EXITED = 1 << 6,   /* exit_* is set */
+};
+
+struct watch {
+        void (*ready)(void *arg, int fd, short revents);
+        void *arg;
+};
+
+struct session {
+        /* set while it is made, then read-only */
+        struct session_options opt;
+        struct host_caps       caps;
+        struct snapshot        snap; /* zeroed when booted */
+        struct mem_layout      layout;
+        struct guest_ram       ram;
+        bool                   ram_is_anonymous; /* a page that is not resident reads as zeros */
+        uint32_t               nr_vcpus;
+        struct vm             *vm;
+        struct pager          *pager; /* NULL without one */
+        struct pager_range    *served;
+        uint64_t              *replay;
+        struct console        *console;
+        const char            *record_path, *data_dir;
+        int                    event_fd;
+        bool                   index_wanted;
+        uint64_t               eager_bytes; /* read before the guest ran, where no pager was needed */
+        /* session thread only */
+        struct ledger         ledger;
+        struct indexer       *indexer;
+        struct session_result result;
+        bool                  started, running;
+        size_t                nr_watches;
+        struct pollfd         polls[1 + SESSION_WATCHES_MAX]; /* [0] is event_fd */
+        struct watch          watches[1 + SESSION_WATCHES_MAX];
+        /* atomic: stamped by vCPU and pager threads (release), read after the matching event bit (acquire) */
+        _Atomic uint32_t events;
+        _Atomic uint64_t stamp_ns[LEDGER_STAMPS];
+        /* under lock: the first of each only */
+        pthread_mutex_t   lock;
+        uint64_t          nr_lost;
+        struct pager_lost first_lost;
+        enum vm_exit      exit_why;
+        uint32_t          exit_vcpu;
+        gpa_t             exit_gpa;
+        char              exit_text[200];
+        bool              exit_set;
+};
+
+int  session_new(const struct session_options *o, struct session **ret, struct err *e);
+void session_post(struct session *s, enum session_event ev);                             /* any thread */
+void session_stamp(struct session *s, enum ledger_stamp st, uint64_t ns);                /* any thread; the first one counts */
+void session_message(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* session thread */
+void session_fill_vm_events(struct session *s, struct vm_events *ret);
+void session_fill_pager_events(struct session *s, struct pager_events *ret);
+/* Copies counters into the ledger at a stamp (or its end); pss costs a walk over all RAM, so not at every stamp. */
+void session_count(struct session *s, struct ledger_counters *ret, bool with_pss);

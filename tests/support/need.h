@@ -1,0 +1,9 @@
+/* tests/support/need.h: what a test cannot do without. Where it lacks, the test is skipped with the reason, and under CI=true it fails.
+ * Owns:    nothing.
+ * Threads: the test's own.
+ * Blocks:  never. */
+#pragma once
+
+void need_kvm(void);               /* /dev/kvm opens for reading and writing */
+void need_uffd(void);              /* a userfaultfd that also serves faults from kernel mode, as KVM's are */
+void need_file(const char *path);  /* can be read */

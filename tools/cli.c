@@ -1,0 +1,154 @@
+/* Reads words, sizes and times; says what went wrong in one line. */
+#include "tools/cli.h"
+
+#include "core/base/units.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int cli_fail(const struct err *e)
+{
+        fprintf(stderr, "rouse: %s\n", e->text);
+        switch (e->kind) {
+        case ERR_FAILED:
+        case ERR_HOST:
+                return EXIT_FAILED;
+        case ERR_SNAPSHOT:
+                return EXIT_SNAPSHOT;
+        case ERR_LOST:
+                return EXIT_LOST;
+        case ERR_USAGE:
+                return EXIT_USAGE;
+        }
+        return EXIT_FAILED;
+}
+
+int cli_usage(const char *verb, const char *fmt, ...)
+{
+        va_list ap;
+
+        fprintf(stderr, "rouse %s: ", verb);
+        va_start(ap, fmt);
+        vfprintf(stderr, fmt, ap);
+        va_end(ap);
+        fprintf(stderr, "; see 'rouse %s --help'\n", verb);
+        return EXIT_USAGE;
+}
+
+void cli_message(void *arg, const char *text)
+{
+        (void)arg;
+        fprintf(stderr, "rouse: %s\n", text);
+}
+
+int cli_getopt(const struct verb *v, int argc, char **argv, const struct option *options)
+{
+        int c;
+
+        opterr = 0;
+        c = getopt_long(argc, argv, ":h", options, NULL);
+        if (c == ':') {
+                cli_usage(v->name, "option '%s' needs a value", argv[optind - 1]);
+                return '?';
+        }
+        if (c == '?')
+                cli_usage(v->name, "unknown option '%s'", optind > 0 && optind <= argc ? argv[optind - 1] : "");
+        return c;
+}
+
+/* A whole number with a suffix: *ret_rest points behind the digits. */
+static bool parse_number(const char *text, uint64_t *ret, const char **ret_rest)
+{
+        char *end;
+
+        if (text[0] < '0' || text[0] > '9')
+                return false;
+        errno = 0;
+        *ret = strtoull(text, &end, 10);
+        *ret_rest = end;
+        return errno == 0;
+}
+
+struct unit {
+        const char *name;
+        uint64_t    factor;
+};
+
+static bool parse_with_unit(const char *text, const struct unit *units, size_t nr_units, uint64_t *ret)
+{
+        const char *rest;
+        uint64_t n;
+
+        if (!parse_number(text, &n, &rest))
+                return false;
+        for (size_t i = 0; i < nr_units; i++)
+                if (strcmp(rest, units[i].name) == 0) {
+                        if (n > UINT64_MAX / units[i].factor)
+                                return false;
+                        *ret = n * units[i].factor;
+                        return true;
+                }
+        return false;
+}
+
+bool cli_size(const char *text, uint64_t *ret_bytes)
+{
+        static const struct unit units[] = {{"", 1}, {"K", KIB}, {"M", MIB}, {"G", GIB}};
+
+        return parse_with_unit(text, units, ARRAY_LEN(units), ret_bytes);
+}
+
+bool cli_time(const char *text, uint64_t *ret_ns)
+{
+        static const struct unit units[] = {{"us", NS_PER_US}, {"ms", NS_PER_MS}, {"s", NS_PER_S}};
+
+        return parse_with_unit(text, units, ARRAY_LEN(units), ret_ns);
+}
+
+bool cli_on_off(const char *text, bool *ret)
+{
+        *ret = strcmp(text, "on") == 0;
+        return *ret || strcmp(text, "off") == 0;
+}
+
+bool cli_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
+{
+        const char *rest;
+
+        return parse_number(text, ret, &rest) && *rest == 0 && *ret >= min && *ret <= max;
+}
+
+static const char *join(char *buf, size_t size, const char *dir, const char *tail)
+{
+        int n = snprintf(buf, size, "%s%s", dir, tail);
+
+        return n > 0 && (size_t)n < size ? buf : NULL;
+}
+
+const char *cli_data_dir(char *buf, size_t size)
+{
+        const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+
+        if (xdg && xdg[0] == '/')
+                return join(buf, size, xdg, "/rouse");
+        if (geteuid() == 0)
+                return join(buf, size, "/var/lib", "/rouse");
+        return home && home[0] == '/' ? join(buf, size, home, "/.local/share/rouse") : NULL;
+}
+
+const char *cli_runtime_dir(char *buf, size_t size)
+{
+        const char *xdg = getenv("XDG_RUNTIME_DIR");
+        char uid[32];
+
+        if (xdg && xdg[0] == '/')
+                return join(buf, size, xdg, "/rouse");
+        if (geteuid() == 0)
+                return join(buf, size, "/run", "/rouse");
+        snprintf(uid, sizeof(uid), "-%u", (unsigned)geteuid());
+        return join(buf, size, "/tmp/rouse", uid);
+}

@@ -1,0 +1,54 @@
+/* tools/cli.h: what every verb needs to read its words and to say how it went. The only place that prints errors.
+ * Owns:    nothing.
+ * Threads: main thread.
+ * Blocks:  never. */
+#pragma once
+
+#include "core/base/err.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* cli.md, "Exit status" */
+enum exit_status {
+        EXIT_OK = 0,
+        EXIT_FAILED = 1,
+        EXIT_USAGE = 2,
+        EXIT_SNAPSHOT = 4,
+        EXIT_LOST = 5,
+        EXIT_TIMEOUT = 124,
+        EXIT_SIGNAL_BASE = 128,
+};
+
+struct verb {
+        const char *name;
+        const char *summary; /* one line */
+        const char *help;    /* usage, options, an example */
+        int (*run)(int argc, char **argv, uint64_t t0_ns); /* argv[0] is the verb; returns an exit status */
+};
+
+extern const struct verb verb_run, verb_restore, verb_snapshot, verb_inspect, verb_verify, verb_probe, verb_ledger;
+
+/* "rouse: <text>" on standard error; the exit status that fits. */
+int cli_fail(const struct err *e);
+/* The same for a usage error, with a pointer to --help. */
+int cli_usage(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A message that stops nothing: "rouse: <text>". As session_options.message. */
+void cli_message(void *arg, const char *text);
+
+/* getopt_long without its own messages: the next option's value, -1 at the end, '?' after printing what is wrong (an unknown
+ * option, a missing argument): then return EXIT_USAGE. */
+int cli_getopt(const struct verb *v, int argc, char **argv, const struct option *options);
+
+/* "128M" -> bytes; K, M, G are powers of 1024. "500ms", "2s", "10us" -> ns. False: not of that form or too large. */
+bool cli_size(const char *text, uint64_t *ret_bytes);
+bool cli_time(const char *text, uint64_t *ret_ns);
+bool cli_on_off(const char *text, bool *ret);
+bool cli_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+
+/* $XDG_DATA_HOME/rouse, ~/.local/share/rouse, or /var/lib/rouse for root without XDG_DATA_HOME. */
+const char *cli_data_dir(char *buf, size_t size);
+/* $XDG_RUNTIME_DIR/rouse, or /run/rouse for root, or /tmp/rouse-UID. */
+const char *cli_runtime_dir(char *buf, size_t size);

@@ -1,0 +1,126 @@
+/* rouse restore: wakes a snapshot. */
+#include "tools/front.h"
+
+#include "core/base/units.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static const struct option options[] = {
+        FRONT_OPTIONS,
+        {"mode", required_argument, NULL, 'M'},
+        {"format", required_argument, NULL, 'F'},
+        {"hints", required_argument, NULL, 'H'},
+        {"record", required_argument, NULL, 'R'},
+        {"fill", required_argument, NULL, 'L'},
+        {"verify", required_argument, NULL, 'V'},
+        {"source-timeout", required_argument, NULL, 'S'},
+        {0},
+};
+
+static int bad(const char *option, const char *expected)
+{
+        cli_usage("restore", "--%s: expected %s, found '%s'", option, expected, optarg);
+        return -1;
+}
+
+static int take_mode(const char *value, enum restore_mode *ret)
+{
+        static const struct {
+                const char       *name;
+                enum restore_mode mode;
+        } modes[] = {{"auto", RESTORE_LAZY}, {"lazy", RESTORE_LAZY}, {"mmap", RESTORE_MMAP}, {"eager", RESTORE_EAGER}};
+
+        for (size_t i = 0; i < ARRAY_LEN(modes); i++)
+                if (strcmp(modes[i].name, value) == 0) {
+                        *ret = modes[i].mode;
+                        return 1;
+                }
+        return bad("mode", "auto, lazy, mmap or eager");
+}
+
+static void take_hints(const char *value, struct restore_options *o)
+{
+        o->hints = strcmp(value, "auto") == 0 ? HINTS_AUTO : strcmp(value, "none") == 0 ? HINTS_NONE : HINTS_FILE;
+        o->hints_path = value;
+}
+
+static int take_timeout(const char *value, uint32_t *ret_ms)
+{
+        uint64_t ns;
+
+        if (!cli_time(value, &ns) || ns < NS_PER_MS || ns / NS_PER_MS > UINT32_MAX / 2)
+                return bad("source-timeout", "a time like 500ms or 30s");
+        *ret_ms = (uint32_t)(ns / NS_PER_MS);
+        return 1;
+}
+
+static int take_option(int c, struct front *f, struct restore_options *o)
+{
+        switch (c) {
+        case 'M':
+                return take_mode(optarg, &o->mode);
+        case 'F':
+                o->format = optarg;
+                return 1;
+        case 'H':
+                take_hints(optarg, o);
+                return 1;
+        case 'R':
+                o->record_path = optarg;
+                return 1;
+        case 'L':
+                return cli_on_off(optarg, &o->fill) ? 1 : bad("fill", "on or off");
+        case 'V':
+                return cli_on_off(optarg, &o->verify) ? 1 : bad("verify", "on or off");
+        case 'S':
+                return take_timeout(optarg, &o->source_timeout_ms);
+        }
+        return front_option(&verb_restore, c, optarg, f, &o->common);
+}
+
+static int run(int argc, char **argv, uint64_t t0_ns)
+{
+        struct restore_options o = {.mode = RESTORE_LAZY, .hints = HINTS_AUTO, .fill = true, .verify = true, .source_timeout_ms = 30000};
+        char data_dir[4096];
+        struct session *s;
+        struct front f;
+        struct err err = {0};
+        int c;
+
+        front_defaults(&f, &o.common, t0_ns);
+        while ((c = cli_getopt(&verb_restore, argc, argv, options)) != -1)
+                if (c == '?' || take_option(c, &f, &o) < 0)
+                        return EXIT_USAGE;
+        if (optind + 1 != argc)
+                return cli_usage("restore", optind < argc ? "unexpected word '%s'" : "DIR is missing%s", optind < argc ? argv[optind + 1] : "");
+        if (o.record_path && o.mode != RESTORE_LAZY)
+                return cli_usage("restore", "--record needs --mode lazy: only a pager sees first touches");
+        o.path = argv[optind];
+        o.data_dir = cli_data_dir(data_dir, sizeof(data_dir));
+        if (o.record_path && strcmp(o.record_path, "auto") == 0 && !o.data_dir)
+                return cli_usage("restore", "--record auto needs a home: set XDG_DATA_HOME");
+        o.common.serial_out_fd = strcmp(f.serial, "stdio") == 0 ? STDOUT_FILENO : -1;
+        front_block_signals();
+        if (session_restore(&o, &s, &err) < 0)
+                return cli_fail(&err);
+        return front_run(s, &f);
+}
+
+const struct verb verb_restore = {
+        .name = "restore",
+        .summary = "wake a snapshot, and bring its memory in while it runs",
+        .help = "usage: rouse restore DIR [OPTIONS]\n\n"
+                "Restores a native snapshot or a StratoVirt 2.5 microVM template; the format is found by looking.\n\n"
+                "  --mode MODE           lazy: userfaultfd (the default, and what auto means until there is more);\n"
+                "                        mmap: MAP_PRIVATE of the memory file; eager: read everything first\n"
+                "  --format NAME         insist on a format: native, stratovirt\n"
+                "  --hints auto|none|FILE  replay a recorded working set; auto: the one kept for this snapshot, if any\n"
+                "  --record FILE|auto    record first touches until --mark or the end; auto: where --hints auto finds them\n"
+                "  --fill on|off         bring the rest in behind the guest (default on)\n"
+                "  --verify on|off       check checksums, where the format has them (default on)\n"
+                "  --source-timeout TIME a page that the file does not yield in this time is lost (default 30s)\n"
+                FRONT_HELP
+                "\nexample: rouse restore /srv/snapshots/web --until 'ready' --ledger -\n",
+        .run = run,
+};

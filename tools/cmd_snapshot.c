@@ -1,0 +1,121 @@
+/* rouse snapshot: asks a running VM to save itself. */
+#include "tools/cli.h"
+
+#include "core/base/cleanup.h"
+#include "core/base/units.h"
+#include "core/control/client.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <string.h>
+
+static const struct option options[] = {
+        {"then", required_argument, NULL, 't'},
+        {"replace", no_argument, NULL, 'r'},
+        {"ledger", required_argument, NULL, 'l'},
+        {0},
+};
+
+/* The VM has another working directory: it gets an absolute path. The last part need not exist yet. */
+static char *absolute(const char *path, struct err *e)
+{
+        _cleanup_free_ char *cwd = NULL;
+        char *ret = NULL;
+
+        if (path[0] == '/')
+                return strdup(path);
+        cwd = getcwd(NULL, 0);
+        if (!cwd || asprintf(&ret, "%s/%s", cwd, path) < 0) {
+                err_set(e, -errno, "working directory: %s", strerror(errno));
+                return NULL;
+        }
+        return ret;
+}
+
+static struct json_object *make_request(const char *dir, const char *then, bool replace)
+{
+        struct json_object *request = json_object_new_object(), *args = json_object_new_object();
+
+        json_object_object_add(args, "dir", json_object_new_string(dir));
+        json_object_object_add(args, "then", json_object_new_string(then));
+        json_object_object_add(args, "replace", json_object_new_boolean(replace));
+        json_object_object_add(request, "execute", json_object_new_string("snapshot"));
+        json_object_object_add(request, "arguments", args);
+        return request;
+}
+
+static uint64_t number(struct json_object *o, const char *key)
+{
+        struct json_object *v;
+
+        return json_object_object_get_ex(o, key, &v) ? json_object_get_uint64(v) : 0;
+}
+
+static int write_ledger(struct json_object *reply, const char *path, struct err *e)
+{
+        if (strcmp(path, "-") == 0)
+                fprintf(stderr, "pause %.2f ms, total %.2f ms, data %.1f MiB, zero %.1f MiB\n", (double)number(reply, "pause_us") / 1000,
+                        (double)number(reply, "total_us") / 1000, (double)number(reply, "data_bytes") / (double)MIB,
+                        (double)number(reply, "zero_bytes") / (double)MIB);
+        else if (json_object_to_file_ext(path, reply, JSON_C_TO_STRING_PRETTY) < 0)
+                return err_set(e, -EIO, "write ledger %s: %s", path, json_util_get_last_err());
+        return 0;
+}
+
+static int ask(const char *name, const char *dir, const char *then, bool replace, const char *ledger, struct err *e)
+{
+        _cleanup_free_ char *path = absolute(dir, e);
+        struct json_object *request, *reply = NULL;
+        char runtime_dir[4096];
+        int r;
+
+        if (!path)
+                return e->code;
+        if (!cli_runtime_dir(runtime_dir, sizeof(runtime_dir)))
+                return err_set(e, -ENAMETOOLONG, "XDG_RUNTIME_DIR is too long");
+        request = make_request(path, then, replace);
+        r = control_ask(runtime_dir, name, request, &reply, e);
+        json_object_put(request);
+        if (r >= 0 && ledger)
+                r = write_ledger(reply, ledger, e);
+        json_object_put(reply);
+        return r;
+}
+
+static int run(int argc, char **argv, uint64_t t0_ns)
+{
+        const char *then = "resume", *ledger = NULL;
+        bool replace = false;
+        struct err err = {0};
+        int c;
+        (void)t0_ns;
+
+        while ((c = cli_getopt(&verb_snapshot, argc, argv, options)) != -1) {
+                if (c == '?')
+                        return EXIT_USAGE;
+                if (c == 't')
+                        then = optarg;
+                if (c == 'r')
+                        replace = true;
+                if (c == 'l')
+                        ledger = optarg;
+        }
+        if (strcmp(then, "resume") && strcmp(then, "pause") && strcmp(then, "quit"))
+                return cli_usage("snapshot", "--then: expected resume, pause or quit, found '%s'", then);
+        if (argc - optind != 2)
+                return cli_usage("snapshot", "expected NAME and DIR, found %d words", argc - optind);
+        return ask(argv[optind], argv[optind + 1], then, replace, ledger, &err) < 0 ? cli_fail(&err) : EXIT_OK;
+}
+
+const struct verb verb_snapshot = {
+        .name = "snapshot",
+        .summary = "save a running VM",
+        .help = "usage: rouse snapshot NAME DIR [OPTIONS]\n\n"
+                "Saves the running VM called NAME (run --name, restore --name) into the new directory DIR, in rouse's own\n"
+                "format. DIR is there whole or not at all; when it cannot be written the VM goes on.\n\n"
+                "  --then resume|pause|quit   what the VM does afterwards (default resume)\n"
+                "  --replace                  exchange a snapshot that is there already\n"
+                "  --ledger FILE|-            pause and total time, bytes: JSON to FILE, or a line on standard error\n\n"
+                "example: rouse snapshot web /srv/snapshots/web --then quit\n",
+        .run = run,
+};

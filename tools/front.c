@@ -1,0 +1,152 @@
+/* A VM in the foreground, from the first signal mask to the exit status. */
+#include "tools/front.h"
+
+#include "core/base/cleanup.h"
+#include "core/control/server.h"
+#include "tools/ledger_out.h"
+#include "tools/terminal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+void front_defaults(struct front *f, struct session_options *o, uint64_t t0_ns)
+{
+        *f = (struct front){.serial = "stdio"};
+        *o = (struct session_options){.t0_ns = t0_ns, .t0_from = LEDGER_T0_SELF, .message = cli_message};
+}
+
+static int bad(const struct verb *v, const char *option, const char *expected, const char *found)
+{
+        cli_usage(v->name, "--%s: expected %s, found '%s'", option, expected, found);
+        return -1;
+}
+
+int front_option(const struct verb *v, int c, const char *value, struct front *f, struct session_options *o)
+{
+        switch (c) {
+        case 'n':
+                o->name = value;
+                return 1;
+        case 's':
+                f->serial = value;
+                return strcmp(value, "stdio") && strcmp(value, "null") ? bad(v, "serial", "stdio or null", value) : 1;
+        case 'p':
+                o->paused = true;
+                return 1;
+        case 'u':
+                o->until = value;
+                return 1;
+        case 'k':
+                o->mark = value;
+                return 1;
+        case 't':
+                return cli_time(value, &o->timeout_ns) && o->timeout_ns ? 1 : bad(v, "timeout", "a time like 500ms or 10s", value);
+        case 'l':
+                f->ledger_path = value;
+                return 1;
+        case '0':
+                o->t0_from = LEDGER_T0_LAUNCHER;
+                return cli_number(value, 1, o->t0_ns, &o->t0_ns) ? 1 : bad(v, "t0-ns", "CLOCK_MONOTONIC nanoseconds in the past", value);
+        }
+        return 0;
+}
+
+static void fill_signals(sigset_t *set)
+{
+        sigemptyset(set);
+        sigaddset(set, SIGINT);
+        sigaddset(set, SIGTERM);
+        sigaddset(set, SIGHUP);
+}
+
+void front_block_signals(void)
+{
+        sigset_t set;
+
+        fill_signals(&set);
+        pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static void signalled(void *arg, int fd, short revents)
+{
+        struct signalfd_siginfo si;
+        (void)revents;
+
+        if (read(fd, &si, sizeof(si)) == sizeof(si))
+                session_end_by_signal(arg, (int)si.ssi_signo);
+}
+
+static int watch_signals(struct session *s, int *ret_fd, struct err *e)
+{
+        sigset_t set;
+
+        fill_signals(&set);
+        *ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        if (*ret_fd < 0)
+                return err_set(e, -errno, "signalfd: %s", strerror(errno));
+        return session_watch(s, *ret_fd, POLLIN, signalled, s);
+}
+
+static int listen_by_name(struct session *s, struct control_server **ret, struct err *e)
+{
+        char dir[4096];
+
+        if (!session_name(s))
+                return 0;
+        if (!cli_runtime_dir(dir, sizeof(dir)))
+                return err_set(e, -ENAMETOOLONG, "XDG_RUNTIME_DIR is too long");
+        return control_server_new(s, dir, session_name(s), ret, e);
+}
+
+static int status_of(const struct session_result *r)
+{
+        switch (r->why) {
+        case SESSION_NONE:
+        case SESSION_UNTIL:
+        case SESSION_GUEST_OFF:
+        case SESSION_QUIT:
+                break;
+        case SESSION_TIMEOUT:
+                return r->lost_pages ? EXIT_LOST : EXIT_TIMEOUT;
+        case SESSION_SIGNAL:
+                return EXIT_SIGNAL_BASE + r->signal;
+        case SESSION_LOST:
+        case SESSION_ERROR:
+                return cli_fail(&r->err);
+        }
+        return r->lost_pages ? EXIT_LOST : EXIT_OK; /* the guest never came to need them, but they were lost while it ran */
+}
+
+static int run(struct session *s, const struct front *f, struct session_result *ret, struct err *e)
+{
+        _cleanup_close_ int signal_fd = -1;
+        struct control_server *server = NULL;
+        struct terminal *terminal = NULL;
+        int r = watch_signals(s, &signal_fd, e);
+
+        if (r >= 0)
+                r = listen_by_name(s, &server, e);
+        if (r >= 0 && strcmp(f->serial, "stdio") == 0)
+                r = terminal_new(s, &terminal, e);
+        if (r >= 0)
+                session_run(s, ret);
+        terminal_free(terminal);
+        control_server_free(server);
+        return r;
+}
+
+int front_run(struct session *s, const struct front *f)
+{
+        struct session_result result = {0};
+        struct err err = {0};
+        int r = run(s, f, &result, &err), status;
+
+        if (r >= 0 && f->ledger_path)
+                r = ledger_write(session_ledger(s), f->ledger_path, &err);
+        status = r < 0 ? cli_fail(&err) : status_of(&result);
+        session_free(s);
+        return status;
+}

@@ -1,0 +1,39 @@
+/* tools/front.h: what stands around a VM in the foreground: shared options, signals, terminal, control socket, ledger, exit status.
+ * Owns:    nothing that outlives front_run.
+ * Threads: main thread; front_block_signals before any other thread is made.
+ * Blocks:  front_run until the VM has ended. */
+#pragma once
+
+#include "core/session.h"
+#include "tools/cli.h"
+
+struct front {
+        const char *serial;      /* "stdio" or "null" */
+        const char *ledger_path; /* "-": a table on standard error; NULL: none */
+};
+
+/* The options that run and restore have in common. */
+#define FRONT_OPTIONS                                                                                                          \
+        {"name", required_argument, NULL, 'n'}, {"serial", required_argument, NULL, 's'}, {"paused", no_argument, NULL, 'p'},   \
+                {"until", required_argument, NULL, 'u'}, {"mark", required_argument, NULL, 'k'},                                \
+                {"timeout", required_argument, NULL, 't'}, {"ledger", required_argument, NULL, 'l'}, {"t0-ns", required_argument, NULL, '0'}
+
+#define FRONT_HELP                                                                                  \
+        "  --name NAME           other rouse verbs find the VM by this name\n"                      \
+        "  --serial stdio|null   where the guest's serial port goes (default stdio)\n"              \
+        "  --paused              set everything up, do not run the guest\n"                         \
+        "  --until REGEX         end with exit 0 when a serial line matches; stamps T4\n"           \
+        "  --mark REGEX          stamp T4 when a serial line matches, and go on\n"                  \
+        "  --timeout TIME        end with exit 124 after TIME (us, ms, s)\n"                        \
+        "  --ledger FILE|-       write the ledger: JSON to FILE, or a table on standard error\n"    \
+        "  --t0-ns N             the moment of the request, CLOCK_MONOTONIC, from the launcher\n"
+
+void front_defaults(struct front *f, struct session_options *o, uint64_t t0_ns);
+/* Takes option c: 1 taken, 0 not one of these, -1 a bad value, reported. */
+int front_option(const struct verb *v, int c, const char *value, struct front *f, struct session_options *o);
+
+/* INT, TERM and HUP end the VM in order: they are read from a descriptor, so every thread blocks them. */
+void front_block_signals(void);
+
+/* Runs the session to its end and frees it; returns the exit status. */
+int front_run(struct session *s, const struct front *f);

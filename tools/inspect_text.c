@@ -1,0 +1,73 @@
+/* A snapshot on a terminal: a line a fact. */
+#include "tools/inspect_out.h"
+
+#include <inttypes.h>
+
+static double mib(uint64_t pages)
+{
+        return (double)pages_to_bytes(pages) / (double)MIB;
+}
+
+static void print_memory(FILE *to, const struct inspection *i)
+{
+        struct page_counts n = page_map_count(i->pages);
+
+        fprintf(to, "memory     %.1f MiB in %zu window%s", (double)i->layout->total_bytes / (double)MIB, i->layout->nr, i->layout->nr == 1 ? "" : "s");
+        for (size_t k = 0; k < i->layout->nr; k++)
+                fprintf(to, "%s %#" PRIx64 "+%#" PRIx64, k ? "," : ":", i->layout->w[k].gpa, i->layout->w[k].size_bytes);
+        fprintf(to, "\n");
+        if (i->pages->zeros_known)
+                fprintf(to, "pages      %" PRIu64 " data (%.1f MiB), %" PRIu64 " zero (%.1f MiB), in %zu runs\n", n.raw_pages, mib(n.raw_pages), n.zero_pages,
+                        mib(n.zero_pages), i->pages->nr_runs);
+        else
+                fprintf(to, "pages      %" PRIu64 " not looked through yet: rouse inspect --index finds the zero ones\n", n.raw_pages);
+        fprintf(to, "checksums  %s\n", i->verifiable ? "XXH3-64 of every data page" : "memory not verifiable: this format has none");
+}
+
+static void print_vcpus(FILE *to, const struct inspection *i)
+{
+        for (uint32_t k = 0; k < i->vm->nr_vcpus; k++) {
+                const struct vcpu_state *v = &i->vm->vcpus[k];
+
+                fprintf(to, "vCPU %-5u apic %u, rip %#llx, cr3 %#llx, %u MSRs, XSAVE %u bytes, mp_state %u, CPUID %s\n", k, v->apic_id,
+                        (unsigned long long)v->regs.rip, (unsigned long long)v->sregs.cr3, v->nr_msrs, v->xsave_bytes, v->mp_state.mp_state,
+                        v->cpuid_origin == CPUID_SAVED ? "saved" : "rebuilt from the host's");
+        }
+}
+
+static void print_devices(FILE *to, const struct inspection *i)
+{
+        fprintf(to, "platform  ");
+        for (int p = 0; p < PLATFORM_PIECES; p++)
+                if (i->vm->platform.have & 1u << p)
+                        fprintf(to, " %s", platform_piece_name((enum platform_piece)p));
+        fprintf(to, "\n");
+        for (uint32_t k = 0; k < i->vm->nr_devices; k++)
+                fprintf(to, "device     %s\n", i->vm->devices[k].id);
+}
+
+void inspect_print(FILE *to, const struct inspection *i, bool pages)
+{
+        fprintf(to, "snapshot   %s\nformat     %s, %s\nidentity   %s\n", i->path, i->format, i->version, i->identity.s);
+        if (i->parent.s[0])
+                fprintf(to, "parent     %s\n", i->parent.s);
+        fprintf(to, "machine    microvm, %u vCPU%s\n", i->vm->nr_vcpus, i->vm->nr_vcpus == 1 ? "" : "s");
+        print_vcpus(to, i);
+        print_devices(to, i);
+        print_memory(to, i);
+        if (i->has_hints)
+                fprintf(to, "hints      %zu pages\n", i->nr_hints);
+        else
+                fprintf(to, "hints      none\n");
+        for (size_t k = 0; k < i->nr_notes; k++)
+                fprintf(to, "note       %s\n", i->notes[k]);
+        for (size_t k = 0; pages && k < i->pages->nr_runs; k++) {
+                const struct page_run *r = &i->pages->runs[k];
+
+                if (r->kind == RUN_ZERO)
+                        fprintf(to, "run        page %" PRIu64 " +%" PRIu64 " zero\n", r->first_page, r->nr_pages);
+                else
+                        fprintf(to, "run        page %" PRIu64 " +%" PRIu64 " %s at %" PRIu64 "\n", r->first_page, r->nr_pages,
+                                i->pages->sources[r->source].name, r->file_offset_bytes);
+        }
+}

@@ -1,0 +1,58 @@
+/* rouse VERB: a table of verbs and a dispatch. */
+#include "core/base/clock.h"
+#include "core/base/units.h"
+#include "tools/cli.h"
+
+#include <string.h>
+
+static const struct verb *const verbs[] = {
+        &verb_run, &verb_restore, &verb_snapshot, &verb_inspect, &verb_verify, &verb_probe, &verb_ledger,
+};
+
+static void print_help(FILE *to)
+{
+        fprintf(to, "rouse wakes saved virtual machines in milliseconds.\n\nusage: rouse VERB [OPTIONS]\n\n");
+        for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+                fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+        fprintf(to, "\n'rouse VERB --help' tells the rest. An example:\n\n"
+                    "  rouse restore /srv/snapshots/web --until 'login:' --ledger -\n\n"
+                    "Exit status: 0 done, 1 failed, 2 wrong usage, 4 bad snapshot, 5 a page was lost,\n"
+                    "124 --timeout passed, 128+n ended by signal n.\n");
+}
+
+static bool wants_help(int argc, char **argv)
+{
+        for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+                if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+                        return true;
+        return false;
+}
+
+int main(int argc, char **argv)
+{
+        uint64_t t0_ns = now_ns(); /* T0 where no launcher gives one: as near to the first instruction as C comes */
+        const char *name = argc > 1 ? argv[1] : "";
+
+        if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+                print_help(stdout);
+                return EXIT_OK;
+        }
+        if (strcmp(name, "--version") == 0) {
+                printf("rouse %s\n", ROUSE_VERSION);
+                return EXIT_OK;
+        }
+        for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+                if (strcmp(verbs[i]->name, name))
+                        continue;
+                if (wants_help(argc - 1, argv + 1)) {
+                        printf("%s", verbs[i]->help);
+                        return EXIT_OK;
+                }
+                return verbs[i]->run(argc - 1, argv + 1, t0_ns);
+        }
+        if (name[0])
+                fprintf(stderr, "rouse: unknown verb '%s'; see 'rouse --help'\n", name);
+        else
+                print_help(stderr);
+        return EXIT_USAGE;
+}
