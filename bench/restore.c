@@ -1,0 +1,235 @@
+/* bench/restore: wakes snapshots by the command line, arm beside arm, interleaved, and says what moved.
+ *
+ * T0 is taken here, just before rouse is spawned, so program start counts. Everything is warm: one round is thrown away first.
+ * Hints are recorded on runs of their own. Absolute times of a shared machine mean little: read the ratios. */
+#include "bench/sample.h"
+#include "core/base/clock.h"
+#include "core/base/units.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SNAPSHOTS_MAX 8
+#define UNTIL         "^TICK"
+
+enum arm { ARM_EAGER, ARM_MMAP, ARM_LAZY, ARM_HINTS, ARMS };
+static const char *const arm_names[ARMS] = {"eager", "mmap", "lazy", "hints"};
+
+enum column { COL_T1, COL_T2, COL_T2_BARE, COL_T3, COL_T4, COL_DEMAND, COL_INSTALLED, COL_RSS, COLS };
+
+struct column_head {
+        const char *title;
+        const char *path; /* in the ledger */
+        double      divide;
+};
+
+static const struct column_head heads[COLS] = {
+        {"T1 ms", "t_us.t1", 1000},       {"T2 ms", "t_us.t2", 1000},           {"T2-slots", "slots_us", 1000},
+        {"T3 ms", "t_us.t3", 1000},       {"T4 ms", "t_us.t4", 1000},           {"demand", "faults.demand", 1},
+        {"MiB in", "bytes.installed", 1 << 20}, {"RSS MiB", "rss_peak_bytes", 1 << 20},
+};
+
+struct snapshot_runs {
+        const char   *dir;
+        char          hints[4200];
+        struct sample samples[ARMS][COLS];
+};
+
+struct bench {
+        const char          *rouse;
+        char                 scratch[4096];
+        unsigned             runs;
+        uint64_t             seed;
+        size_t               nr;
+        struct snapshot_runs snapshots[SNAPSHOTS_MAX];
+};
+
+static void die(const char *what, const char *why)
+{
+        fprintf(stderr, "bench/restore: %s: %s\n", what, why);
+        exit(1);
+}
+
+static uint64_t next_random(uint64_t *x) /* splitmix64 */
+{
+        uint64_t z = (*x += 0x9e3779b97f4a7c15);
+
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+        return z ^ (z >> 31);
+}
+
+/* Runs rouse restore with the words, T0 now; exits when it fails. */
+static void run_rouse(const struct bench *b, const char *dir, const char *const *words)
+{
+        const char *argv[24] = {b->rouse, "restore", dir, "--serial", "null", "--until", UNTIL, "--timeout", "60s", "--t0-ns"};
+        char t0[32];
+        size_t n = 10;
+        int status;
+        pid_t pid;
+
+        snprintf(t0, sizeof(t0), "%llu", (unsigned long long)now_ns());
+        argv[n++] = t0;
+        while (*words)
+                argv[n++] = *words++;
+        pid = vfork();
+        if (pid == 0) {
+                execv(b->rouse, (char *const *)(uintptr_t)argv);
+                _exit(127);
+        }
+        if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+                die(dir, "rouse restore failed");
+}
+
+static double find(struct json_object *doc, const char *path)
+{
+        char key[32];
+
+        for (;;) {
+                size_t n = strcspn(path, ".");
+
+                snprintf(key, sizeof(key), "%.*s", (int)n, path);
+                if (!json_object_object_get_ex(doc, key, &doc))
+                        return 0;
+                if (!path[n])
+                        return json_object_get_double(doc);
+                path += n + 1;
+        }
+}
+
+static void take_ledger(struct snapshot_runs *s, enum arm arm, const char *path)
+{
+        struct json_object *doc = json_object_from_file(path);
+
+        if (!doc)
+                die(path, "no ledger");
+        for (int c = 0; c < COLS; c++) {
+                double v = find(doc, heads[c].path) / heads[c].divide;
+
+                if (c == COL_T2_BARE)
+                        v = find(doc, "t_us.t2") / 1000 - v;
+                sample_add(&s->samples[arm][c], v);
+        }
+        json_object_put(doc);
+}
+
+static void run_arm(const struct bench *b, struct snapshot_runs *s, enum arm arm, bool keep)
+{
+        char ledger[4200];
+        const char *mode = arm == ARM_EAGER ? "eager" : arm == ARM_MMAP ? "mmap" : "lazy";
+
+        snprintf(ledger, sizeof(ledger), "%s/ledger.json", b->scratch);
+        run_rouse(b, s->dir, (const char *const[]){"--mode", mode, "--hints", arm == ARM_HINTS ? s->hints : "none", "--ledger", ledger, NULL});
+        if (keep)
+                take_ledger(s, arm, ledger);
+}
+
+static void record(const struct bench *b, struct snapshot_runs *s, size_t i)
+{
+        snprintf(s->hints, sizeof(s->hints), "%s/hints-%zu", b->scratch, i);
+        run_rouse(b, s->dir, (const char *const[]){"--record", s->hints, NULL});
+}
+
+/* One round: every arm of every snapshot once, in an order of its own (Fisher and Yates). */
+static void run_round(struct bench *b, bool keep)
+{
+        size_t order[SNAPSHOTS_MAX * ARMS], n = b->nr * ARMS;
+
+        for (size_t i = 0; i < n; i++)
+                order[i] = i;
+        for (size_t i = n; i > 1; i--) {
+                size_t k = next_random(&b->seed) % i, was = order[i - 1];
+
+                order[i - 1] = order[k];
+                order[k] = was;
+        }
+        for (size_t i = 0; i < n; i++)
+                run_arm(b, &b->snapshots[order[i] / ARMS], (enum arm)(order[i] % ARMS), keep);
+}
+
+static void print_snapshot(const struct bench *b, struct snapshot_runs *s)
+{
+        double eager = sample_quantile(&s->samples[ARM_EAGER][COL_T3], 0.5), mmap = sample_quantile(&s->samples[ARM_MMAP][COL_T3], 0.5);
+
+        printf("\n%s: %u runs, warm, medians%s\n%-6s", s->dir, b->runs, b->runs >= 20 ? "; p95 of T3" : "", "");
+        for (int c = 0; c < COLS; c++)
+                printf("%9s", heads[c].title);
+        printf("%9s%9s%9s\n", "T3 p95", "/eager", "/mmap");
+        for (int a = 0; a < ARMS; a++) {
+                double t3 = sample_quantile(&s->samples[a][COL_T3], 0.5);
+
+                printf("%-6s", arm_names[a]);
+                for (int c = 0; c < COLS; c++)
+                        printf("%9.*f", c == COL_DEMAND ? 0 : 2, sample_quantile(&s->samples[a][c], 0.5));
+                if (b->runs >= 20)
+                        printf("%9.2f", sample_quantile(&s->samples[a][COL_T3], 0.95));
+                else
+                        printf("%9s", "-");
+                printf("%9.3f%9.3f\n", eager > 0 ? t3 / eager : 0, mmap > 0 ? t3 / mmap : 0);
+        }
+        printf("T3 with hints: %.2f ms, %.1f times sooner than eager, %.2f times mmap's\n", sample_quantile(&s->samples[ARM_HINTS][COL_T3], 0.5),
+               eager / sample_quantile(&s->samples[ARM_HINTS][COL_T3], 0.5), sample_quantile(&s->samples[ARM_HINTS][COL_T3], 0.5) / mmap);
+}
+
+static int usage(void)
+{
+        fprintf(stderr, "usage: bench/restore [--runs N] [--seed N] [--rouse PATH] DIR...\n");
+        return 2;
+}
+
+static int parse(struct bench *b, int argc, char **argv)
+{
+        static const struct option options[] = {
+                {"runs", required_argument, NULL, 'r'}, {"seed", required_argument, NULL, 's'}, {"rouse", required_argument, NULL, 'R'}, {0}};
+        int c;
+
+        while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+                if (c == 'r')
+                        b->runs = (unsigned)strtoul(optarg, NULL, 10);
+                else if (c == 's')
+                        b->seed = strtoull(optarg, NULL, 10);
+                else if (c == 'R')
+                        b->rouse = optarg;
+                else
+                        return usage();
+        }
+        if (optind == argc || argc - optind > SNAPSHOTS_MAX || b->runs == 0)
+                return usage();
+        while (optind < argc)
+                b->snapshots[b->nr++].dir = argv[optind++];
+        return 0;
+}
+
+int main(int argc, char **argv)
+{
+        static struct bench b = {.rouse = "build/rouse", .runs = 20, .seed = 1};
+        char command[4200];
+        int r = parse(&b, argc, argv);
+
+        if (r)
+                return r;
+        snprintf(b.scratch, sizeof(b.scratch), "%s/rouse-bench-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+        if (!mkdtemp(b.scratch))
+                die(b.scratch, strerror(errno));
+        for (size_t i = 0; i < b.nr; i++)
+                record(&b, &b.snapshots[i], i);
+        run_round(&b, false);
+        for (unsigned i = 0; i < b.runs; i++)
+                run_round(&b, true);
+        for (size_t i = 0; i < b.nr; i++)
+                print_snapshot(&b, &b.snapshots[i]);
+        snprintf(command, sizeof(command), "rm -rf '%s'", b.scratch);
+        r = system(command);
+        for (size_t i = 0; i < b.nr; i++)
+                for (int a = 0; a < ARMS; a++)
+                        for (int c = 0; c < COLS; c++)
+                                sample_free(&b.snapshots[i].samples[a][c]);
+        return r;
+}

@@ -1,0 +1,17 @@
+/* bench/sample.h: a list of measured values and what is said of it.
+ * Owns:    its array.
+ * Threads: one.
+ * Blocks:  never. */
+#pragma once
+
+#include <stddef.h>
+
+struct sample {
+        size_t  nr, cap;
+        double *v;
+};
+
+void   sample_add(struct sample *s, double v);
+/* By linear interpolation between order statistics (Hyndman and Fan 1996, type 7); 0 for an empty sample. Sorts. */
+double sample_quantile(struct sample *s, double q);
+void   sample_free(struct sample *s);

@@ -1,0 +1,171 @@
+/* What is wrong before the guest runs: one line, the right exit status, nothing written, nothing left. */
+#include "core/base/cleanup.h"
+#include "tests/support/fixture.h"
+#include "tests/support/need.h"
+#include "tests/support/tmpdir.h"
+#include "tests/support/vm.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void shell(const char *fmt, ...)
+{
+        char command[16000];
+        va_list ap;
+
+        va_start(ap, fmt);
+        vsnprintf(command, sizeof(command), fmt, ap);
+        va_end(ap);
+        cr_assert_eq(system(command), 0, "%s", command);
+}
+
+/* Ends with this status and exactly one line that holds every one of the words; nothing on standard output. */
+static void assert_refused(int status, const char *dir, const char *const *words, const char *const *options)
+{
+        const char *argv[20] = {rouse_program(), "restore", dir, "--timeout", "20s"};
+        struct child c;
+        size_t n = 5;
+
+        while (*options)
+                argv[n++] = *options++;
+        c = child_run(30000, argv);
+        cr_expect_eq(c.status, status, "%s: expected exit %d, found %d; it said: %s%s", dir, status, c.status, c.out, c.err);
+        cr_expect_eq(c.out_len, 0, "standard output: %s", c.out);
+        cr_expect(c.err_len > 0 && strchr(c.err, '\n') == c.err + c.err_len - 1, "expected one line, found: %s", c.err);
+        for (; *words; words++)
+                cr_expect(strstr(c.err, *words), "expected '%s' in: %s", *words, c.err);
+        child_free(&c);
+}
+
+/* A copy of a StratoVirt fixture that may be changed. */
+static const char *copy_fixture(const struct tmpdir *t, char buf[4300])
+{
+        const char *dir = fixture_dir("stratovirt/microvm-128m");
+
+        snprintf(buf, 4300, "%s/copy", t->path);
+        shell("rm -rf %s && mkdir %s && cp --reflink=auto %s/state %s/memory %s/ && chmod u+w %s/*", buf, buf, dir, dir, buf, buf);
+        return buf;
+}
+
+Test(bad_input, a_directory_of_no_known_format_is_refused, .timeout = 30)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+
+        need_kvm();
+        need_uffd();
+        assert_refused(4, t.path, WORDS(t.path), WORDS(NULL));
+        assert_refused(4, "/nonexistent/rouse", WORDS("/nonexistent/rouse"), WORDS(NULL));
+}
+
+Test(bad_input, a_cut_or_oversized_file_is_refused_with_its_place, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char dir[4300];
+
+        need_kvm();
+        need_uffd();
+        shell("truncate -s 100000 %s/state", copy_fixture(&t, dir));
+        assert_refused(4, dir, WORDS("state", "offset", "expected", "found"), WORDS(NULL));
+        shell("truncate -s -1 %s/memory", copy_fixture(&t, dir));
+        assert_refused(4, dir, WORDS("memory", "offset", "expected", "found"), WORDS(NULL));
+        shell("truncate -s 5000 %s/memory", copy_fixture(&t, dir));
+        assert_refused(4, dir, WORDS("memory", "offset", "expected", "found"), WORDS(NULL));
+        shell("truncate -s +4096 %s/memory", copy_fixture(&t, dir));
+        assert_refused(4, dir, WORDS("memory", "offset", "expected", "found"), WORDS(NULL));
+        shell("truncate -s 0 %s/memory", copy_fixture(&t, dir));
+        assert_refused(4, dir, WORDS("memory", "expected", "found"), WORDS(NULL));
+}
+
+Test(bad_input, a_link_that_leads_out_of_the_directory_is_refused, .timeout = 60)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char dir[4300];
+
+        need_kvm();
+        need_uffd();
+        shell("cd %s && mv memory ../outside && ln -s ../outside memory", copy_fixture(&t, dir));
+        assert_refused(4, dir, WORDS("memory"), WORDS(NULL));
+}
+
+Test(bad_input, a_directory_may_itself_be_a_link, .timeout = 60)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s = use_fixture("stratovirt/microvm-128m");
+        char link[4300];
+
+        need_kvm();
+        need_uffd();
+        snprintf(link, sizeof(link), "%s/link", t.path);
+        cr_assert_eq(symlink(s.path, link), 0);
+        snprintf(s.path, sizeof(s.path), "%s", link);
+        assert_wakes(&s, 3, WORDS("--mode", "lazy"));
+}
+
+Test(bad_input, hints_of_another_snapshot_are_refused_when_named, .timeout = 60)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s = use_fixture("stratovirt/microvm-128m");
+        char hints[4300], dir[4300];
+
+        need_kvm();
+        need_uffd();
+        snprintf(hints, sizeof(hints), "%s/hints", t.path);
+        assert_wakes(&s, 2, WORDS("--record", hints));
+        copy_fixture(&t, dir); /* another mtime: another identity */
+        assert_refused(4, dir, WORDS(hints, "expected", "found"), WORDS("--hints", hints));
+        shell("printf x | dd of=%s bs=1 seek=60 conv=notrunc 2>/dev/null", hints);
+        assert_refused(4, s.path, WORDS(hints, "expected", "found"), WORDS("--hints", hints));
+        shell("truncate -s 30 %s", hints);
+        assert_refused(4, s.path, WORDS(hints, "expected", "found"), WORDS("--hints", hints));
+}
+
+Test(bad_input, a_native_snapshot_with_a_flipped_byte_is_found_by_restore_or_verify, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char path[4300], copy[4300];
+        struct child c;
+
+        need_kvm();
+        need_uffd();
+        snprintf(path, sizeof(path), "%s/native", t.path);
+        snprintf(copy, sizeof(copy), "%s/copy", t.path);
+        make_native(path, "128M", "1");
+        c = RUN(30000, rouse_program(), "verify", path);
+        cr_expect_eq(c.status, 0, "%s", c.err);
+        child_free(&c);
+
+        shell("cp -r --sparse=always %s %s && printf '\\377' | dd of=%s/state bs=1 seek=2000 conv=notrunc 2>/dev/null", path, copy, copy);
+        assert_refused(4, copy, WORDS("state", "offset", "expected", "found"), WORDS(NULL));
+        shell("rm -rf %s && cp -r --sparse=always %s %s && printf '\\377' | dd of=%s/pages bs=1 seek=100 conv=notrunc 2>/dev/null", copy, path, copy, copy);
+        assert_refused(4, copy, WORDS("pages", "offset", "expected", "found"), WORDS(NULL));
+        shell("rm -rf %s && cp -r --sparse=always %s %s && printf '\\377' | dd of=%s/memory bs=1 seek=33554500 conv=notrunc 2>/dev/null", copy, path, copy, copy);
+        c = RUN(30000, rouse_program(), "verify", copy);
+        cr_expect_eq(c.status, 4, "exit %d: %s", c.status, c.err);
+        cr_expect(strstr(c.err, "memory") && strstr(c.err, "offset") && strstr(c.err, "expected") && strstr(c.err, "found"), "%s", c.err);
+        child_free(&c);
+        assert_refused(4, copy, WORDS("memory", "offset", "expected", "found"), WORDS("--mode", "eager"));
+        shell("rm -rf %s && cp -r --sparse=always %s %s && truncate -s 1M %s/memory", copy, path, copy, copy);
+        assert_refused(4, copy, WORDS("memory", "expected", "found"), WORDS(NULL));
+}
+
+Test(bad_input, wrong_words_exit_2, .timeout = 30)
+{
+        static const char *const words[][4] = {
+                {"restore"}, {"restore", "a", "b"}, {"restore", "--mode", "x", "d"}, {"restore", "--nonsense"}, {"run"}, {"nonsense"},
+                {"snapshot", "x"}, {"restore", "--timeout", "soon", "d"}, {"run", "--kernel"}, {"inspect"}, {"verify"}, {"ledger"},
+                {"run", "--kernel", "k", "--memory=1"},
+        };
+
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+                struct child c = RUN(5000, rouse_program(), words[i][0], words[i][1], words[i][2], words[i][3]);
+
+                cr_expect_eq(c.status, 2, "rouse %s %s %s: exit %d", words[i][0], words[i][1] ? words[i][1] : "", words[i][2] ? words[i][2] : "", c.status);
+                child_free(&c);
+        }
+}

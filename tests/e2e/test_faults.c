@@ -1,0 +1,156 @@
+/* What goes wrong while the guest runs: a lost page ends the VM with exit 5 and is never zeros; a full disk costs no VM. */
+#include "tests/support/fixture.h"
+#include "tests/support/need.h"
+#include "tests/support/tmpdir.h"
+#include "tests/support/vm.h"
+
+#include "core/session.h"
+#include "core/probe.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void shell(const char *fmt, const char *a, const char *b)
+{
+        char command[16000];
+
+        snprintf(command, sizeof(command), fmt, a, b);
+        cr_assert_eq(system(command), 0, "%s", command);
+}
+
+
+/* Cuts the memory file of a VM that has just begun to run; returns how the VM ended. */
+static struct child cut_while_running(const char *dir, const char *mode)
+{
+        struct child vm = START(rouse_program(), "restore", dir, "--mode", mode, "--hints", "none", "--fill", "off", "--timeout", "30s");
+        char memory[4400];
+
+        cr_assert(child_wait_output(&vm, "T", 20000), "the guest said nothing: %s", vm.err);
+        snprintf(memory, sizeof(memory), "%s/memory", dir);
+        cr_assert_eq(truncate(memory, 8192 + (32 << 20)), 0); /* all that the guest fills lies behind it */
+        child_wait(&vm, 40000);
+        return vm;
+}
+
+static void check_cut(const char *mode)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct child vm;
+        char dir[4300];
+
+        need_kvm();
+        need_uffd();
+        snprintf(dir, sizeof(dir), "%s/copy", t.path);
+        shell("cp -r %s %s", fixture_dir("stratovirt/microvm-1g-busy"), dir);
+        shell("chmod -R u+w %s%s", dir, "");
+        vm = cut_while_running(dir, mode);
+        cr_expect_eq(vm.status, 5, "exit %d; it said:\n%s%s", vm.status, vm.out, vm.err);
+        cr_expect(strstr(vm.err, "memory") && strstr(vm.err, "lost"), "%s", vm.err);
+        cr_expect_null(strstr(vm.out, "bad=1"), "the guest saw wrong bytes:\n%s", vm.out);
+        child_free(&vm);
+}
+
+Test(faults, a_memory_file_cut_short_under_a_lazy_restore_ends_it_with_exit_5, .timeout = 90)
+{
+        check_cut("lazy");
+}
+
+Test(faults, a_memory_file_cut_short_under_an_mmap_restore_ends_it_with_exit_5, .timeout = 90)
+{
+        check_cut("mmap");
+}
+
+/* A native page whose byte was flipped is never given to the guest. */
+Test(faults, a_page_that_does_not_match_its_checksum_is_lost_and_never_seen_by_the_guest, .timeout = 90)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct child vm;
+        char path[4300];
+
+        need_kvm();
+        need_uffd();
+        snprintf(path, sizeof(path), "%s/native", t.path);
+        make_native(path, "128M", "1");
+        /* one byte in every page that the guest fills, past its header words: 32 MiB from 32 MiB on */
+        snprintf(path, sizeof(path), "%s/native/memory", t.path);
+        {
+                FILE *f = fopen(path, "r+");
+
+                cr_assert_not_null(f);
+                for (long page = 0; page < 8192; page++) {
+                        fseek(f, (32l << 20) + page * 4096 + 3000, SEEK_SET);
+                        fputc(0xff, f);
+                }
+                cr_assert_eq(fclose(f), 0);
+        }
+        snprintf(path, sizeof(path), "%s/native", t.path);
+        vm = RUN(40000, rouse_program(), "restore", path, "--hints", "none", "--fill", "off", "--timeout", "30s");
+        cr_expect_eq(vm.status, 5, "exit %d; it said:\n%s%s", vm.status, vm.out, vm.err);
+        cr_expect(strstr(vm.err, "checksum") && strstr(vm.err, "offset"), "%s", vm.err);
+        cr_expect_null(strstr(vm.out, "TICK"), "%s", vm.out);
+        child_free(&vm);
+}
+
+/* The same on a kernel without UFFDIO_POISON: the VM is stopped before the fault is answered. */
+Test(faults, without_poison_a_lost_page_stops_the_vm_before_its_fault_is_answered, .timeout = 90)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct host_caps caps;
+        struct restore_options o = {
+                .common = {.serial_out_fd = -1, .timeout_ns = 20000000000ull, .caps = &caps}, .hints = HINTS_NONE, .source_timeout_ms = 5000,
+        };
+        struct session_result result = {0};
+        struct session *s;
+        struct err err = {0};
+        char dir[4300], memory[4400];
+
+        need_kvm();
+        need_uffd();
+        host_probe(&caps);
+        caps.uffd_poison = false;
+        snprintf(dir, sizeof(dir), "%s/copy", t.path);
+        shell("cp -r %s %s", fixture_dir("stratovirt/microvm-128m"), dir);
+        shell("chmod -R u+w %s%s", dir, "");
+        o.path = dir;
+        cr_assert_eq(session_restore(&o, &s, &err), 0, "%s", err.text);
+        snprintf(memory, sizeof(memory), "%s/memory", dir);
+        cr_assert_eq(truncate(memory, 8192), 0);
+        session_run(s, &result);
+        cr_expect_eq(result.why, SESSION_LOST, "why %d: %s", (int)result.why, result.err.text);
+        cr_expect_eq(session_ledger(s)->t_ns[LEDGER_T3], 0, "the guest answered");
+        session_free(s);
+}
+
+Test(faults, out_of_disk_space_the_vm_goes_on_and_no_directory_is_left, .timeout = 90)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char name[64], small[4300], path[4400];
+        struct child vm, snap;
+        struct stat st;
+
+        need_kvm();
+        snprintf(small, sizeof(small), "%s/small", t.path);
+        cr_assert_eq(mkdir(small, 0700), 0);
+        if (mount("tmpfs", small, "tmpfs", 0, "size=8m") != 0)
+                cr_skip_test("mounting a small tmpfs needs root");
+        snprintf(path, sizeof(path), "%s/snapshot", small);
+        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", unique_name(name), "--until", "TICK 40 ", "--timeout", "60s");
+        cr_assert(child_wait_output(&vm, "TICK 2 ", 60000), "%s", vm.err);
+        snap = RUN(30000, rouse_program(), "snapshot", name, path, "--then", "quit");
+        cr_expect_eq(snap.status, 1, "exit %d: %s", snap.status, snap.err);
+        cr_expect(strstr(snap.err, "space"), "%s", snap.err);
+        cr_expect_neq(stat(path, &st), 0, "the target directory exists");
+        cr_expect_eq(rmdir(path), -1);
+        snprintf(path, sizeof(path), "[ -z \"$(ls -A %s)\" ]", small);
+        cr_expect_eq(system(path), 0, "something was left behind");
+        cr_expect_eq(child_wait(&vm, 60000), 0, "the VM did not go on: %s", vm.err);
+        cr_expect(strstr(vm.out, "TICK 40 "));
+        umount(small);
+        child_free(&vm);
+        child_free(&snap);
+}

@@ -1,0 +1,40 @@
+/* tests/support/vm.h: real VMs for the end-to-end tests: boots the beacon guest, saves it, wakes it.
+ * Owns:    nothing.
+ * Threads: one.
+ * Blocks:  as long as a VM takes.
+ *
+ * $ROUSE is the program (build/rouse); the guest is guest/beacon.bin beside it. */
+#pragma once
+
+#include "tests/support/beacon.h"
+#include "tests/support/child.h"
+
+#include <stdint.h>
+
+/* A snapshot and what its guest must say first. */
+struct saved {
+        char               path[4200];
+        struct beacon_tick next; /* n and nonce of the next TICK */
+};
+
+const char *guest_path(void);
+
+/* A name for --name that no other test has. */
+const char *unique_name(char buf[64]);
+
+/* Boots beacon, waits for TICK 2, saves it at path with --then quit. */
+struct saved make_native(const char *path, const char *memory, const char *cpus);
+
+/* A StratoVirt fixture: path and its manifest's expect_next. */
+struct saved use_fixture(const char *name);
+
+/* Asks the running VM `vm` called name to save itself at path, --then quit, and waits for its end. */
+struct saved save_and_quit(struct child *vm, const char *name, const char *path);
+
+/* "TICK n ": the pattern of the tick that is `more` after the next one. */
+const char *tick_pattern(char buf[64], const struct saved *s, unsigned more);
+
+/* Restores with these words (NULL-ended, after DIR) until `ticks` good ticks have come, and asserts that they go on from the
+ * snapshot. Returns the last one. */
+struct beacon_tick assert_wakes(const struct saved *s, unsigned ticks, const char *const *words);
+#define WORDS(...) (const char *const[]){__VA_ARGS__, NULL}
