@@ -132,7 +132,7 @@ static int first_guess(int fd, size_t max_bytes, size_t *ret_bytes)
 int fd_read_all(int fd, size_t max_bytes, void **ret_buf, size_t *ret_len_bytes)
 {
         _cleanup_free_ char *buf = NULL;
-        size_t               cap = 0, len = 0;
+        size_t               cap = PAGE_BYTES, len = 0;
         ssize_t              n;
         char                *grown;
         int                  r;
@@ -177,13 +177,15 @@ static int make_dir(const char *path, mode_t mode)
 
 int fd_make_dirs(const char *path, mode_t mode)
 {
-        _cleanup_free_ char *p = strdup(path);
-        int                  r;
+        char   p[PATH_MAX]; /* as long as mkdir(2) takes it */
+        size_t len = strlen(path);
+        int    r;
 
-        if (!p)
-                return -ENOMEM;
-        if (!*p)
+        if (!len)
                 return -ENOENT;
+        if (len >= sizeof(p))
+                return -ENAMETOOLONG;
+        memcpy(p, path, len + 1);
         /* from the second character on: "/" itself is always there */
         for (char *slash = strchr(p + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
                 *slash = '\0';

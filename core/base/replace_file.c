@@ -87,7 +87,7 @@ static int fill_and_rename(int dir_fd, int fd, const char *temporary, const char
 int fd_replace_file(int dir_fd, const char *name, const void *buf, size_t len_bytes, mode_t mode)
 {
         _cleanup_close_ int parent_fd = -1, fd = -1;
-        const char         *last = NULL;
+        const char         *last = name;
         char                temporary[64];
         int                 r;
 

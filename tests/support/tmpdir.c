@@ -4,6 +4,7 @@
 #include "core/base/cleanup.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
