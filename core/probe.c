@@ -5,6 +5,7 @@
 #include "core/base/units.h"
 #include "kvm/vm.h"
 #include "uffd/uffd.h"
+#include "uffd/uring_probe.h"
 
 #include <cpuid.h>
 #include <errno.h>
@@ -39,6 +40,7 @@ void host_probe(struct host_caps *ret)
         *ret = (struct host_caps){0};
         kvm_probe(ret);
         uffd_probe(ret);
+        uring_probe(ret);
         ret->nr_cpus = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (uint32_t)CPU_COUNT(&cpus) : 1;
         ret->max_map_count = read_number("/proc/sys/vm/max_map_count", 65530);
 }
@@ -104,7 +106,6 @@ void host_probe_all(struct host_caps *ret)
         struct utsname u;
 
         host_probe(ret);
-        io_uring_probe(ret);
         probe_thp(ret);
         probe_cpu(ret);
         probe_memory(ret);

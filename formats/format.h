@@ -33,6 +33,7 @@ struct snapshot {
 struct snapshot_open_options {
         const char *format;   /* insist on this format's name; NULL: look */
         const char *data_dir; /* $XDG_DATA_HOME/rouse or /var/lib/rouse, where page indexes are; NULL: none are looked for there */
+        bool        allow_cpu_mismatch; /* a snapshot from another vendor's CPU is a note (restore --allow-cpu-mismatch), else refused */
 };
 
 struct format_ops {

@@ -26,8 +26,8 @@ struct vm_events {
         void *arg;
         /* Just before the first KVM_RUN of the first vCPU that gets there (T2). Once. */
         void (*entered)(void *arg, uint64_t ns);
-        /* A byte of the serial port's transmitter. Returns false when the byte cannot be taken because the VM is being paused and
-         * nobody drains: it must then have been kept by the callee anyway. Serialised by the serial port's lock. */
+        /* A byte of the serial port's transmitter; the callee keeps it. It may block its vCPU while nobody drains, but not while the VM
+         * is being paused or stopped. Serialised by the serial port's lock. */
         void (*serial_out)(void *arg, uint8_t byte);
         /* A vCPU will not go on; its thread waits to be stopped. gpa: VM_EXIT_LOST; text else. May come once per vCPU. */
         void (*exited)(void *arg, enum vm_exit why, uint32_t vcpu, gpa_t gpa, const char *text);
@@ -67,6 +67,9 @@ void vm_pause(struct vm *vm);
 /* For good: threads joined. Later calls but vm_free do nothing. */
 void vm_stop(struct vm *vm);
 void vm_free(struct vm *vm); /* stops first; accepts NULL */
+/* As vm_stop, but waits for nobody: no vCPU enters the guest again, and what one still completes inside KVM is dropped. For a fault that
+ * can only be answered with wrong bytes: condemn the VM first. Accepts NULL. */
+void vm_condemn(struct vm *vm);
 
 /* Bytes typed at the serial port; returns how many its receiver took now. Session thread. */
 size_t vm_serial_in(struct vm *vm, const uint8_t *bytes, size_t len);

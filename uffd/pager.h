@@ -28,9 +28,13 @@ struct pager_lost {
 
 struct pager_events {
         void *arg;
+        /* Once per page. Once more, with demanded set, when a fault comes to wait for a page that was lost ahead of anybody's asking
+         * and could not be poisoned. */
         void (*lost)(void *arg, const struct pager_lost *lost);
-        void (*replayed)(void *arg, uint64_t ns); /* every hint is resident (T5) */
-        void (*done)(void *arg, uint64_t ns);     /* every served page is resident or lost, ranges unregistered (T6); the thread ends next */
+        void (*replayed)(void *arg, uint64_t ns); /* every hint is resident or lost (T5); not told where there are no hints */
+        /* Every served page is resident, discarded or lost, and the ranges unregistered (T6); the thread ends next. Where lost pages
+         * could not be poisoned, these stay registered, and the thread watches them until pager_stop. */
+        void (*done)(void *arg, uint64_t ns);
 };
 
 /* Set before pager_new, then read-only. */
@@ -46,7 +50,7 @@ struct pager_config {
         bool                       paused;             /* nobody runs: fill at full rate at once */
         bool                       verify;             /* check map->sums before a page is installed */
         uint32_t                   around_pages;       /* fault-around window, 1: none; only pages already cached */
-        uint32_t                   source_timeout_ms;  /* a read that takes longer makes its pages lost */
+        uint32_t                   source_timeout_ms;  /* a read that takes longer makes its pages lost; 0, or a host without io_uring: no limit */
         const struct host_caps    *caps;
         struct pager_events        events;
         const struct pager_faults *faults; /* tests: what goes wrong and when; NULL in production */
@@ -64,7 +68,8 @@ void pager_guest_spoke(struct pager *p, uint64_t ns);
 void pager_hurry(struct pager *p);
 /* Any thread. Stops recording; replay stays off; fill begins if it was asked for. */
 void pager_end_record(struct pager *p);
-/* Waits for done or timeout_ms (-1: for ever): 0, -ETIMEDOUT. -EIO when it ended with lost pages. */
+/* Waits for done or timeout_ms (-1: for ever): 0, -ETIMEDOUT. -EIO when it ended with lost pages, -ECANCELED when it was stopped
+ * before that, -EINVAL when it was never armed. */
 int pager_wait(struct pager *p, int timeout_ms);
 
 struct pager_stats {

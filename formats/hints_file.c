@@ -1,0 +1,117 @@
+/* formats/hints_file.c: hints on disk, bound to one snapshot and one size of RAM. */
+#include "formats/hints_file.h"
+
+#include "core/base/cleanup.h"
+#include "core/base/fdio.h"
+#include "core/base/units.h"
+#include "formats/data_path.h"
+#include "formats/table_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* A hint on disk is struct hint itself. */
+static_assert(sizeof(struct hint) == 16, "on-disk hint");
+static_assert(offsetof(struct hint, page) == 0 && offsetof(struct hint, seen) == 8 && offsetof(struct hint, flags) == 12, "on-disk hint");
+
+const struct table_kind table_hints = { "rouse-hi", 1, sizeof(struct hint) };
+
+static int check_owner(const struct table_file *t, const char *shown, const struct identity *expected, uint64_t ram_pages, struct err *e)
+{
+        if (!identity_equal(&t->identity, expected))
+                return err_bad(e, shown, offsetof(struct table_header, identity), "expected hints for snapshot %s, found them for %s; record them again",
+                               expected->s, t->identity.s);
+        if (t->ram_pages != ram_pages)
+                return err_bad(e, shown, offsetof(struct table_header, ram_pages), "expected hints for %" PRIu64 " RAM pages, found them for %" PRIu64
+                               "; record them again", ram_pages, t->ram_pages);
+        if (t->nr_sums)
+                return err_bad(e, shown, offsetof(struct table_header, nr_sums), "expected no page checksums, found %" PRIu64 "; record the hints again",
+                               t->nr_sums);
+        return 0;
+}
+
+static int read_part(const struct part *p, const char *shown, const struct identity *expected, uint64_t ram_pages, struct hints *ret, struct err *e)
+{
+        _cleanup_(table_file_free) struct table_file t = { 0 };
+        _cleanup_(hints_free) struct hints           h = { 0 };
+        int                                          r = table_file_read(p, shown, &table_hints, &t, e);
+
+        r = r < 0 ? r : check_owner(&t, shown, expected, ram_pages, e);
+        if (r < 0)
+                return r;
+        h = (struct hints){ .snapshot = t.identity, .ram_pages = t.ram_pages, .recordings = t.recordings, .nr = t.nr_entries };
+        h.v = TAKE_PTR(t.entries);
+        r = hints_check(&h, shown, e);
+        if (r < 0)
+                return r;
+        *ret = h;
+        h = (struct hints){ 0 };
+        return 0;
+}
+
+static int none(const char *shown, struct err *e)
+{
+        return err_set(e, -ENOENT, "%s: there are no hints", shown);
+}
+
+int hints_file_read(int dir_fd, const char *name, const struct identity *expected, uint64_t ram_pages, struct hints *ret, struct err *e)
+{
+        _cleanup_(part_close) struct part p = { .fd = -1 };
+        int                               r = part_open(dir_fd, name, &p, e);
+
+        if (r < 0)
+                return r == -ENOENT ? none(name, e) : r;
+        return read_part(&p, name, expected, ram_pages, ret, e);
+}
+
+int hints_file_read_path(const char *path, const struct identity *expected, uint64_t ram_pages, struct hints *ret, struct err *e)
+{
+        _cleanup_(part_close) struct part p = { .fd = -1 };
+        int                               r = part_open_path(path, &p, e);
+
+        if (r < 0)
+                return r == -ENOENT ? none(path, e) : r;
+        return read_part(&p, path, expected, ram_pages, ret, e);
+}
+
+int hints_file_read_data_dir(const char *data_dir, const struct identity *expected, uint64_t ram_pages, struct hints *ret, struct err *e)
+{
+        _cleanup_free_ char *path = NULL;
+        int                  r = data_path(data_dir, "hints", expected, &path, e);
+
+        return r < 0 ? r : hints_file_read_path(path, expected, ram_pages, ret, e);
+}
+
+int hints_file_write(int dir_fd, const char *name, const struct hints *h, struct err *e)
+{
+        _cleanup_free_ void *buf = NULL;
+        struct table_file    t = {
+                   .identity   = h->snapshot,
+                   .ram_pages  = h->ram_pages,
+                   .recordings = h->recordings,
+                   .nr_entries = h->nr,
+                   .entries    = h->v,
+        };
+        size_t len;
+        int    r = table_file_pack(&table_hints, &t, &buf, &len, e);
+
+        if (r < 0)
+                return r;
+        r = fd_replace_file(dir_fd, name, buf, len, 0600);
+        return r < 0 ? err_set(e, r, "write hints %s: %s", name, strerror(-r)) : 0;
+}
+
+int hints_file_write_path(const char *path, const struct hints *h, struct err *e)
+{
+        return hints_file_write(AT_FDCWD, path, h, e);
+}
+
+int hints_file_write_data_dir(const char *data_dir, const struct hints *h, struct err *e)
+{
+        _cleanup_free_ char *path = NULL;
+        int                  r = data_path_make(data_dir, "hints", &h->snapshot, &path, e);
+
+        return r < 0 ? r : hints_file_write_path(path, h, e);
+}

@@ -1,0 +1,273 @@
+/* formats/native_decode.c: the sections of a native state file to a machine's state. */
+#include "core/base/units.h"
+#include "formats/microvm_windows.h"
+#include "formats/native_sections.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DAMAGED "; the file is damaged, use another copy"
+
+/* The section, if there is one and its version is known: 1; 0 there is none. */
+static int find(struct sections *in, const char *name, struct section **ret, struct err *e)
+{
+        struct section *s = sections_find(in, name);
+
+        if (!s)
+                return 0;
+        if (s->version != NATIVE_SECTION_VERSION)
+                return err_bad(e, in->file, s->offset_bytes, "section %s: expected version %d, found %u; a newer rouse may read it",
+                               name, NATIVE_SECTION_VERSION, s->version);
+        *ret = s;
+        return 1;
+}
+
+static int find_needed(struct sections *in, const char *name, uint64_t min_bytes, struct section **ret, struct err *e)
+{
+        struct section *s = NULL;
+        int             r = find(in, name, &s, e);
+
+        if (r < 0)
+                return r;
+        if (!r)
+                return err_bad(e, in->file, ERR_NO_OFFSET, "expected a section %s, found none" DAMAGED, name);
+        if (s->len < min_bytes)
+                return err_bad(e, in->file, s->offset_bytes, "section %s: expected %" PRIu64 " bytes, found %" PRIu64 DAMAGED, name, min_bytes, s->len);
+        *ret = s;
+        return 0;
+}
+
+/* A section that is one struct of this size. */
+static int read_struct(struct sections *in, const char *name, void *ret, size_t size, struct err *e)
+{
+        struct section *s = NULL;
+        int             r = find_needed(in, name, size, &s, e);
+
+        if (r < 0)
+                return r;
+        if (s->len != size)
+                return err_bad(e, in->file, s->offset_bytes, "section %s: expected %zu bytes, found %" PRIu64 DAMAGED, name, size, s->len);
+        memcpy(ret, s->bytes, size);
+        return 0;
+}
+
+static int read_identity(struct sections *in, struct native_state *ret, struct err *e)
+{
+        struct native_identity id;
+        int                    r = read_struct(in, "identity", &id, sizeof(id), e);
+
+        if (r < 0)
+                return r;
+        memcpy(ret->self.s, id.self, sizeof(ret->self.s));
+        memcpy(ret->parent.s, id.parent, sizeof(ret->parent.s));
+        if (!identity_is_valid(&ret->self) || (ret->parent.s[0] && !identity_is_valid(&ret->parent)))
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section identity: expected a UUID, and that of a parent or none, found other bytes" DAMAGED);
+        return 0;
+}
+
+static int read_memory(struct sections *in, struct mem_layout *ret, struct err *e)
+{
+        struct native_memory m;
+        struct native_window w;
+        struct mem_layout    l;
+        struct section      *s = NULL;
+        int                  r = find_needed(in, "memory", sizeof(m), &s, e);
+
+        if (r < 0)
+                return r;
+        memcpy(&m, s->bytes, sizeof(m));
+        r = microvm_windows(in->file, s->offset_bytes, m.total_bytes, &l, e);
+        if (r < 0)
+                return r;
+        if (m.nr_windows != l.nr || s->len != sizeof(m) + l.nr * sizeof(w))
+                return err_bad(e, in->file, s->offset_bytes, "section memory: expected %zu windows for %" PRIu64 " bytes of RAM, found %" PRIu64 " in %" PRIu64
+                               " bytes" DAMAGED, l.nr, m.total_bytes, m.nr_windows, s->len);
+        for (size_t i = 0; i < l.nr; i++) {
+                memcpy(&w, s->bytes + sizeof(m) + i * sizeof(w), sizeof(w));
+                if (w.gpa != l.w[i].gpa || w.size_bytes != l.w[i].size_bytes)
+                        return err_bad(e, in->file, s->offset_bytes, "section memory, window %zu: expected gpa %#" PRIx64 ", %" PRIu64 " bytes, found gpa %#" PRIx64
+                                       ", %" PRIu64 " bytes" DAMAGED, i, l.w[i].gpa, l.w[i].size_bytes, w.gpa, w.size_bytes);
+        }
+        *ret = l;
+        return 0;
+}
+
+static int check_size(struct sections *in, const struct section *s, const struct piece_layout *p, struct err *e)
+{
+        uint64_t min = p->count_min * p->element_bytes, max = p->count_max * p->element_bytes;
+
+        if (s->len < min || s->len > max || s->len % p->element_bytes)
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected %" PRIu64 " to %" PRIu64 " bytes, a multiple of %zu, found %" PRIu64 DAMAGED,
+                               s->name, min, max, p->element_bytes, s->len);
+        return 0;
+}
+
+/* An array goes into memory of its own, which the object then owns. */
+static int copy_array(const struct section *s, const struct piece_layout *p, uint8_t *object, struct err *e)
+{
+        uint32_t count = (uint32_t)(s->len / p->element_bytes);
+        void    *array;
+
+        if (!count)
+                return 0;
+        array = malloc(s->len);
+        if (!array)
+                return err_set(e, -ENOMEM, "no memory for section %.31s", s->name);
+        memcpy(array, s->bytes, s->len);
+        memcpy(object + p->offset, &array, sizeof(array));
+        memcpy(object + p->count_offset, &count, sizeof(count));
+        return 0;
+}
+
+/* 1 it is there now, 0 the file has none. */
+static int read_piece(struct sections *in, const char *name, const struct piece_layout *p, void *object, struct err *e)
+{
+        struct section *s = NULL;
+        int             r = find(in, name, &s, e);
+
+        if (r <= 0)
+                return r;
+        r = check_size(in, s, p, e);
+        if (r < 0)
+                return r;
+        if (p->count_offset != PIECE_INLINE)
+                r = copy_array(s, p, object, e);
+        else
+                memcpy((uint8_t *)object + p->offset, s->bytes, s->len);
+        return r < 0 ? r : 1;
+}
+
+static int read_vcpu_info(struct sections *in, const char *name, struct vcpu_state *v, struct err *e)
+{
+        struct native_vcpu n;
+        int                r = read_struct(in, name, &n, sizeof(n), e);
+
+        if (r < 0)
+                return r;
+        if (n.cpuid_origin > NATIVE_CPUID_STRATOVIRT || n.u8_offsets > 1)
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected cpuid_origin and u8_offsets of 0 or 1, found %u and %u; a newer rouse may read it",
+                               name, n.cpuid_origin, n.u8_offsets);
+        v->apic_id = n.apic_id;
+        if (n.cpuid_origin == NATIVE_CPUID_SAVED) {
+                v->cpuid_origin = CPUID_SAVED;
+                return 0;
+        }
+        if (!n.max_vcpus || !n.threads || !n.cores || !n.dies || !n.sockets)
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected a topology of at least one of each, found a 0" DAMAGED, name);
+        v->cpuid_origin = CPUID_STRATOVIRT;
+        v->topology = (struct cpu_topology){
+                .max_vcpus  = n.max_vcpus,
+                .threads    = n.threads,
+                .cores      = n.cores,
+                .dies       = n.dies,
+                .sockets    = n.sockets,
+                .u8_offsets = n.u8_offsets,
+        };
+        return 0;
+}
+
+static int read_vcpu(struct sections *in, uint32_t i, struct vcpu_state *v, struct err *e)
+{
+        char name[NATIVE_NAME_MAX];
+        int  r;
+
+        native_vcpu_section(name, i, "info");
+        r = read_vcpu_info(in, name, v, e);
+        for (unsigned int p = 0; r >= 0 && p < VCPU_PIECES; p++) {
+                native_vcpu_section(name, i, vcpu_piece_name(p));
+                r = read_piece(in, name, &native_vcpu_pieces[p], v, e);
+                if (r > 0)
+                        v->have |= 1u << p;
+        }
+        return r < 0 ? r : 0;
+}
+
+static int read_platform(struct sections *in, struct platform_state *ret, struct err *e)
+{
+        char name[NATIVE_NAME_MAX];
+        int  r = 0;
+
+        for (unsigned int p = 0; r >= 0 && p < PLATFORM_PIECES; p++) {
+                native_platform_section(name, platform_piece_name(p));
+                r = read_piece(in, name, &native_platform_pieces[p], ret, e);
+                if (r > 0)
+                        ret->have |= 1u << p;
+        }
+        return r < 0 ? r : 0;
+}
+
+static int check_serial(struct sections *in, const struct section *s, const struct native_serial *n, struct err *e)
+{
+        if (n->rx_len > SERIAL_RX_MAX || s->len != sizeof(*n) + n->rx_len)
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected at most %d received bytes after the registers, found %u in %" PRIu64 " bytes" DAMAGED,
+                               s->name, SERIAL_RX_MAX, n->rx_len, s->len);
+        if (n->thr_pending > 1 || n->id[sizeof(n->id) - 1])
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected thr_pending 0 or 1 and a name that ends, found others" DAMAGED, s->name);
+        return 0;
+}
+
+static int read_serial(struct sections *in, uint32_t i, struct vm_state *vm, struct err *e)
+{
+        struct device_record *d;
+        struct native_serial  n;
+        struct section       *s = NULL;
+        char                  name[NATIVE_NAME_MAX];
+        int                   r;
+
+        native_device_section(name, i, "serial");
+        r = find_needed(in, name, sizeof(n), &s, e);
+        if (r < 0)
+                return r;
+        memcpy(&n, s->bytes, sizeof(n));
+        r = check_serial(in, s, &n, e);
+        if (r < 0)
+                return r;
+        d = vm_state_add_device(vm, DEVICE_SERIAL, n.id);
+        if (!d)
+                return err_set(e, -ENOMEM, "no memory for the state of a serial port");
+        d->u.serial = (struct serial_state){
+                .ier = n.ier, .iir = n.iir, .fcr = n.fcr, .lcr = n.lcr, .mcr = n.mcr, .lsr = n.lsr, .msr = n.msr, .scr = n.scr,
+                .divisor = n.divisor, .rx_len = n.rx_len, .thr_pending = n.thr_pending,
+        };
+        memcpy(d->u.serial.rx, s->bytes + sizeof(n), n.rx_len);
+        return 0;
+}
+
+static int read_vm(struct sections *in, struct vm_state *vm, struct err *e)
+{
+        struct native_machine m;
+        int                   r = read_struct(in, "machine", &m, sizeof(m), e);
+
+        if (r < 0)
+                return r;
+        if (m.kind != NATIVE_MACHINE_MICROVM || m.nr_vcpus < 1 || m.nr_vcpus > VCPUS_MAX)
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section machine: expected kind %d (microVM) with 1 to %d vCPUs, found kind %u with %u"
+                               "; a newer rouse may read it", NATIVE_MACHINE_MICROVM, VCPUS_MAX, m.kind, m.nr_vcpus);
+        r = vm_state_init(vm, MACHINE_MICROVM, m.nr_vcpus);
+        if (r < 0)
+                return err_set(e, r, "no memory for the state of %u vCPUs", m.nr_vcpus);
+        for (uint32_t i = 0; r == 0 && i < m.nr_vcpus; i++)
+                r = read_vcpu(in, i, &vm->vcpus[i], e);
+        r = r < 0 ? r : read_platform(in, &vm->platform, e);
+        for (uint32_t i = 0; r == 0 && i < m.nr_devices; i++)
+                r = read_serial(in, i, vm, e);
+        return r;
+}
+
+int native_state_decode(struct sections *in, struct native_state *ret, struct err *e)
+{
+        struct native_state s = { 0 };
+        int                 r = read_identity(in, &s, e);
+
+        r = r < 0 ? r : read_memory(in, &s.layout, e);
+        r = r < 0 ? r : read_vm(in, &s.vm, e);
+        r = r < 0 ? r : sections_check_unused(in, e);
+        if (r < 0) {
+                native_state_free(&s);
+                return r;
+        }
+        *ret = s;
+        return 0;
+}

@@ -1,0 +1,129 @@
+/* formats/native_encode.c: a machine's state to the sections of a native state file. */
+#include "formats/native_sections.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void add_identity(struct section_out *out, const struct identity *self, const struct identity *parent)
+{
+        struct native_identity id = { 0 };
+
+        memcpy(id.self, self->s, strnlen(self->s, sizeof(id.self) - 1));
+        memcpy(id.parent, parent->s, strnlen(parent->s, sizeof(id.parent) - 1));
+        section_out_add(out, "identity", &id, sizeof(id), NULL, 0);
+}
+
+static void add_machine(struct section_out *out, const struct vm_state *vm)
+{
+        struct native_machine m = { .kind = NATIVE_MACHINE_MICROVM, .nr_vcpus = vm->nr_vcpus, .nr_devices = vm->nr_devices };
+
+        section_out_add(out, "machine", &m, sizeof(m), NULL, 0);
+}
+
+static void add_memory(struct section_out *out, const struct mem_layout *l)
+{
+        struct native_memory m = { .total_bytes = l->total_bytes, .nr_windows = l->nr };
+        struct native_window w[MEM_WINDOWS_MAX];
+
+        for (size_t i = 0; i < l->nr; i++)
+                w[i] = (struct native_window){ .gpa = l->w[i].gpa, .size_bytes = l->w[i].size_bytes };
+        section_out_add(out, "memory", &m, sizeof(m), w, l->nr * sizeof(w[0]));
+}
+
+/* The struct itself, or the array that is pointed to. */
+static void add_piece(struct section_out *out, const char *name, const void *object, const struct piece_layout *p)
+{
+        const uint8_t *bytes = (const uint8_t *)object + p->offset;
+        uint32_t       count = 1;
+
+        if (p->count_offset != PIECE_INLINE) {
+                memcpy(&count, (const uint8_t *)object + p->count_offset, sizeof(count));
+                memcpy(&bytes, bytes, sizeof(bytes));
+        }
+        section_out_add(out, name, bytes, count * p->element_bytes, NULL, 0);
+}
+
+static void add_vcpu(struct section_out *out, uint32_t i, const struct vcpu_state *v)
+{
+        const struct cpu_topology *t = &v->topology;
+        struct native_vcpu         info = { .apic_id = v->apic_id, .cpuid_origin = NATIVE_CPUID_SAVED };
+        char                       name[NATIVE_NAME_MAX];
+
+        if (v->cpuid_origin == CPUID_STRATOVIRT)
+                info = (struct native_vcpu){
+                        .apic_id      = v->apic_id,
+                        .cpuid_origin = NATIVE_CPUID_STRATOVIRT,
+                        .max_vcpus    = t->max_vcpus,
+                        .threads      = t->threads,
+                        .cores        = t->cores,
+                        .dies         = t->dies,
+                        .sockets      = t->sockets,
+                        .u8_offsets   = t->u8_offsets,
+                };
+        native_vcpu_section(name, i, "info");
+        section_out_add(out, name, &info, sizeof(info), NULL, 0);
+        for (unsigned int p = 0; p < VCPU_PIECES; p++) {
+                if (!(v->have >> p & 1))
+                        continue;
+                native_vcpu_section(name, i, vcpu_piece_name(p));
+                add_piece(out, name, v, &native_vcpu_pieces[p]);
+        }
+}
+
+static void add_platform(struct section_out *out, const struct platform_state *platform)
+{
+        char name[NATIVE_NAME_MAX];
+
+        for (unsigned int p = 0; p < PLATFORM_PIECES; p++) {
+                if (!(platform->have >> p & 1))
+                        continue;
+                native_platform_section(name, platform_piece_name(p));
+                add_piece(out, name, platform, &native_platform_pieces[p]);
+        }
+}
+
+static void add_serial(struct section_out *out, uint32_t i, const struct device_record *d)
+{
+        const struct serial_state *s = &d->u.serial;
+        struct native_serial       n = {
+                      .ier = s->ier, .iir = s->iir, .fcr = s->fcr, .lcr = s->lcr, .mcr = s->mcr, .lsr = s->lsr, .msr = s->msr, .scr = s->scr,
+                      .divisor = s->divisor, .rx_len = s->rx_len, .thr_pending = s->thr_pending,
+        };
+        char name[NATIVE_NAME_MAX];
+
+        memcpy(n.id, d->id, strnlen(d->id, sizeof(n.id) - 1));
+        native_device_section(name, i, "serial");
+        section_out_add(out, name, &n, sizeof(n), s->rx, s->rx_len);
+}
+
+/* What a reader would refuse must not be written. */
+static int check(const struct mem_layout *l, const struct vm_state *vm, struct err *e)
+{
+        if (vm->machine != MACHINE_MICROVM || vm->nr_vcpus < 1 || vm->nr_vcpus > VCPUS_MAX || l->nr > MEM_WINDOWS_MAX)
+                return err_set(e, -EINVAL, "native state: expected a microVM of 1 to %d vCPUs, found machine %d with %u", VCPUS_MAX,
+                               (int)vm->machine, vm->nr_vcpus);
+        for (uint32_t i = 0; i < vm->nr_devices; i++)
+                if (vm->devices[i].kind != DEVICE_SERIAL || vm->devices[i].u.serial.rx_len > SERIAL_RX_MAX)
+                        return err_set(e, -EINVAL, "native state: device %u: expected a serial port with at most %d received bytes, found another",
+                                       i, SERIAL_RX_MAX);
+        return 0;
+}
+
+int native_state_encode(const struct identity *self, const struct identity *parent, const struct mem_layout *l, const struct vm_state *vm,
+                        struct section_out *out, struct err *e)
+{
+        int r = check(l, vm, e);
+
+        if (r < 0)
+                return r;
+        add_identity(out, self, parent);
+        add_machine(out, vm);
+        add_memory(out, l);
+        for (uint32_t i = 0; i < vm->nr_vcpus; i++)
+                add_vcpu(out, i, &vm->vcpus[i]);
+        add_platform(out, &vm->platform);
+        for (uint32_t i = 0; i < vm->nr_devices; i++)
+                add_serial(out, i, &vm->devices[i]);
+        r = section_out_finish(out);
+        return r < 0 ? err_set(e, r, "native state: %s", strerror(-r)) : 0;
+}

@@ -1,0 +1,267 @@
+/* formats/native_write.c: takes a machine's pages and state and makes the three files of a native snapshot. */
+#include "formats/native_write.h"
+
+#include "core/base/cleanup.h"
+#include "core/base/fdio.h"
+#include "core/base/is_zero.h"
+#include "core/model/page_map.h"
+#include "formats/native_dir.h"
+#include "formats/native_sections.h"
+#include "formats/table_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/random.h>
+#include <xxhash.h>
+
+struct native_writer {
+        /* set when it is made */
+        struct native_dir dir;
+        bool              replace;
+        struct identity   self, parent;
+        int               memory_fd;
+        /* what came so far */
+        uint64_t        next_page;
+        struct page_map map; /* without sums until the end */
+        uint64_t       *sums;
+        uint64_t        nr_sums, cap_sums;
+        bool            failed; /* a snapshot with a hole in it must not be committed */
+        bool            state_written;
+};
+
+void native_writer_free(struct native_writer *w)
+{
+        if (!w)
+                return;
+        native_dir_free(&w->dir);
+        page_map_free(&w->map);
+        if (w->memory_fd >= 0)
+                close(w->memory_fd);
+        free(w->sums);
+        free(w);
+}
+
+static void free_writer(struct native_writer **w)
+{
+        native_writer_free(*w);
+}
+
+/* A random UUID, version 4 (RFC 9562). */
+static int make_uuid(struct identity *ret, struct err *e)
+{
+        uint8_t b[16];
+
+        if (getrandom(b, sizeof(b), 0) != sizeof(b))
+                return err_set(e, -EIO, "getrandom: it gave too few bytes");
+        b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+        b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+        *ret = (struct identity){ 0 };
+        snprintf(ret->s, sizeof(ret->s), "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5],
+                 b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+        return 0;
+}
+
+static int write_failed(const struct native_writer *w, const char *name, int r, struct err *e)
+{
+        return err_set(e, r, "write %s of snapshot %s: %s", name, w->dir.path, strerror(-r));
+}
+
+/* Returns the descriptor of a new file in the temporary directory. */
+static int create(const struct native_writer *w, const char *name, struct err *e)
+{
+        int fd = openat(w->dir.fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+        return fd < 0 ? write_failed(w, name, -errno, e) : fd;
+}
+
+static int create_memory(struct native_writer *w, uint64_t ram_pages, struct err *e)
+{
+        w->memory_fd = create(w, NATIVE_MEMORY, e);
+        if (w->memory_fd < 0)
+                return w->memory_fd;
+        if (ftruncate(w->memory_fd, (off_t)pages_to_bytes(ram_pages)) < 0)
+                return write_failed(w, NATIVE_MEMORY, -errno, e);
+        return 0;
+}
+
+int native_writer_new(const struct native_writer_options *o, struct native_writer **ret, struct err *e)
+{
+        _cleanup_(free_writer) struct native_writer *w = calloc(1, sizeof(*w));
+        int                                          r;
+
+        if (!w)
+                return err_set(e, -ENOMEM, "no memory to write a snapshot");
+        w->dir = (struct native_dir)NATIVE_DIR_NONE;
+        w->memory_fd = -1;
+        w->replace = o->replace;
+        w->parent = o->parent;
+        page_map_init(&w->map, o->ram_pages);
+        r = make_uuid(&w->self, e);
+        r = r < 0 ? r : native_dir_new(o->path, o->replace, o->need_bytes, &w->dir, e);
+        r = r < 0 ? r : create_memory(w, o->ram_pages, e);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(w);
+        return 0;
+}
+
+static int add_run(struct native_writer *w, enum run_kind kind, uint64_t nr_pages)
+{
+        struct page_run run = { .first_page = w->next_page, .nr_pages = nr_pages, .kind = kind };
+        int             r;
+
+        if (kind == RUN_RAW) {
+                run.file_offset_bytes = pages_to_bytes(w->next_page);
+                run.first_sum = w->nr_sums;
+        }
+        r = page_map_append(&w->map, &run);
+        if (r < 0)
+                return r;
+        w->next_page += nr_pages;
+        return 0;
+}
+
+static int add_sums(struct native_writer *w, const uint8_t *bytes, uint64_t nr_pages)
+{
+        if (w->cap_sums - w->nr_sums < nr_pages) {
+                uint64_t  cap = MAX(w->cap_sums * 2, w->nr_sums + nr_pages);
+                uint64_t *grown = reallocarray(w->sums, cap, sizeof(*grown));
+
+                if (!grown)
+                        return -ENOMEM;
+                w->sums = grown;
+                w->cap_sums = cap;
+        }
+        for (uint64_t i = 0; i < nr_pages; i++)
+                w->sums[w->nr_sums++] = XXH3_64bits(bytes + pages_to_bytes(i), PAGE_BYTES);
+        return 0;
+}
+
+/* nr_pages that are all data: one write, whatever their number. */
+static int write_data(struct native_writer *w, const uint8_t *bytes, uint64_t nr_pages)
+{
+        int r = fd_pwrite_full(w->memory_fd, bytes, pages_to_bytes(nr_pages), pages_to_bytes(w->next_page));
+
+        r = r < 0 ? r : add_run(w, RUN_RAW, nr_pages);
+        return r < 0 ? r : add_sums(w, bytes, nr_pages);
+}
+
+static int write_pages(struct native_writer *w, const uint8_t *bytes, uint64_t nr_pages)
+{
+        uint64_t begin = 0;
+        int      r = 0;
+
+        if (!bytes)
+                return nr_pages ? add_run(w, RUN_ZERO, nr_pages) : 0;
+        while (r == 0 && begin < nr_pages) {
+                bool     zero = is_zero(bytes + pages_to_bytes(begin), PAGE_BYTES);
+                uint64_t end = begin + 1;
+
+                while (end < nr_pages && is_zero(bytes + pages_to_bytes(end), PAGE_BYTES) == zero)
+                        end++;
+                r = zero ? add_run(w, RUN_ZERO, end - begin) : write_data(w, bytes + pages_to_bytes(begin), end - begin);
+                begin = end;
+        }
+        return r;
+}
+
+int native_writer_pages(struct native_writer *w, const void *bytes, uint64_t nr_pages, struct err *e)
+{
+        int r = 0;
+
+        if (!range_fits(w->next_page, nr_pages, w->map.nr_pages))
+                r = err_set(e, -EINVAL, "snapshot %s: expected %" PRIu64 " pages in all, found %" PRIu64 " more after %" PRIu64, w->dir.path,
+                            w->map.nr_pages, nr_pages, w->next_page);
+        if (r == 0)
+                r = write_pages(w, bytes, nr_pages);
+        if (r == 0)
+                return 0;
+        w->failed = true;
+        return r == -EINVAL ? r : write_failed(w, NATIVE_MEMORY, r, e);
+}
+
+static int write_file(const struct native_writer *w, const char *name, const void *bytes, size_t len, struct err *e)
+{
+        _cleanup_close_ int fd = create(w, name, e);
+        int                 r;
+
+        if (fd < 0)
+                return fd;
+        r = fd_pwrite_full(fd, bytes, len, 0);
+        return r < 0 ? write_failed(w, name, r, e) : 0;
+}
+
+static int write_state(const struct native_writer *w, const struct vm_state *vm, const struct mem_layout *l, struct err *e)
+{
+        _cleanup_(section_out_free) struct section_out out = { 0 };
+        int                                            r = native_state_encode(&w->self, &w->parent, l, vm, &out, e);
+
+        return r < 0 ? r : write_file(w, NATIVE_STATE, out.bytes, out.len, e);
+}
+
+static int write_map(const struct native_writer *w, struct err *e)
+{
+        _cleanup_free_ struct table_run *runs = NULL;
+        _cleanup_free_ void             *buf = NULL;
+        struct table_file                t = { .identity = w->self, .ram_pages = w->map.nr_pages, .nr_entries = w->map.nr_runs };
+        size_t                           len;
+        int                              r = table_runs_pack(&w->map, &runs);
+
+        if (r < 0)
+                return err_set(e, r, "no memory for %zu runs", w->map.nr_runs);
+        t.entries = runs;
+        t.sums = w->sums;
+        t.nr_sums = w->nr_sums;
+        r = table_file_pack(&table_pages, &t, &buf, &len, e);
+        return r < 0 ? r : write_file(w, NATIVE_PAGES, buf, len, e);
+}
+
+int native_writer_state(struct native_writer *w, const struct vm_state *vm, const struct mem_layout *l, struct err *e)
+{
+        int r;
+
+        if (w->failed || w->next_page != w->map.nr_pages || bytes_to_pages(l->total_bytes) != w->map.nr_pages)
+                return err_set(e, -EINVAL, "snapshot %s: expected all %" PRIu64 " pages of RAM before its state, found %" PRIu64, w->dir.path,
+                               w->map.nr_pages, w->next_page);
+        r = write_state(w, vm, l, e);
+        r = r < 0 ? r : write_map(w, e);
+        if (r < 0)
+                return r;
+        w->state_written = true;
+        return 0;
+}
+
+static int sync_file(const struct native_writer *w, const char *name, struct err *e)
+{
+        _cleanup_close_ int fd = openat(w->dir.fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+        if (fd < 0 || fsync(fd) < 0)
+                return write_failed(w, name, -errno, e);
+        return 0;
+}
+
+int native_writer_commit(struct native_writer *w, struct identity *ret_identity, struct err *e)
+{
+        static const char *const files[] = { NATIVE_MEMORY, NATIVE_STATE, NATIVE_PAGES };
+        int                      r = 0;
+
+        if (!w->state_written)
+                return err_set(e, -EINVAL, "snapshot %s: expected its state before the commit, found none", w->dir.path);
+        for (size_t i = 0; r == 0 && i < ARRAY_LEN(files); i++)
+                r = sync_file(w, files[i], e);
+        r = r < 0 ? r : native_dir_publish(&w->dir, w->replace, e);
+        if (r < 0)
+                return r;
+        if (ret_identity)
+                *ret_identity = w->self;
+        return 0;
+}
+
+struct native_writer_counts native_writer_counts(const struct native_writer *w)
+{
+        struct page_counts c = page_map_count(&w->map);
+
+        return (struct native_writer_counts){ .data_pages = c.raw_pages, .zero_pages = c.zero_pages };
+}

@@ -1,0 +1,164 @@
+/* formats/stratovirt.c: a StratoVirt microVM snapshot, generation 3: which steps read it and in which order. */
+#include "core/base/cleanup.h"
+#include "core/base/fdio.h"
+#include "formats/page_index.h"
+#include "formats/stratovirt.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+#define STATE_NAME  "state"
+#define MEMORY_NAME "memory"
+
+static int probe(int dir_fd, struct err *e)
+{
+        _cleanup_(part_close) struct part p = { .fd = -1 };
+        uint8_t                           page[SV_HEADER_BYTES];
+        ssize_t                           n;
+        int                               r = part_open(dir_fd, STATE_NAME, &p, e);
+
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        n = fd_pread_full(p.fd, page, sizeof(page), 0);
+        if (n < 0)
+                return err_set(e, (int)n, "read %s: %s", STATE_NAME, strerror((int)-n));
+        return sv_header_looks_new(page, (size_t)n) || sv_header_looks_like_generation_1(page, (size_t)n);
+}
+
+static int read_file(int dir_fd, void **ret, size_t *ret_len, struct err *e)
+{
+        _cleanup_(part_close) struct part p = { .fd = -1 };
+        int                               r = part_open_needed(dir_fd, STATE_NAME, &p, e);
+
+        if (r < 0)
+                return r;
+        r = fd_read_all(p.fd, SV_STATE_MAX, ret, ret_len);
+        if (r == -EFBIG)
+                return err_bad(e, STATE_NAME, ERR_NO_OFFSET, "expected at most %u bytes, found %" PRIu64 SV_DAMAGED, SV_STATE_MAX, p.size_bytes);
+        if (r < 0)
+                return err_set(e, r, "read %s: %s", STATE_NAME, strerror(-r));
+        return 0;
+}
+
+static int check_shape(const uint8_t *state, size_t len, struct err *e)
+{
+        if (sv_header_looks_like_generation_1(state, MIN(len, (size_t)SV_HEADER_BYTES)))
+                return err_bad(e, STATE_NAME, 0, "expected generation 3 (StratoVirt 2.5), found generation 1 (StratoVirt 2.2 or older)"
+                               ", which is not supported yet; take the snapshot again with StratoVirt 2.5");
+        if (len < SV_HEADER_BYTES)
+                return err_bad(e, STATE_NAME, len, "expected a header of %d bytes, found %zu; the file is cut short, use another copy",
+                               SV_HEADER_BYTES, len);
+        return 0;
+}
+
+static int read_header(const uint8_t *state, size_t len, struct sv_header *ret, struct err *e)
+{
+        int r = check_shape(state, len, e);
+
+        r = r < 0 ? r : sv_header_read(STATE_NAME, state, "Device", ret, e);
+        if (r < 0)
+                return r;
+        if (!range_fits(SV_HEADER_BYTES, ret->desc_len, len))
+                return err_bad(e, STATE_NAME, SV_HEADER_BYTES, "expected %" PRIu64 " bytes of descriptors, found %zu; the file is cut short, use another copy",
+                               ret->desc_len, len - SV_HEADER_BYTES);
+        return 0;
+}
+
+static int read_serial(const struct sv_descs *descs, const struct sv_record *rec, struct snapshot *s, struct err *e)
+{
+        struct device_record *d;
+
+        if (!rec->desc) {
+                snapshot_note(s, "the machine has no serial port");
+                return 0;
+        }
+        d = vm_state_add_device(&s->vm, DEVICE_SERIAL, "serial");
+        if (!d)
+                return err_set(e, -ENOMEM, "no memory for the serial port's state");
+        return sv_serial_read(descs, rec, &d->u.serial, e);
+}
+
+/* The version of the writer stands in the types that are structs. */
+static void name_version(const struct sv_desc *kvm, char *ret, size_t size)
+{
+        snprintf(ret, size, "generation 3, StratoVirt %" PRIu64 ".%" PRIu64 ".%" PRIu64, kvm->version >> 16, kvm->version >> 8 & 0xff,
+                 kvm->version & 0xff);
+}
+
+static int read_vm(const uint8_t *state, size_t len, const struct sv_header *h, struct sv_descs *descs, struct snapshot *s, struct err *e)
+{
+        struct sv_records rec;
+        int               r = sv_descs_read(state, h->desc_len, descs, e);
+
+        r = r < 0 ? r : sv_records_read(state, len, SV_HEADER_BYTES + h->desc_len, descs, &rec, e);
+        r = r < 0 ? r : sv_virtio_check(&rec, s, e);
+        if (r < 0)
+                return r;
+        r = vm_state_init(&s->vm, MACHINE_MICROVM, rec.nr_vcpus);
+        if (r < 0)
+                return err_set(e, r, "no memory for the state of %u vCPUs", rec.nr_vcpus);
+        name_version(rec.kvm.desc, s->version, sizeof(s->version));
+        r = sv_vcpus_read(descs, &rec, &s->vm, e);
+        r = r < 0 ? r : sv_platform_read(descs, &rec.kvm, &s->vm.platform, e);
+        return r < 0 ? r : read_serial(descs, &rec.serial, s, e);
+}
+
+static int identify(const uint8_t *state, size_t len, const struct part *memory, struct identity *ret, struct err *e)
+{
+        XXH128_hash_t h = XXH3_128bits(state, len);
+        struct stat   st;
+
+        if (fstat(memory->fd, &st) < 0)
+                return err_set(e, -errno, "stat %s: %s", MEMORY_NAME, strerror(errno));
+        snprintf(ret->s, sizeof(ret->s), "%016" PRIx64 "%016" PRIx64 "-%" PRIu64 "-%" PRIu64, (uint64_t)h.high64, (uint64_t)h.low64,
+                 memory->size_bytes, (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec);
+        return 0;
+}
+
+/* An index that cannot be used costs time and nothing else, so it is never more than a note. */
+static void find_index(struct snapshot *s, const char *data_dir)
+{
+        struct err why = { 0 };
+        int        r = page_index_read(s->dir_fd, PAGE_INDEX_NAME, &s->identity, &s->pages, &why);
+
+        if (r < 0)
+                snapshot_note(s, "page index is not used: %s", why.text);
+        if (r > 0 || !data_dir)
+                return;
+        r = page_index_read_data_dir(data_dir, &s->identity, &s->pages, &why);
+        if (r < 0)
+                snapshot_note(s, "page index is not used: %s", why.text);
+}
+
+static int read_snapshot(struct snapshot *s, const struct snapshot_open_options *o, struct err *e)
+{
+        _cleanup_free_ void              *state = NULL;
+        _cleanup_free_ struct sv_descs   *descs = malloc(sizeof(*descs)); /* 20 KiB: too much for some threads' stacks */
+        _cleanup_(part_close) struct part memory = { .fd = -1 };
+        struct sv_header                  h;
+        size_t                            len;
+        int                               r;
+
+        if (!descs)
+                return err_set(e, -ENOMEM, "no memory for descriptors");
+        r = read_file(s->dir_fd, &state, &len, e);
+        r = r < 0 ? r : read_header(state, len, &h, e);
+        r = r < 0 ? r : sv_header_check_vendor(&h, o->allow_cpu_mismatch, s, e);
+        r = r < 0 ? r : read_vm(state, len, &h, descs, s, e);
+        r = r < 0 ? r : part_open_needed(s->dir_fd, MEMORY_NAME, &memory, e);
+        r = r < 0 ? r : identify(state, len, &memory, &s->identity, e);
+        r = r < 0 ? r : sv_memory_read(&memory, &h, &s->layout, &s->pages, e);
+        if (r < 0)
+                return r;
+        find_index(s, o->data_dir);
+        return 0;
+}
+
+const struct format_ops format_stratovirt = {
+        .name  = "stratovirt",
+        .probe = probe,
+        .read  = read_snapshot,
+};

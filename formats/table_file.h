@@ -1,0 +1,86 @@
+/* formats/table_file.h: the one shape of rouse's small files: a header, entries of one size, page checksums, all under checksums.
+ * Owns:    struct table_file owns its arrays; table_file_free gives them back and accepts a zeroed one.
+ * Threads: any.
+ * Blocks:  on the file system.
+ *
+ *   +--------------------------------------------------------------------------+
+ *   | struct table_header   168 bytes; header_sum is over the rest of it        |
+ *   +--------------------------------------------------------------------------+
+ *   | entries               nr_entries * entry_bytes; entries_sum is over them  |
+ *   +--------------------------------------------------------------------------+
+ *   | sums                  nr_sums * 8: XXH3-64 of each data page; sums_sum    |
+ *   +--------------------------------------------------------------------------+
+ *
+ * `pages` of a native snapshot: entries are runs, with sums. A page index: runs, no sums. `hints`: hints, no sums.
+ * Numbers are little-endian; every sum is XXH3-64 with seed 0. */
+#pragma once
+
+#include "core/base/err.h"
+#include "core/model/identity.h"
+#include "core/model/page_map.h"
+#include "formats/part.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+struct table_header {
+        char     magic[8];
+        uint32_t version;
+        uint32_t entry_bytes;
+        char     identity[IDENTITY_MAX]; /* of the snapshot it belongs to, NUL-filled */
+        uint64_t ram_pages;
+        uint64_t nr_entries;
+        uint64_t nr_sums;
+        uint32_t recordings; /* hints only */
+        uint32_t reserved;   /* 0 */
+        uint64_t entries_sum;
+        uint64_t sums_sum;
+        uint64_t header_sum; /* over everything before it */
+};
+static_assert(IDENTITY_MAX == 96, "on-disk header");
+static_assert(sizeof(struct table_header) == 168, "on-disk header");
+static_assert(offsetof(struct table_header, ram_pages) == 112, "on-disk header");
+static_assert(offsetof(struct table_header, header_sum) == 160, "on-disk header");
+
+/* A run of `pages` and of a page index. */
+struct table_run {
+        uint64_t first_page;
+        uint64_t nr_pages;
+        uint32_t kind; /* enum table_run_kind */
+        uint32_t source;
+        uint64_t file_offset_bytes;
+        uint64_t first_sum;
+};
+static_assert(sizeof(struct table_run) == 40, "on-disk run");
+static_assert(offsetof(struct table_run, file_offset_bytes) == 24, "on-disk run");
+
+enum table_run_kind { TABLE_RUN_ZERO = 1, TABLE_RUN_RAW = 2 };
+
+/* What tells one of these files from another. */
+struct table_kind {
+        char     magic[9]; /* 8 characters */
+        uint32_t version;
+        uint32_t entry_bytes;
+};
+extern const struct table_kind table_pages, table_index, table_hints;
+
+struct table_file {
+        struct identity identity;
+        uint64_t        ram_pages;
+        uint32_t        recordings;
+        uint64_t        nr_entries, nr_sums;
+        void           *entries;
+        uint64_t       *sums; /* NULL when nr_sums is 0 */
+};
+
+void table_file_free(struct table_file *t);
+
+/* Reads all of it and checks length and sums; damaged: -EBADMSG naming `name` and the offset. What the entries say is not checked. */
+int table_file_read(const struct part *p, const char *name, const struct table_kind *k, struct table_file *ret, struct err *e);
+
+/* The bytes of the file, in a buffer for the caller to free. */
+int table_file_pack(const struct table_kind *k, const struct table_file *t, void **ret, size_t *ret_len, struct err *e);
+
+/* The runs of a map as entries (an array for the caller to free), and back: appended to an empty map. */
+int table_runs_pack(const struct page_map *m, struct table_run **ret);
+int table_runs_unpack(const struct table_file *t, const char *name, struct page_map *map, struct err *e);

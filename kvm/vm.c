@@ -1,0 +1,412 @@
+/* The VM as a whole: built in the order of one table, loaded, saved, started, paused, stopped, freed. */
+#include "kvm/vm_internal.h"
+
+#include "core/base/clock.h"
+#include "kvm/platform_state.h"
+#include "kvm/sys.h"
+#include "kvm/vcpu_state.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- the serial port's wires --- */
+
+static void serial_irq(void *arg, bool level)
+{
+        struct vm           *vm = arg;
+        struct kvm_irq_level line = { .irq = vm->machine->serial_irq, .level = level };
+
+        /* it cannot fail: the irqchip is there and the line is one of its own */
+        kvm_ioctl(vm->vm_fd, KVM_IRQ_LINE, &line);
+}
+
+static void serial_byte(void *arg, uint8_t byte)
+{
+        struct vm *vm = arg;
+
+        vm->events.serial_out(vm->events.arg, byte);
+}
+
+static const struct serial_ops serial_wires = { .set_irq = serial_irq, .put = serial_byte };
+
+/* A wider access is one of several registers in a row, as the ISA bus splits it. */
+static void serial_port_read(void *arg, uint64_t offset, uint8_t *ret_data, uint32_t len_bytes)
+{
+        for (uint32_t i = 0; i < len_bytes; i++)
+                ret_data[i] = serial_read(arg, (unsigned int)offset + i);
+}
+
+static void serial_port_write(void *arg, uint64_t offset, const uint8_t *data, uint32_t len_bytes)
+{
+        for (uint32_t i = 0; i < len_bytes; i++)
+                serial_write(arg, (unsigned int)offset + i, data[i]);
+}
+
+static const struct bus_ops serial_ports = { .read = serial_port_read, .write = serial_port_write };
+
+/* --- build: the order of KVM's calls --- */
+
+static int open_kvm(struct vm *vm, struct err *e)
+{
+        vm->kvm_fd = kvm_open();
+        return vm->kvm_fd < 0 ? err_host(e, vm->kvm_fd, "/dev/kvm: %s", strerror(-vm->kvm_fd)) : 0;
+}
+
+static int create_vm(struct vm *vm, struct err *e)
+{
+        vm->vm_fd = kvm_ioctl_value(vm->kvm_fd, KVM_CREATE_VM, 0);
+        return vm->vm_fd < 0 ? err_set(e, vm->vm_fd, "KVM_CREATE_VM: %s", strerror(-vm->vm_fd)) : 0;
+}
+
+static int set_tss(struct vm *vm, struct err *e)
+{
+        int r = kvm_ioctl_value(vm->vm_fd, KVM_SET_TSS_ADDR, vm->machine->tss_gpa);
+
+        return r < 0 ? err_set(e, r, "KVM_SET_TSS_ADDR %#" PRIx64 ": %s", vm->machine->tss_gpa, strerror(-r)) : 0;
+}
+
+static int set_identity_map(struct vm *vm, struct err *e)
+{
+        uint64_t gpa = vm->machine->identity_map_gpa;
+        int      r = kvm_ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &gpa);
+
+        return r < 0 ? err_set(e, r, "KVM_SET_IDENTITY_MAP_ADDR %#" PRIx64 ": %s", gpa, strerror(-r)) : 0;
+}
+
+static int set_slots(struct vm *vm, struct err *e)
+{
+        for (size_t i = 0; i < vm->layout.nr; i++) {
+                const struct mem_window           *w = &vm->layout.w[i];
+                struct kvm_userspace_memory_region slot = {
+                        .slot            = (uint32_t)i,
+                        .guest_phys_addr = w->gpa,
+                        .memory_size     = w->size_bytes,
+                        .userspace_addr  = (uint64_t)(vm->layout.ram + w->ram_offset_bytes),
+                };
+                uint64_t before_ns = now_ns();
+                int      r = kvm_ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot);
+
+                vm->slots_ns += now_ns() - before_ns;
+                if (r < 0)
+                        return err_set(e, r, "KVM_SET_USER_MEMORY_REGION: slot %zu, %" PRIu64 " bytes at guest address %#" PRIx64 ": %s", i,
+                                       w->size_bytes, w->gpa, strerror(-r));
+        }
+        return 0;
+}
+
+static int create_irqchip(struct vm *vm, struct err *e)
+{
+        int r = kvm_ioctl(vm->vm_fd, KVM_CREATE_IRQCHIP, NULL);
+
+        return r < 0 ? err_set(e, r, "KVM_CREATE_IRQCHIP: %s", strerror(-r)) : 0;
+}
+
+static int create_pit(struct vm *vm, struct err *e)
+{
+        struct kvm_pit_config c = { .flags = KVM_PIT_SPEAKER_DUMMY };
+        int                   r = kvm_ioctl(vm->vm_fd, KVM_CREATE_PIT2, &c);
+
+        return r < 0 ? err_set(e, r, "KVM_CREATE_PIT2: %s", strerror(-r)) : 0;
+}
+
+static int create_vcpus(struct vm *vm, struct err *e)
+{
+        for (uint32_t i = 0; i < vm->nr_vcpus; i++) {
+                int r = vcpu_create(&vm->vcpus[i], vm, i, e);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int create_serial(struct vm *vm, struct err *e)
+{
+        int r = serial_new(&serial_wires, vm, &vm->serial);
+
+        if (r >= 0)
+                r = bus_add(&vm->bus, BUS_PORTS, vm->machine->serial_port, SERIAL_REGISTERS, &serial_ports, vm->serial);
+        return r < 0 ? err_set(e, r, "serial port: %s", strerror(-r)) : 0;
+}
+
+static const struct build_step {
+        int (*take)(struct vm *vm, struct err *e);
+        const char *why_here;
+} build_steps[] = {
+        { open_kvm, "everything else is asked of it" },
+        { create_vm, "a VM without memory, without chips" },
+        { set_tss, "before any vCPU: KVM puts its real-mode task segment there when it makes the first one" },
+        { set_identity_map, "before any vCPU, or KVM refuses it" },
+        { set_slots, "before the irqchip: a slot set after it waits for a grace period that it began, 5 to 10 ms (restore-costs.md)" },
+        { create_irqchip, "before the PIT and the vCPUs, which get their LAPIC by it; its default routing is the machine's" },
+        { create_pit, "needs the irqchip" },
+        { create_vcpus, "last in KVM" },
+        { create_serial, "its interrupt line needs the irqchip" },
+};
+
+static int check_config(const struct vm_config *c, struct err *e)
+{
+        const struct {
+                bool        there;
+                const char *name;
+        } needed[] = {
+                { c->caps->kvm_user_memory, "KVM_CAP_USER_MEMORY" },
+                { c->caps->kvm_irqchip, "KVM_CAP_IRQCHIP" },
+                { c->caps->kvm_pit2, "KVM_CAP_PIT_STATE2" },
+                { c->caps->kvm_immediate_exit, "KVM_CAP_IMMEDIATE_EXIT" },
+                { c->caps->kvm_vcpu_events, "KVM_CAP_VCPU_EVENTS" },
+                { c->caps->kvm_debugregs, "KVM_CAP_DEBUGREGS" },
+        };
+        uint32_t max_vcpus = MIN((uint32_t)VCPUS_MAX, c->caps->kvm_max_vcpus);
+
+        for (size_t i = 0; i < ARRAY_LEN(needed); i++)
+                if (!needed[i].there)
+                        return err_host(e, -EOPNOTSUPP, "KVM: expected %s, found a KVM without it; use Linux 6.1 or later", needed[i].name);
+        if (!machine_find(c->machine))
+                return err_set(e, -EINVAL, "machine: expected kind %d, found %d", MACHINE_MICROVM, (int)c->machine);
+        if (c->nr_vcpus < 1 || c->nr_vcpus > max_vcpus)
+                return err_usage(e, "vCPUs: expected 1 to %u, found %u", max_vcpus, c->nr_vcpus);
+        return 0;
+}
+
+int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, struct err *e)
+{
+        struct vm *vm;
+        int        r = check_config(c, e);
+
+        if (r < 0)
+                return r;
+        vm = calloc(1, sizeof(*vm));
+        if (!vm)
+                return err_set(e, -ENOMEM, "no memory for a VM");
+        vm->caps = *c->caps;
+        vm->layout = *c->layout;
+        vm->machine = machine_find(c->machine);
+        vm->events = c->events;
+        vm->kvm_fd = vm->vm_fd = -1;
+        vm->nr_vcpus = c->nr_vcpus;
+        for (uint32_t i = 0; i < vm->nr_vcpus; i++)
+                vm->vcpus[i].fd = -1;
+        pthread_mutex_init(&vm->lock, NULL);
+        pthread_cond_init(&vm->go, NULL);
+        pthread_cond_init(&vm->parked, NULL);
+        atomic_flag_clear(&vm->entered);
+        for (size_t i = 0; i < ARRAY_LEN(build_steps) && r >= 0; i++)
+                r = build_steps[i].take(vm, e);
+        if (r < 0) {
+                vm_free(vm);
+                return r;
+        }
+        if (ret_slots_ns)
+                *ret_slots_ns = vm->slots_ns;
+        *ret = vm;
+        return 0;
+}
+
+/* The mirror of build_steps. */
+void vm_free(struct vm *vm)
+{
+        if (!vm)
+                return;
+        vm_stop(vm);
+        serial_free(vm->serial);
+        for (uint32_t i = vm->nr_vcpus; i-- > 0;)
+                vcpu_destroy(&vm->vcpus[i]);
+        if (vm->vm_fd >= 0)
+                close(vm->vm_fd);
+        if (vm->kvm_fd >= 0)
+                close(vm->kvm_fd);
+        pthread_cond_destroy(&vm->parked);
+        pthread_cond_destroy(&vm->go);
+        pthread_mutex_destroy(&vm->lock);
+        free(vm->host_cpuid);
+        free(vm);
+}
+
+int vm_host_cpuid(struct vm *vm, const struct cpuid_table **ret, struct err *e)
+{
+        struct cpuid_table *t;
+        int                 r;
+
+        if (!vm->host_cpuid) {
+                t = malloc(sizeof(*t));
+                if (!t)
+                        return err_set(e, -ENOMEM, "no memory for the host's CPUID");
+                r = cpuid_host(vm->kvm_fd, t, e);
+                if (r < 0) {
+                        free(t);
+                        return r;
+                }
+                vm->host_cpuid = t;
+        }
+        *ret = vm->host_cpuid;
+        return 0;
+}
+
+/* --- run --- */
+
+static void set_want(struct vm *vm, enum vm_want want)
+{
+        /* relaxed: see the field */
+        atomic_store_explicit(&vm->want, want, memory_order_relaxed);
+        pthread_cond_broadcast(&vm->go);
+}
+
+static enum vm_want want_of(const struct vm *vm)
+{
+        return atomic_load_explicit(&vm->want, memory_order_relaxed);
+}
+
+int vm_start(struct vm *vm, struct err *e)
+{
+        while (vm->nr_threads < vm->nr_vcpus) {
+                int r = vcpu_start(&vm->vcpus[vm->nr_threads]);
+
+                if (r < 0)
+                        return err_set(e, r, "thread of vCPU %u: %s", vm->nr_threads, strerror(-r));
+                vm->nr_threads++;
+        }
+        return 0;
+}
+
+void vm_resume(struct vm *vm)
+{
+        pthread_mutex_lock(&vm->lock);
+        if (want_of(vm) == VM_WANT_PAUSE)
+                set_want(vm, VM_WANT_RUN);
+        pthread_mutex_unlock(&vm->lock);
+}
+
+static void kick_all(struct vm *vm)
+{
+        for (uint32_t i = 0; i < vm->nr_threads; i++)
+                vcpu_kick(&vm->vcpus[i]);
+}
+
+void vm_pause(struct vm *vm)
+{
+        pthread_mutex_lock(&vm->lock);
+        if (want_of(vm) == VM_WANT_RUN) {
+                set_want(vm, VM_WANT_PAUSE);
+                kick_all(vm);
+        }
+        while (vm->nr_running)
+                pthread_cond_wait(&vm->parked, &vm->lock);
+        pthread_mutex_unlock(&vm->lock);
+}
+
+void vm_condemn(struct vm *vm)
+{
+        if (!vm)
+                return;
+        pthread_mutex_lock(&vm->lock);
+        set_want(vm, VM_WANT_STOP);
+        kick_all(vm);
+        pthread_mutex_unlock(&vm->lock);
+}
+
+void vm_stop(struct vm *vm)
+{
+        vm_condemn(vm);
+        while (vm->nr_threads)
+                vcpu_join(&vm->vcpus[--vm->nr_threads]);
+}
+
+size_t vm_serial_in(struct vm *vm, const uint8_t *bytes, size_t len)
+{
+        return serial_receive(vm->serial, bytes, len);
+}
+
+/* --- state --- */
+
+static int check_devices(const struct vm_state *s, struct err *e)
+{
+        for (uint32_t i = 0; i < s->nr_devices; i++) {
+                const struct device_record *d = &s->devices[i];
+
+                if (d->kind != DEVICE_SERIAL)
+                        return err_bad(e, "state", ERR_NO_OFFSET, "device %.31s: expected a serial port, found kind %d", d->id, (int)d->kind);
+                if (d->u.serial.rx_len > SERIAL_RX_MAX)
+                        return err_bad(e, "state", ERR_NO_OFFSET, "device %.31s: expected at most %d received bytes, found %u", d->id,
+                                       SERIAL_RX_MAX, d->u.serial.rx_len);
+        }
+        return 0;
+}
+
+static int check_state(struct vm *vm, const struct vm_state *s, struct err *e)
+{
+        if (s->machine != vm->machine->kind)
+                return err_bad(e, "state", ERR_NO_OFFSET, "machine: expected kind %d, found %d", (int)vm->machine->kind, (int)s->machine);
+        if (s->nr_vcpus != vm->nr_vcpus)
+                return err_bad(e, "state", ERR_NO_OFFSET, "vCPUs: expected %u, found %u", vm->nr_vcpus, s->nr_vcpus);
+        for (uint32_t i = 0; i < s->nr_vcpus; i++) {
+                int r = vcpu_check(&vm->vcpus[i], &s->vcpus[i], e);
+
+                if (r < 0)
+                        return r;
+        }
+        return check_devices(s, e);
+}
+
+int vm_load(struct vm *vm, const struct vm_state *s, struct vm_load_report *ret, struct err *e)
+{
+        const struct device_record *d;
+        struct vm_load_report       report = { 0 };
+        int                         r = check_state(vm, s, e);
+
+        if (r >= 0)
+                r = platform_load(vm->vm_fd, &s->platform, false, e);
+        for (uint32_t i = 0; i < s->nr_vcpus && r >= 0; i++)
+                r = vcpu_load(&vm->vcpus[i], &s->vcpus[i], &report, e);
+        if (r >= 0)
+                r = platform_load(vm->vm_fd, &s->platform, true, e);
+        if (r < 0)
+                return r;
+        /* after the LAPICs: a line that the port holds up interrupts them */
+        d = vm_state_device(s, DEVICE_SERIAL);
+        if (d)
+                serial_load(vm->serial, &d->u.serial);
+        *ret = report;
+        return 0;
+}
+
+/* A vCPU that ended stands in the middle of an instruction that KVM waits to have answered. */
+static int check_whole(struct vm *vm, struct err *e)
+{
+        int r = 0;
+
+        pthread_mutex_lock(&vm->lock);
+        if (vm->nr_running || want_of(vm) == VM_WANT_RUN)
+                r = err_set(e, -EBUSY, "save: expected a paused VM, found a running one");
+        for (uint32_t i = 0; i < vm->nr_vcpus && r >= 0; i++)
+                if (vm->vcpus[i].ended)
+                        r = err_set(e, -EIO, "save: vCPU %u has stopped for good: its state is not whole", i);
+        pthread_mutex_unlock(&vm->lock);
+        return r;
+}
+
+int vm_save(struct vm *vm, struct vm_state *ret, struct err *e)
+{
+        struct device_record *d;
+        int                   r = check_whole(vm, e);
+
+        if (r < 0)
+                return r;
+        r = vm_state_init(ret, vm->machine->kind, vm->nr_vcpus);
+        if (r < 0)
+                return err_set(e, r, "no memory for the state of %u vCPUs", vm->nr_vcpus);
+        for (uint32_t i = 0; i < vm->nr_vcpus && r >= 0; i++)
+                r = vcpu_save(&vm->vcpus[i], &ret->vcpus[i], e);
+        if (r >= 0)
+                r = platform_save(vm->vm_fd, &ret->platform, e);
+        if (r < 0)
+                return r;
+        d = vm_state_add_device(ret, DEVICE_SERIAL, "serial");
+        if (!d)
+                return err_set(e, -ENOMEM, "no memory for the state of the serial port");
+        serial_save(vm->serial, &d->u.serial);
+        return 0;
+}

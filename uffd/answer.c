@@ -1,0 +1,250 @@
+/* uffd/answer.c: reads what the kernel tells, and answers the faults that wait. */
+#include "uffd/pager_internal.h"
+
+#include "core/base/clock.h"
+#include "uffd/uffd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <time.h>
+
+/* Rounds of PAGER_MSGS before somebody is answered: more than all vCPUs with their asynchronous faults can have waiting. */
+#define DRAIN_ROUNDS 16
+
+/* How long to sleep when a madvise holds the uffd up and its event was read already: its thread has to run, for a few us. */
+#define HOLD_UP_NS (100 * NS_PER_US)
+
+static void note_fault(struct pager *p, uint64_t address, uint64_t now)
+{
+        uint64_t page = bytes_to_pages(address - (uintptr_t)p->c.ram);
+
+        if (!served_find(&p->view.served, page))
+                return; /* not ours to answer */
+        switch (page_state_get(&p->states, page)) {
+        case PAGE_ABSENT:
+                record_add(&p->record, page);
+                page_state_move(&p->states, page, PAGE_WANTED);
+                break;
+        case PAGE_LOST:
+                if (!page_state_demanded(&p->states, page)) {
+                        /* It was lost ahead of anybody's asking; now a vCPU hangs on it, and only the session can help. */
+                        page_state_demand(&p->states, page);
+                        pager_tell_lost(p, page);
+                }
+                return;
+        default:
+                break;
+        }
+        page_state_demand(&p->states, page);
+        if (!demand_add(&p->demand, page, now))
+                p->missed = true;
+}
+
+static void remove_range(struct pager *p, const struct pager_range *r, uint64_t first, uint64_t end)
+{
+        uint64_t lost_before = p->states.count[PAGE_LOST];
+
+        first = MAX(first, r->first_page);
+        end = MIN(end, r->first_page + r->nr_pages);
+        for (uint64_t page = first; page < end; page++)
+                page_state_move(&p->states, page, PAGE_REMOVED);
+        pager_publish_resident(p);
+        /* Faults on lost pages were left unanswered; as zeros they can be answered. */
+        if (first < end && p->states.count[PAGE_LOST] < lost_before)
+                install_wake(&p->in, first, end - first);
+}
+
+/* Addresses are those of whole pages of mappings that we registered. */
+static void note_remove(struct pager *p, uint64_t start, uint64_t end)
+{
+        uint64_t ram = (uintptr_t)p->c.ram, ram_end = ram + pages_to_bytes(p->c.map->nr_pages);
+
+        start = MAX(start, ram);
+        end = MIN(end, ram_end);
+        for (size_t i = 0; start < end && i < p->view.served.nr; i++)
+                remove_range(p, &p->view.served.v[i], bytes_to_pages(start - ram), bytes_to_pages(end - ram));
+}
+
+static void note(struct pager *p, const struct uffd_msg *m, uint64_t now)
+{
+        switch (m->event) {
+        case UFFD_EVENT_PAGEFAULT:
+                count(&p->n.messages, 1);
+                p->last_fault_ns = now;
+                note_fault(p, m->arg.pagefault.address, now);
+                break;
+        case UFFD_EVENT_REMOVE:
+                note_remove(p, m->arg.remove.start, m->arg.remove.end);
+                break;
+        default:
+                break; /* no other event was asked for */
+        }
+}
+
+int pager_drain(struct pager *p)
+{
+        int total = 0;
+
+        for (int round = 0; round < DRAIN_ROUNDS; round++) {
+                int      n = uffd_read_events(p->in.uffd, p->msgs, PAGER_MSGS);
+                uint64_t now;
+
+                if (n < 0)
+                        p->failed = n;
+                if (n <= 0)
+                        break;
+                now = now_ns();
+                for (int i = 0; i < n; i++)
+                        note(p, &p->msgs[i], now);
+                total += n;
+                p->fresh = true;
+                if (n < PAGER_MSGS)
+                        break;
+        }
+        return total;
+}
+
+void pager_hold_up(struct pager *p)
+{
+        struct pollfd   fd = { .fd = p->in.uffd, .events = POLLIN };
+        struct timespec t = { .tv_nsec = HOLD_UP_NS };
+
+        if (pager_drain(p) == 0)
+                (void)ppoll(&fd, 1, &t, NULL);
+}
+
+/* A removed page stays removed: the madvise that told of it may only now take away what was put there. */
+static void answer_removed(struct pager *p, uint64_t page)
+{
+        uint64_t done;
+        int      r = install_zero(&p->in, page, 1, &done);
+
+        if (r == -EAGAIN) {
+                pager_hold_up(p);
+                return;
+        }
+        if (r == -ESRCH)
+                p->failed = r;
+        count(&p->n.faults[FAULT_ZERO], 1);
+        count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
+}
+
+static bool is_free(const struct pager *p, uint64_t page)
+{
+        return page_state_is_free(page_state_get(&p->states, page));
+}
+
+static bool is_wanted(const struct pager *p, uint64_t page)
+{
+        return page_state_get(&p->states, page) == PAGE_WANTED;
+}
+
+/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window of
+ * around_pages that it lies in and the wanted ones behind it.
+ *
+ *   |....window....|........|        . absent  W wanted  # there
+ *   #..W...WW.....#|                 from the page after the first # to the one before the next */
+static struct extent around(const struct pager *p, const struct page_run *run, uint64_t page)
+{
+        const struct pager_range *r = served_find(&p->view.served, page);
+        uint64_t                  window = record_is_on(&p->record) ? 1 : MAX(p->c.around_pages, 1u);
+        uint64_t                  low = MAX(r->first_page, run->first_page);
+        uint64_t                  high = MIN(r->first_page + r->nr_pages, run->first_page + run->nr_pages);
+        uint64_t                  first = page, end = page + 1;
+
+        window = MIN(window, (uint64_t)FILL_POLITE_PAGES);
+        low = MAX(low, page / window * window);
+        while (first > low && is_free(p, first - 1))
+                first--;
+        while (end < high && end - first < FILL_POLITE_PAGES && (end % window ? is_free(p, end) : is_wanted(p, end)))
+                end++;
+        return (struct extent){ .run = run, .first_page = first, .nr_pages = end - first };
+}
+
+static struct extent wanted_from(const struct pager *p, const struct extent *x, uint64_t page)
+{
+        uint64_t end = page + 1;
+
+        while (end < x->first_page + x->nr_pages && is_wanted(p, end))
+                end++;
+        return (struct extent){ .run = x->run, .first_page = page, .nr_pages = end - page };
+}
+
+static uint64_t read_cached(struct pager *p, const struct page_run *run, uint64_t first_page, uint64_t end_page)
+{
+        uint64_t got = sources_read_cached(&p->sources, run, first_page, end_page - first_page, p->buf);
+
+        count(&p->n.read_bytes, pages_to_bytes(got));
+        return got;
+}
+
+/* What is cached is delivered at once, the window first and, where that begins with holes, from the page itself on. */
+static bool answer_cached(struct pager *p, const struct extent *x, uint64_t page)
+{
+        uint64_t first = x->first_page, end = x->first_page + x->nr_pages;
+        uint64_t got = read_cached(p, x->run, first, end);
+
+        if (first + got <= page && first < page) {
+                first = page;
+                got = read_cached(p, x->run, first, end);
+        }
+        if (first + got <= page)
+                return false;
+        pager_deliver(p, first, got, p->buf, FAULT_AROUND);
+        return true;
+}
+
+static void answer_wanted(struct pager *p, uint64_t page)
+{
+        const struct page_run *run = page_map_find(p->c.map, page);
+        struct extent          x = around(p, run, page);
+        struct extent          wanted = wanted_from(p, &x, page);
+
+        if (run->kind == RUN_ZERO)
+                pager_deliver_zeros(p, wanted.first_page, wanted.nr_pages);
+        else if (!answer_cached(p, &x, page))
+                (void)slow_start(p, &wanted, FAULT_DEMAND); /* busy: it stays wanted until a read has ended */
+}
+
+static void answer_page(struct pager *p, uint64_t page)
+{
+        switch (page_state_get(&p->states, page)) {
+        case PAGE_WANTED:
+                answer_wanted(p, page);
+                break;
+        case PAGE_REMOVED:
+                answer_removed(p, page);
+                break;
+        case PAGE_INSTALLED:
+        case PAGE_POISONED:
+                install_wake(&p->in, page, 1);
+                count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
+                break;
+        default:
+                break; /* being read */
+        }
+}
+
+/* Those whose messages were dropped fault anew once there is room for them. */
+static void wake_missed(struct pager *p)
+{
+        if (!p->missed || p->demand.nr > DEMAND_MAX / 2)
+                return;
+        p->missed = false;
+        for (size_t i = 0; i < p->view.served.nr; i++)
+                install_wake(&p->in, p->view.served.v[i].first_page, p->view.served.v[i].nr_pages);
+}
+
+/* Answers take entries away and may add some; those that are added before `page` are found in the next round (p->fresh). */
+void pager_answer(struct pager *p)
+{
+        uint64_t page = 0;
+
+        p->fresh = false;
+        for (size_t i = 0; i < p->demand.nr && !pager_must_end(p); i = demand_find(&p->demand, page)) {
+                page = p->demand.v[i].page;
+                answer_page(p, page);
+                page++;
+        }
+        wake_missed(p);
+}

@@ -1,0 +1,162 @@
+/* uffd/deliver.c: from bytes that have come to pages that are installed, or lost. */
+#include "uffd/pager_internal.h"
+
+#include "core/base/clock.h"
+#include "core/base/is_zero.h"
+
+#include <errno.h>
+#include <xxhash.h>
+
+enum verdict {
+        VERDICT_DATA,
+        VERDICT_ZERO, /* zeros, though the page map did not know */
+        VERDICT_BAD,  /* the checksum says otherwise */
+};
+
+/* Looks at the very bytes that will be installed. */
+static enum verdict judge(const struct pager *p, const struct page_run *run, uint64_t page, const uint8_t *bytes)
+{
+        const struct page_map *map = p->c.map;
+
+        if (p->c.verify && XXH3_64bits(bytes, PAGE_BYTES) != map->sums[run->first_sum + (page - run->first_page)])
+                return VERDICT_BAD;
+        return !map->zeros_known && is_zero(bytes, PAGE_BYTES) ? VERDICT_ZERO : VERDICT_DATA;
+}
+
+static bool is_open(const struct pager *p, uint64_t page)
+{
+        return page_state_is_open(page_state_get(&p->states, page));
+}
+
+/* Pages are there and their waiters awake. */
+static void settle(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum verdict v, enum fault_class why)
+{
+        if (nr_pages == 0)
+                return;
+        for (uint64_t page = first_page; page < first_page + nr_pages; page++) {
+                enum fault_class c = page_state_demanded(&p->states, page) ? FAULT_DEMAND : why;
+
+                page_state_move(&p->states, page, PAGE_INSTALLED);
+                count(&p->n.faults[v == VERDICT_ZERO ? FAULT_ZERO : c], 1);
+        }
+        pager_publish_resident(p);
+        if (v == VERDICT_DATA)
+                count(&p->n.installed_bytes, pages_to_bytes(nr_pages));
+        if (p->demand.nr > 0)
+                count(&p->n.stall_ns, demand_take(&p->demand, first_page, nr_pages, now_ns()));
+}
+
+/* Installs neighbours with one verdict. How many were dealt with: fewer than nr_pages when the states must be looked at again. */
+static uint64_t put(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum verdict v, enum fault_class why)
+{
+        uint64_t done;
+        int      r;
+
+        if (v == VERDICT_BAD) {
+                pager_lose(p, first_page, -EBADMSG);
+                return 1;
+        }
+        if (v == VERDICT_DATA)
+                r = install_copy(&p->in, first_page, bytes, nr_pages, &done);
+        else
+                r = install_zero(&p->in, first_page, nr_pages, &done);
+        settle(p, first_page, done, v, why);
+        if (r == -EAGAIN) {
+                pager_hold_up(p);
+        } else if (r == -ESRCH) {
+                p->failed = r;
+        } else if (r < 0) {
+                pager_lose(p, first_page + done, r);
+                done++;
+        }
+        return done;
+}
+
+/* How many neighbours from `page` on are open and have the verdict of the first. */
+static uint64_t same_verdict(const struct pager *p, uint64_t page, uint64_t max_pages, const uint8_t *verdicts)
+{
+        uint64_t n = 1;
+
+        while (n < max_pages && verdicts[n] == verdicts[0] && is_open(p, page + n))
+                n++;
+        return n;
+}
+
+static void put_all(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why)
+{
+        for (uint64_t i = 0; i < nr_pages && !pager_must_end(p);) {
+                uint64_t n;
+
+                if (!is_open(p, first_page + i)) {
+                        i++;
+                        continue;
+                }
+                n = same_verdict(p, first_page + i, nr_pages - i, &p->verdicts[i]);
+                i += put(p, first_page + i, n, bytes ? bytes + pages_to_bytes(i) : NULL, p->verdicts[i], why);
+        }
+}
+
+void pager_deliver(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why)
+{
+        const struct page_run *run = page_map_find(p->c.map, first_page);
+
+        for (uint64_t i = 0; i < nr_pages; i++)
+                p->verdicts[i] = judge(p, run, first_page + i, bytes + pages_to_bytes(i));
+        put_all(p, first_page, nr_pages, bytes, why);
+}
+
+void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages)
+{
+        for (uint64_t i = 0; i < nr_pages; i++)
+                p->verdicts[i] = VERDICT_ZERO;
+        put_all(p, first_page, nr_pages, NULL, FAULT_ZERO);
+}
+
+struct pager_lost pager_describe_lost(const struct pager *p, uint64_t page)
+{
+        const struct page_run *run = page_map_find(p->c.map, page);
+        bool                   raw = run->kind == RUN_RAW;
+
+        return (struct pager_lost){
+                .page              = page,
+                .source            = raw ? p->c.map->sources[run->source].name : "zeros",
+                .file_offset_bytes = raw ? run_offset_bytes(run, page) : 0,
+                .error             = page_state_error(&p->states, page),
+                .demanded          = page_state_demanded(&p->states, page),
+                .poisoned          = page_state_get(&p->states, page) == PAGE_POISONED,
+        };
+}
+
+void pager_tell_lost(struct pager *p, uint64_t page)
+{
+        struct pager_lost lost = pager_describe_lost(p, page);
+
+        if (p->c.events.lost)
+                p->c.events.lost(p->c.events.arg, &lost);
+}
+
+/* A touch is SIGBUS from now on, and its waiters are awake. An unread event makes it wait, and may remove the page. */
+static bool poison(struct pager *p, uint64_t page)
+{
+        int r = -EAGAIN;
+
+        while (r == -EAGAIN && is_open(p, page) && !pager_must_end(p)) {
+                r = install_poison(&p->in, page);
+                if (r == -EAGAIN)
+                        pager_hold_up(p);
+        }
+        return r == 0;
+}
+
+void pager_lose(struct pager *p, uint64_t page, int error)
+{
+        bool poisoned = is_open(p, page) && p->c.caps->uffd_poison && poison(p, page);
+
+        if (!page_state_lose(&p->states, page, error))
+                return; /* it was settled already, or the guest gave it back meanwhile: its waiters get zeros */
+        if (poisoned)
+                page_state_move(&p->states, page, PAGE_POISONED);
+        count(&p->n.lost_pages, 1);
+        count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
+        pager_tell_lost(p, page);
+}

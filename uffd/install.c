@@ -1,0 +1,82 @@
+/* uffd/install.c: the EEXIST, EAGAIN and short-copy rules of UFFDIO_COPY and UFFDIO_ZEROPAGE, in one loop. */
+#include "uffd/install.h"
+
+#include "core/base/units.h"
+#include "uffd/uffd.h"
+
+#include <errno.h>
+
+static uint8_t *page_hva(const struct installer *in, uint64_t page)
+{
+        return in->ram + pages_to_bytes(page);
+}
+
+void install_wake(struct installer *in, uint64_t first_page, uint64_t nr_pages)
+{
+        /* It fails where the range is no longer registered, and then nobody waits. */
+        (void)uffd_wake(in->uffd, page_hva(in, first_page), pages_to_bytes(nr_pages));
+}
+
+/* One UFFDIO_COPY, unless a test wants it to go wrong. */
+static int copy_once(struct installer *in, void *dst, const void *src, uint64_t nr_pages, uint64_t *ret_done_bytes)
+{
+        const struct pager_faults *f = in->faults;
+        int                        r;
+
+        if (f && f->eagain_copy && ++in->nr_copies == f->eagain_copy) {
+                *ret_done_bytes = 0;
+                return -EAGAIN;
+        }
+        if (f && f->short_copy && nr_pages > 1 && ++in->nr_long_copies == f->short_copy) {
+                r = uffd_copy(in->uffd, dst, src, pages_to_bytes(nr_pages / 2), true, ret_done_bytes);
+                return r < 0 ? r : -EAGAIN;
+        }
+        return uffd_copy(in->uffd, dst, src, pages_to_bytes(nr_pages), true, ret_done_bytes);
+}
+
+/* src NULL: zeros */
+static int install_some(struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_bytes)
+{
+        void *dst = page_hva(in, first_page);
+
+        if (src)
+                return copy_once(in, dst, src, nr_pages, ret_done_bytes);
+        return uffd_zeropage(in->uffd, dst, pages_to_bytes(nr_pages), true, ret_done_bytes);
+}
+
+static int install_all(struct installer *in, uint64_t first_page, const uint8_t *src, uint64_t nr_pages, uint64_t *ret_done_pages)
+{
+        uint64_t done = 0, bytes;
+        int      r = 0;
+
+        while (done < nr_pages) {
+                r = install_some(in, first_page + done, src ? src + pages_to_bytes(done) : NULL, nr_pages - done, &bytes);
+                done += bytes_to_pages(bytes);
+                if (r == -EEXIST) {
+                        install_wake(in, first_page + done, 1);
+                        done++;
+                } else if (r < 0 && bytes == 0) {
+                        *ret_done_pages = done;
+                        return r;
+                }
+        }
+        *ret_done_pages = done;
+        return 0;
+}
+
+int install_copy(struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_pages)
+{
+        return install_all(in, first_page, src, nr_pages, ret_done_pages);
+}
+
+int install_zero(struct installer *in, uint64_t first_page, uint64_t nr_pages, uint64_t *ret_done_pages)
+{
+        return install_all(in, first_page, NULL, nr_pages, ret_done_pages);
+}
+
+int install_poison(struct installer *in, uint64_t page)
+{
+        uint64_t bytes;
+
+        return uffd_poison(in->uffd, page_hva(in, page), PAGE_BYTES, &bytes);
+}

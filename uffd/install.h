@@ -1,0 +1,32 @@
+/* uffd/install.h: puts page bytes where the guest waits for them, and knows what each refusal of the kernel means.
+ * Owns:    nothing; borrows the uffd, RAM and the source buffer.
+ * Threads: one at a time; a page that another one installed meanwhile is a success.
+ * Blocks:  no (a few ioctls).
+ *
+ *   -EEXIST            the page is there already: success, and an explicit wake, as a waiter may have come in between
+ *   -EAGAIN, some done a short copy: goes on from where it stopped
+ *   -EAGAIN, none done an event is unread (or its madvise has not gone on yet): the caller reads events, then asks for the rest
+ *   -ESRCH             the VM's address space is gone
+ *   anything else      this page cannot be installed */
+#pragma once
+
+#include "uffd/pager_faults.h"
+
+#include <stdint.h>
+
+struct installer {
+        int                        uffd;
+        uint8_t                   *ram; /* host address of RAM page 0 */
+        const struct pager_faults *faults;
+        uint32_t                   nr_copies, nr_long_copies; /* for the countdowns of faults */
+};
+
+/* 0: all nr_pages are there and their waiters awake. Else -errno of the page at first_page + *ret_done_pages, which is always set. */
+int install_copy(struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_pages);
+int install_zero(struct installer *in, uint64_t first_page, uint64_t nr_pages, uint64_t *ret_done_pages);
+
+/* From now on a touch of the page is SIGBUS. 0, -EEXIST where the page is there, or as above. */
+int install_poison(struct installer *in, uint64_t page);
+
+/* Whoever waits for one of these pages tries again. */
+void install_wake(struct installer *in, uint64_t first_page, uint64_t nr_pages);

@@ -1,0 +1,456 @@
+/* uffd/pager.c: the pager's handle and its loop.
+ *
+ *   drain ──► answer ──► finish slow reads ──► nobody waits? one batch of replay or fill ──► nothing to do? sleep
+ *     ▲                                                                                            │
+ *     └────────────────────────────────────────────────────────────────────────────────────────────┘
+ *
+ * Every round begins with the uffd, so a fault waits for one batch at most. The thread sleeps on the uffd, the ring and the eventfd
+ * of commands at once, until the next deadline. It ends when it is stopped, or when every page is resident or lost. */
+#include "uffd/pager_internal.h"
+
+#include "core/base/clock.h"
+#include "uffd/uffd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define BUF_BYTES (FILL_FULL_PAGES * PAGE_BYTES)
+
+/* The part of the buffer that answers and replay use is there before the first fault comes. */
+#define BUF_HOT_BYTES (FILL_POLITE_PAGES * PAGE_BYTES)
+
+/* A guest that faults without a pause gets this many rounds of answers before one batch goes ahead: nobody starves. */
+#define DEMAND_ROUNDS_MAX 64
+
+/* --- the end: every page is resident or lost --- */
+
+static bool all_settled(const struct pager *p)
+{
+        const uint64_t *n = p->states.count;
+
+        return n[PAGE_INSTALLED] + n[PAGE_REMOVED] + n[PAGE_LOST] + n[PAGE_POISONED] == p->served_pages;
+}
+
+/* All but the lost pages that could not be poisoned: unregistered they would read as zeros. */
+static void unregister_range(struct pager *p, const struct pager_range *r)
+{
+        uint64_t first = r->first_page, end = r->first_page + r->nr_pages, page = first;
+
+        while (page < end) {
+                while (page < end && page_state_get(&p->states, page) != PAGE_LOST)
+                        page++;
+                if (page > first) /* should it fail: closing the uffd does the same */
+                        (void)uffd_unregister(p->in.uffd, p->c.ram + pages_to_bytes(first), pages_to_bytes(page - first));
+                first = ++page;
+        }
+}
+
+static void tell_done(struct pager *p)
+{
+        if (p->c.events.done)
+                p->c.events.done(p->c.events.arg, now_ns());
+        pthread_mutex_lock(&p->lock);
+        p->done = true;
+        pthread_cond_broadcast(&p->changed);
+        pthread_mutex_unlock(&p->lock);
+}
+
+/* True when the thread has nothing left to do. */
+static bool settle_all(struct pager *p)
+{
+        (void)hint_walk_peek(&p->replay, &p->view, 1, 0, true); /* goes past hints that were settled in other ways */
+        pager_check_replayed(p);
+        for (size_t i = 0; i < p->view.served.nr; i++)
+                unregister_range(p, &p->view.served.v[i]);
+        if (p->states.count[PAGE_LOST] == 0) {
+                /* Lets go, too, of a madvise whose event came after the last read. */
+                close(p->in.uffd);
+                p->in.uffd = -1;
+        }
+        p->settled = true;
+        tell_done(p);
+        return p->in.uffd < 0;
+}
+
+/* --- the loop --- */
+
+static void nap(struct pager *p, uint64_t when_ns)
+{
+        struct pollfd   fds[] = {
+                { .fd = p->in.uffd, .events = POLLIN },
+                { .fd = p->kick_fd, .events = POLLIN },
+                { .fd = p->ring ? read_ring_fd(p->ring) : -1, .events = POLLIN },
+        };
+        uint64_t        now = now_ns(), left_ns;
+        struct timespec t;
+
+        if (p->ring)
+                when_ns = MIN(when_ns, read_ring_next_deadline_ns(p->ring));
+        left_ns = when_ns > now ? when_ns - now : 0;
+        t = (struct timespec){ .tv_sec = (time_t)(left_ns / NS_PER_S), .tv_nsec = (long)(left_ns % NS_PER_S) };
+        (void)ppoll(fds, ARRAY_LEN(fds), when_ns == UINT64_MAX ? NULL : &t, NULL);
+        if (fds[1].revents) {
+                eventfd_t commands;
+
+                (void)eventfd_read(p->kick_fd, &commands);
+        }
+}
+
+/* One round without sleep; true when the next one should follow at once. *ret_when_ns: else, until when to sleep. */
+static bool round_of_work(struct pager *p, uint64_t *ret_when_ns)
+{
+        bool more;
+
+        (void)pager_drain(p);
+        more = p->fresh;
+        pager_answer(p);
+        if (slow_finish(p, now_ns()))
+                more = true;
+        if (p->ring)
+                read_ring_submit(p->ring);
+        more = more || p->fresh;
+        if (more && ++p->demand_rounds < DEMAND_ROUNDS_MAX)
+                return true;
+        p->demand_rounds = 0;
+        if (pager_prefetch(p, now_ns(), ret_when_ns))
+                more = true;
+        if (p->ring)
+                read_ring_submit(p->ring);
+        return more;
+}
+
+static void serve(struct pager *p)
+{
+        uint64_t when_ns = UINT64_MAX;
+
+        while (!pager_must_end(p)) {
+                bool more = round_of_work(p, &when_ns);
+
+                pager_check_replayed(p);
+                if (!p->settled && all_settled(p) && settle_all(p))
+                        return;
+                if (!more && !pager_must_end(p))
+                        nap(p, when_ns);
+        }
+}
+
+static void end_thread(struct pager *p)
+{
+        atomic_store_explicit(&p->n.cpu_ns, clock_read_ns(CLOCK_THREAD_CPUTIME_ID), memory_order_relaxed);
+        atomic_store_explicit(&p->ended, true, memory_order_release); /* pairs with cpu_ns(): the sum above is there first */
+        pthread_mutex_lock(&p->lock);
+        p->gone = true;
+        p->result = p->failed;
+        pthread_cond_broadcast(&p->changed);
+        pthread_mutex_unlock(&p->lock);
+}
+
+static void *pager_main(void *arg)
+{
+        struct pager *p = arg;
+
+        pthread_setname_np(pthread_self(), "rouse-pager");
+        (void)madvise(p->buf, BUF_HOT_BYTES, MADV_POPULATE_WRITE); /* it only saves time (Linux 5.14) */
+        serve(p);
+        end_thread(p);
+        return NULL;
+}
+
+/* --- the handle --- */
+
+static int check_config(const struct pager_config *c, uint64_t *ret_served_pages, struct err *e)
+{
+        uint64_t end = 0, sum = 0;
+
+        for (size_t i = 0; i < c->nr_served; i++) {
+                const struct pager_range *r = &c->served[i];
+
+                if (r->first_page < end || r->nr_pages == 0 || !range_fits(r->first_page, r->nr_pages, c->map->nr_pages))
+                        return err_set(e, -EINVAL, "pager: served range %zu: expected sorted ranges within %llu RAM pages, found "
+                                       "[%llu, +%llu)", i, (unsigned long long)c->map->nr_pages,
+                                       (unsigned long long)r->first_page, (unsigned long long)r->nr_pages);
+                end = r->first_page + r->nr_pages;
+                sum += r->nr_pages;
+        }
+        if (c->verify && !c->map->sums)
+                return err_set(e, -EINVAL, "pager: expected a page map with checksums to verify, found none");
+        *ret_served_pages = sum;
+        return 0;
+}
+
+static int init_lock(struct pager *p)
+{
+        pthread_condattr_t a;
+        int                r;
+
+        r = pthread_mutex_init(&p->lock, NULL);
+        if (r != 0)
+                return -r;
+        pthread_condattr_init(&a);
+        pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
+        r = pthread_cond_init(&p->changed, &a);
+        pthread_condattr_destroy(&a);
+        if (r != 0)
+                pthread_mutex_destroy(&p->lock);
+        p->has_lock = r == 0;
+        return -r;
+}
+
+static int allocate(struct pager *p)
+{
+        int r = page_states_init(&p->states, p->c.map->nr_pages);
+
+        if (r >= 0)
+                r = sources_init(&p->sources, p->c.map, p->c.faults);
+        if (r >= 0 && p->c.record)
+                r = record_init(&p->record, p->served_pages);
+        if (r >= 0 && p->c.caps->io_uring)
+                r = read_ring_new(&p->ring);
+        if (r >= 0)
+                r = init_lock(p);
+        if (r < 0)
+                return r;
+        p->buf = mmap(NULL, BUF_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p->buf == MAP_FAILED) {
+                p->buf = NULL;
+                return -ENOMEM;
+        }
+        p->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        return p->kick_fd < 0 ? -errno : 0;
+}
+
+static void begin_walks(struct pager *p)
+{
+        size_t nr_replay = p->c.record ? 0 : p->c.nr_replay;
+
+        p->view = (struct replay_view){ .map = p->c.map, .served = { p->c.served, p->c.nr_served }, .states = &p->states };
+        hint_walk_init(&p->replay, p->c.replay, nr_replay);
+        p->replayed = nr_replay == 0; /* without hints there is nothing to tell */
+}
+
+int pager_new(const struct pager_config *c, struct pager **ret, struct err *e)
+{
+        uint64_t      features = UFFD_FEATURE_EVENT_REMOVE | (c->caps->uffd_poison ? UFFD_FEATURE_POISON : 0);
+        uint64_t      served_pages = 0;
+        struct pager *p;
+        int           r = check_config(c, &served_pages, e);
+
+        if (r < 0)
+                return r;
+        p = calloc(1, sizeof(*p));
+        if (!p)
+                return err_set(e, -ENOMEM, "pager: no memory for the handle");
+        p->c = *c;
+        p->served_pages = served_pages;
+        p->kick_fd = -1;
+        p->in = (struct installer){ .uffd = -1, .ram = c->ram, .faults = c->faults };
+        r = uffd_open(c->caps, features, &p->in.uffd, e);
+        if (r >= 0) {
+                r = allocate(p);
+                if (r < 0)
+                        err_set(e, r, "pager: resources for %llu RAM pages: %s", (unsigned long long)c->map->nr_pages, strerror(-r));
+        }
+        if (r < 0) {
+                pager_free(p);
+                return r;
+        }
+        begin_walks(p);
+        *ret = p;
+        return 0;
+}
+
+static int register_ranges(struct pager *p, struct err *e)
+{
+        for (size_t i = 0; i < p->c.nr_served; i++) {
+                const struct pager_range *s = &p->c.served[i];
+                int r = uffd_register_missing(p->in.uffd, p->c.ram + pages_to_bytes(s->first_page), pages_to_bytes(s->nr_pages));
+
+                if (r < 0)
+                        return err_set(e, r, "userfaultfd: register RAM pages [%llu, +%llu): %s", (unsigned long long)s->first_page,
+                                       (unsigned long long)s->nr_pages, strerror(-r));
+        }
+        return 0;
+}
+
+/* The thread takes no signals: they are the session's. */
+static int start_thread(struct pager *p)
+{
+        clockid_t clock;
+        sigset_t  all, old;
+        int       r;
+
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+        r = pthread_create(&p->thread, NULL, pager_main, p);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        if (r != 0)
+                return -r;
+        if (pthread_getcpuclockid(p->thread, &clock) == 0)
+                atomic_store_explicit(&p->cpu_clock, clock, memory_order_relaxed); /* the number is all there is */
+        return 0;
+}
+
+int pager_arm(struct pager *p, struct err *e)
+{
+        int r = register_ranges(p, e);
+
+        if (r < 0)
+                return r; /* nobody runs, and closing the uffd lets go of what was registered */
+        r = start_thread(p);
+        if (r < 0)
+                return err_set(e, r, "pager: start its thread: %s", strerror(-r));
+        p->armed = true;
+        return 0;
+}
+
+static void kick(struct pager *p)
+{
+        (void)eventfd_write(p->kick_fd, 1); /* it fails only where enough kicks wait already */
+}
+
+/* The four commands below store relaxed: the thread takes one value each and no other memory with it; the kick makes it look. */
+void pager_guest_entered(struct pager *p, uint64_t ns)
+{
+        atomic_store_explicit(&p->entered_ns, ns, memory_order_relaxed);
+        kick(p);
+}
+
+void pager_guest_spoke(struct pager *p, uint64_t ns)
+{
+        atomic_store_explicit(&p->spoke_ns, ns, memory_order_relaxed);
+        kick(p);
+}
+
+void pager_hurry(struct pager *p)
+{
+        record_end(&p->record);
+        atomic_store_explicit(&p->hurried, true, memory_order_relaxed);
+        kick(p);
+}
+
+void pager_end_record(struct pager *p)
+{
+        record_end(&p->record);
+        kick(p);
+}
+
+static struct timespec in_ms(int ms)
+{
+        uint64_t at = now_ns() + (uint64_t)ms * NS_PER_MS;
+
+        return (struct timespec){ .tv_sec = (time_t)(at / NS_PER_S), .tv_nsec = (long)(at % NS_PER_S) };
+}
+
+int pager_wait(struct pager *p, int timeout_ms)
+{
+        struct timespec until = in_ms(timeout_ms < 0 ? 0 : timeout_ms);
+        int             r = 0;
+
+        if (!p->armed)
+                return -EINVAL;
+        pthread_mutex_lock(&p->lock);
+        while (!p->done && !p->gone && r == 0)
+                r = timeout_ms < 0 ? pthread_cond_wait(&p->changed, &p->lock) : pthread_cond_timedwait(&p->changed, &p->lock, &until);
+        if (p->done)
+                r = atomic_load_explicit(&p->n.lost_pages, memory_order_relaxed) ? -EIO : 0; /* the lock orders it */
+        else if (p->gone)
+                r = p->result < 0 ? p->result : -ECANCELED;
+        else
+                r = -r;
+        pthread_mutex_unlock(&p->lock);
+        return r;
+}
+
+static uint64_t get(const _Atomic uint64_t *counter)
+{
+        return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static uint64_t cpu_ns(const struct pager *p)
+{
+        struct timespec t;
+        clockid_t       clock = atomic_load_explicit(&p->cpu_clock, memory_order_relaxed);
+
+        if (atomic_load_explicit(&p->ended, memory_order_acquire)) /* pairs with end_thread */
+                return get(&p->n.cpu_ns);
+        if (clock == 0 || clock_gettime(clock, &t) < 0)
+                return get(&p->n.cpu_ns);
+        return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+void pager_stats(const struct pager *p, struct pager_stats *ret)
+{
+        struct pager_stats s = {
+                .messages        = get(&p->n.messages),
+                .installed_bytes = get(&p->n.installed_bytes),
+                .read_bytes      = get(&p->n.read_bytes),
+                .lost_pages      = get(&p->n.lost_pages),
+                .stall_ns        = get(&p->n.stall_ns),
+                .cpu_ns          = cpu_ns(p),
+                .resident_pages  = get(&p->n.resident_pages),
+                .cold_reads      = get(&p->n.cold_reads),
+        };
+
+        for (int c = 0; c < FAULT_CLASSES; c++)
+                s.faults[c] = get(&p->n.faults[c]);
+        *ret = s;
+}
+
+bool pager_find_lost(const struct pager *p, uint64_t page, struct pager_lost *ret)
+{
+        enum page_state st = page < p->states.nr_pages ? page_state_get(&p->states, page) : PAGE_ABSENT;
+
+        if (st != PAGE_LOST && st != PAGE_POISONED)
+                return false;
+        if (ret)
+                *ret = pager_describe_lost(p, page);
+        return true;
+}
+
+size_t pager_recorded(const struct pager *p, const uint64_t **ret_pages)
+{
+        return record_get(&p->record, ret_pages);
+}
+
+void pager_stop(struct pager *p)
+{
+        if (!p->armed || p->joined)
+                return;
+        atomic_store_explicit(&p->stop, true, memory_order_relaxed); /* the join below orders the rest */
+        kick(p);
+        pthread_join(p->thread, NULL);
+        p->joined = true;
+}
+
+static void free_lock(struct pager *p)
+{
+        if (!p->has_lock)
+                return;
+        pthread_cond_destroy(&p->changed);
+        pthread_mutex_destroy(&p->lock);
+}
+
+void pager_free(struct pager *p)
+{
+        if (!p)
+                return;
+        pager_stop(p);
+        if (p->in.uffd >= 0)
+                close(p->in.uffd);
+        if (p->kick_fd >= 0)
+                close(p->kick_fd);
+        if (p->buf)
+                munmap(p->buf, BUF_BYTES);
+        free_lock(p);
+        read_ring_free(p->ring);
+        record_free(&p->record);
+        sources_free(&p->sources);
+        page_states_free(&p->states);
+        free(p);
+}

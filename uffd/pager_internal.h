@@ -1,0 +1,140 @@
+/* uffd/pager_internal.h: the pager's body, shared by the files that each do one of its jobs.
+ * Owns:    what pager.h says.
+ * Threads: by group, see the struct. Every function here belongs to the pager thread.
+ * Blocks:  only pager_hold_up, for 100 us.
+ *
+ *   pager.c     the handle and the loop
+ *   answer.c    messages of the uffd ──► states, and answers to those who wait
+ *   prefetch.c  replay and fill ──► what to bring when nobody waits
+ *   slow.c      bytes that are not cached: started, ended, given up
+ *   deliver.c   bytes have come: checked, installed, counted, or their pages lost */
+#pragma once
+
+#include "core/base/uapi.h"
+#include "uffd/demand.h"
+#include "uffd/fill.h"
+#include "uffd/install.h"
+#include "uffd/page_state.h"
+#include "uffd/pager.h"
+#include "uffd/read_ring.h"
+#include "uffd/record.h"
+#include "uffd/replay.h"
+#include "uffd/source.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define PAGER_MSGS 64
+
+/* A slow read: its pages until each is installed or lost. */
+struct slow_read {
+        const struct page_run *run;
+        uint64_t               first_page, nr_pages; /* what is left */
+        uint64_t               try_pages;            /* what the read under way asks for */
+        enum fault_class       why;
+        uint32_t               nr; /* of the read under way, counted over all: for the countdown of faults */
+};
+
+/* Written by the pager thread alone, read by any; each number stands for itself, so relaxed is enough. */
+struct pager_counters {
+        _Atomic uint64_t faults[FAULT_CLASSES];
+        _Atomic uint64_t messages, installed_bytes, read_bytes, lost_pages, stall_ns, cpu_ns, resident_pages, cold_reads;
+};
+
+static inline void count(_Atomic uint64_t *counter, uint64_t n)
+{
+        atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+enum slow_start { SLOW_BUSY, SLOW_STARTED };
+
+struct pager {
+        /* set by pager_new, then read-only */
+        struct pager_config c;
+        uint64_t            served_pages;
+        int                 kick_fd; /* eventfd: a command waits in the atomics below */
+
+        /* session thread only */
+        bool      armed, joined;
+        pthread_t thread;
+
+        /* pager thread only, from arm to its end */
+        struct installer   in; /* holds the uffd */
+        struct page_states states;
+        struct demand      demand;
+        struct sources     sources;
+        struct read_ring  *ring; /* NULL: this host has no io_uring */
+        struct slow_read   slow[READ_SLOTS];
+        uint32_t           nr_slow; /* for the countdown of faults */
+        struct replay_view view;
+        struct hint_walk   replay, ahead; /* ahead: what to read ahead when the hints turn out to be cold */
+        bool               replay_is_cold, replayed;
+        struct fill        fill;
+        uint64_t           last_fault_ns, last_batch_ns;
+        uint32_t           demand_rounds; /* in a row, with prefetch waiting */
+        bool               fresh;         /* messages were read since the demand was last looked at */
+        bool               missed;        /* a message was dropped: those who wait must fault anew */
+        bool               settled;       /* done was told; still here for lost pages that could not be poisoned */
+        int                failed;        /* -errno that ends the thread */
+        struct uffd_msg    msgs[PAGER_MSGS];
+        uint8_t            verdicts[FILL_FULL_PAGES];
+        uint8_t           *buf; /* FILL_FULL_PAGES long, page-aligned */
+
+        /* written by one side, read by the other; see each use */
+        struct record         record;
+        struct pager_counters n;
+        _Atomic bool          stop, hurried;
+        _Atomic uint64_t      entered_ns, spoke_ns;
+        _Atomic bool          ended;
+        _Atomic int           cpu_clock;
+
+        /* under lock */
+        pthread_mutex_t lock;
+        pthread_cond_t  changed;
+        bool            has_lock;
+        bool            done, gone; /* told done; the thread has ended */
+        int             result;     /* -errno that ended it early */
+};
+
+static inline bool pager_must_end(const struct pager *p)
+{
+        /* Relaxed: the session thread joins, and nothing else is handed over by this flag. */
+        return p->failed < 0 || atomic_load_explicit(&p->stop, memory_order_relaxed);
+}
+
+/* The states' own count, for those on other threads. */
+static inline void pager_publish_resident(struct pager *p)
+{
+        atomic_store_explicit(&p->n.resident_pages, p->states.count[PAGE_INSTALLED], memory_order_relaxed);
+}
+
+/* answer.c */
+/* Reads the messages that wait and keeps account of them, installs nothing. Their number; -errno goes to p->failed. */
+int pager_drain(struct pager *p);
+/* Answers those whose pages can be had now. */
+void pager_answer(struct pager *p);
+/* After -EAGAIN: reads events, or waits a little where none is there. Pages may be removed when it returns. */
+void pager_hold_up(struct pager *p);
+
+/* deliver.c */
+/* The bytes of [first_page, +nr_pages) have come, of one run: each page that is still open is installed or lost. */
+void pager_deliver(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why);
+/* The same for pages that are zero by the page map. */
+void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages);
+/* Its bytes cannot be had. Nothing happens to a page that is not open. */
+void pager_lose(struct pager *p, uint64_t page, int error);
+void pager_tell_lost(struct pager *p, uint64_t page);
+/* How pager_lost describes a lost page. */
+struct pager_lost pager_describe_lost(const struct pager *p, uint64_t page);
+
+/* slow.c */
+/* Starts (without io_uring: does) the read of neighbours of one raw run that are free. Busy: no room in the ring, later. */
+enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_class why);
+/* Ends what has come and what took too long. True when there was something. */
+bool slow_finish(struct pager *p, uint64_t now);
+
+/* prefetch.c */
+/* One batch of replay, else of fill. True when something was done; false: nothing can be done before *ret_when_ns. */
+bool pager_prefetch(struct pager *p, uint64_t now, uint64_t *ret_when_ns);
+/* Tells `replayed` when every hint is resident or lost. */
+void pager_check_replayed(struct pager *p);

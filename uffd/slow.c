@@ -1,0 +1,137 @@
+/* uffd/slow.c: reads that may take long: at depth through io_uring, each with a deadline; plainly where there is none.
+ *
+ * One read asks for neighbouring pages. What comes is delivered and the read goes on behind it. When nothing comes and it asked for
+ * more than one page, it asks for the first alone, so that one bad sector costs one page. */
+#include "uffd/pager_internal.h"
+
+#include "core/base/clock.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static void lose_all(struct pager *p, struct slow_read *s, uint64_t nr_pages, int error)
+{
+        for (uint64_t i = 0; i < nr_pages; i++)
+                pager_lose(p, s->first_page + i, error);
+        s->first_page += nr_pages;
+        s->nr_pages -= nr_pages;
+        s->try_pages = s->nr_pages;
+}
+
+/* Takes in what a read brought: bytes or -errno. Afterwards s holds what is left to read. */
+static void take(struct pager *p, struct slow_read *s, const uint8_t *buf, ssize_t result)
+{
+        uint64_t pages = result > 0 ? bytes_to_pages((uint64_t)result) : 0;
+
+        if (result == -EINTR)
+                return;
+        if (result > 0)
+                count(&p->n.read_bytes, (uint64_t)result);
+        if (pages > 0) {
+                pager_deliver(p, s->first_page, pages, buf, s->why);
+                s->first_page += pages;
+                s->nr_pages -= pages;
+                s->try_pages = s->nr_pages;
+        } else if (result == 0) {
+                lose_all(p, s, s->nr_pages, -ENODATA); /* the file ends before all of them */
+        } else if (s->try_pages > 1) {
+                s->try_pages = 1;
+        } else {
+                lose_all(p, s, 1, result < 0 ? (int)result : -ENODATA);
+        }
+}
+
+/* What a test makes of a read that has come. */
+static ssize_t spoil(const struct pager *p, const struct slow_read *s, ssize_t result)
+{
+        const struct pager_faults *f = p->c.faults;
+
+        if (!f)
+                return result;
+        if (f->eio_read && s->nr >= f->eio_read && s->nr - f->eio_read < f->eio_reads)
+                return -EIO;
+        return f->short_read && s->nr == f->short_read && result > 0 ? result / 2 : result;
+}
+
+static bool is_silenced(const struct pager *p, const struct slow_read *s)
+{
+        return p->c.faults && p->c.faults->silent_read && s->nr == p->c.faults->silent_read;
+}
+
+static void read_plainly(struct pager *p, struct slow_read *s)
+{
+        while (s->nr_pages > 0 && !pager_must_end(p)) {
+                ssize_t n = pread(run_fd(p->c.map, s->run), p->buf, pages_to_bytes(s->try_pages),
+                                  (off_t)run_offset_bytes(s->run, s->first_page));
+
+                s->nr = ++p->nr_slow;
+                take(p, s, p->buf, spoil(p, s, n < 0 ? -errno : n));
+        }
+}
+
+static void read_in_ring(struct pager *p, int slot)
+{
+        struct slow_read *s = &p->slow[slot];
+        int               fd = run_fd(p->c.map, s->run);
+        uint64_t          timeout_ns = p->c.source_timeout_ms * NS_PER_MS;
+
+        s->nr = ++p->nr_slow;
+        if (is_silenced(p, s))
+                fd = p->c.faults->silent_fd;
+        read_ring_start(p->ring, slot, fd, run_offset_bytes(s->run, s->first_page), pages_to_bytes(s->try_pages),
+                        timeout_ns ? now_ns() + timeout_ns : UINT64_MAX);
+}
+
+enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_class why)
+{
+        uint64_t         nr = MIN(x->nr_pages, (uint64_t)READ_SLOT_PAGES);
+        struct slow_read s = { .run = x->run, .first_page = x->first_page, .nr_pages = nr, .try_pages = nr, .why = why };
+        int              slot = p->ring ? read_ring_take(p->ring) : 0;
+
+        if (slot == -EBUSY)
+                return SLOW_BUSY;
+        for (uint64_t i = 0; i < nr; i++)
+                page_state_move(&p->states, s.first_page + i, PAGE_READING);
+        count(&p->n.cold_reads, nr);
+        if (!p->ring) {
+                read_plainly(p, &s);
+        } else if (slot < 0) {
+                lose_all(p, &s, nr, slot); /* every slot waits for a source that stays silent */
+        } else {
+                p->slow[slot] = s;
+                read_in_ring(p, slot);
+        }
+        return SLOW_STARTED;
+}
+
+static void finish_one(struct pager *p, int slot, ssize_t result)
+{
+        struct slow_read *s = &p->slow[slot];
+
+        take(p, s, read_ring_buf(p->ring, slot), spoil(p, s, result));
+        if (s->nr_pages > 0)
+                read_in_ring(p, slot);
+        else
+                read_ring_release(p->ring, slot);
+}
+
+bool slow_finish(struct pager *p, uint64_t now)
+{
+        bool    any = false;
+        ssize_t result;
+        int     slot;
+
+        if (!p->ring)
+                return false;
+        while (!pager_must_end(p) && (slot = read_ring_reap(p->ring, &result)) >= 0) {
+                finish_one(p, slot, result);
+                any = true;
+                if (pager_drain(p) > 0)
+                        return true; /* demand before the completions that are left */
+        }
+        while (!pager_must_end(p) && (slot = read_ring_expire(p->ring, now)) >= 0) {
+                lose_all(p, &p->slow[slot], p->slow[slot].nr_pages, -ETIMEDOUT);
+                any = true;
+        }
+        return any;
+}

@@ -1,0 +1,61 @@
+/* uffd/source.c: preadv2 with RWF_NOWAIT where the file system has it. */
+#include "uffd/source.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+enum source_way {
+        SOURCE_NOWAIT, /* the kernel tells what is cached */
+        SOURCE_MEMORY, /* tmpfs, ramfs: always there, no NOWAIT needed (nor known, before Linux 6.6) */
+        SOURCE_SLOW,   /* the kernel cannot tell: every read may wait */
+};
+
+static enum source_way find_way(int fd)
+{
+        struct iovec  iov = { .iov_base = &(uint8_t){ 0 }, .iov_len = 1 };
+        struct statfs fs;
+
+        if (preadv2(fd, &iov, 1, 0, RWF_NOWAIT) >= 0 || errno == EAGAIN)
+                return SOURCE_NOWAIT;
+        if (errno == EOPNOTSUPP && fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC))
+                return SOURCE_MEMORY;
+        return SOURCE_SLOW;
+}
+
+int sources_init(struct sources *s, const struct page_map *map, const struct pager_faults *faults)
+{
+        uint8_t *ways = calloc(map->nr_sources + 1, sizeof(*ways));
+
+        if (!ways)
+                return -ENOMEM;
+        for (size_t i = 0; i < map->nr_sources; i++)
+                ways[i] = faults && faults->nothing_cached ? SOURCE_SLOW : find_way(map->sources[i].fd);
+        *s = (struct sources){ .map = map, .ways = ways, .faults = faults };
+        return 0;
+}
+
+void sources_free(struct sources *s)
+{
+        free(s->ways);
+        s->ways = NULL;
+}
+
+uint64_t sources_read_cached(struct sources *s, const struct page_run *run, uint64_t page, uint64_t nr_pages, void *buf)
+{
+        struct iovec iov = { .iov_base = buf, .iov_len = pages_to_bytes(nr_pages) };
+        uint8_t      way = s->ways[run->source];
+        ssize_t      n;
+
+        if (way == SOURCE_SLOW)
+                return 0;
+        n = preadv2(run_fd(s->map, run), &iov, 1, (off_t)run_offset_bytes(run, page), way == SOURCE_NOWAIT ? RWF_NOWAIT : 0);
+        if (n <= 0)
+                return 0;
+        if (s->faults && s->faults->short_read && ++s->nr_reads == s->faults->short_read)
+                n /= 2;
+        return bytes_to_pages((uint64_t)n);
+}

@@ -1,0 +1,33 @@
+/* uffd/source.h: gets the bytes of pages that are in memory anyway, without ever waiting for a disk.
+ * Owns:    what it found out about each source; borrows the page map.
+ * Threads: pager thread only, once made.
+ * Blocks:  no: what would have to wait is reported as not cached. (tmpfs may wait for swap, where the kernel offers no NOWAIT.) */
+#pragma once
+
+#include "core/model/page_map.h"
+#include "uffd/pager_faults.h"
+
+struct sources {
+        const struct page_map     *map;
+        uint8_t                   *ways; /* enum source_way, per source */
+        const struct pager_faults *faults;
+        uint32_t                   nr_reads; /* for the countdown of faults */
+};
+
+int  sources_init(struct sources *s, const struct page_map *map, const struct pager_faults *faults); /* 0 or -ENOMEM */
+void sources_free(struct sources *s);
+
+/* Reads the bytes of [page, page + nr_pages), which lie in run, as far as they are cached: how many whole pages. 0: the first one is
+ * not, or it cannot be read at all: a slow read finds out which. */
+uint64_t sources_read_cached(struct sources *s, const struct page_run *run, uint64_t page, uint64_t nr_pages, void *buf);
+
+/* Where the bytes of a page of a raw run are. */
+static inline uint64_t run_offset_bytes(const struct page_run *run, uint64_t page)
+{
+        return run->file_offset_bytes + pages_to_bytes(page - run->first_page);
+}
+
+static inline int run_fd(const struct page_map *map, const struct page_run *run)
+{
+        return map->sources[run->source].fd;
+}
