@@ -31,8 +31,6 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
                 r = snapshot_open(o->path, &so, &s->snap, e);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < s->snap.nr_notes; i++)
-                session_message(s, "%s", s->snap.notes[i]);
         s->layout = s->snap.layout;
         s->nr_vcpus = s->snap.vm.nr_vcpus;
         s->data_dir = o->data_dir;
@@ -58,7 +56,7 @@ static int read_hints(struct session *s, const struct restore_options *o, struct
         if (r == -ENOENT && o->data_dir)
                 r = hints_file_read_data_dir(o->data_dir, &s->snap.identity, pages, ret, &mine);
         if (r < 0 && r != -ENOENT)
-                session_message(s, "hints not used: %s", mine.text);
+                snapshot_note(&s->snap, "hints not used: %s", mine.text);
         return 0;
 }
 
@@ -144,11 +142,14 @@ static int stage_arm(struct session *s, struct err *e)
         return s->pager ? pager_arm(s->pager, e) : 0;
 }
 
-static void report_refused(struct session *s, const struct vm_load_report *rep)
+/* What a user should know of a restore that works: a restore that fails says its one line and nothing else. */
+static void report(struct session *s, const struct vm_load_report *rep)
 {
         size_t named = MIN(rep->nr_refused, (size_t)VM_REFUSED_MAX);
 
         s->ledger.msrs_refused = rep->nr_refused;
+        for (size_t i = 0; i < s->snap.nr_notes; i++)
+                session_message(s, "%s", s->snap.notes[i]);
         for (size_t i = 0; i < named; i++)
                 session_message(s, "vCPU %u: this host refuses MSR %#x (value %#llx); the guest goes on without it", rep->refused[i].vcpu,
                                 rep->refused[i].index, (unsigned long long)rep->refused[i].data);
@@ -169,7 +170,7 @@ static int stage_build(struct session *s, struct err *e)
         if (r >= 0)
                 r = vm_start(s->vm, e);
         if (r >= 0)
-                report_refused(s, &rep);
+                report(s, &rep);
         return r;
 }
 

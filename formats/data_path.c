@@ -11,7 +11,8 @@
 int data_path(const char *data_dir, const char *kind, const struct identity *id, char **ret, struct err *e)
 {
         if (!identity_is_valid(id))
-                return err_set(e, -EINVAL, "%s of a snapshot: expected an identity of digits and letters a to f, found another", kind);
+                return err_set(e, -EINVAL, "%s of a snapshot: expected an identity of digits and letters a to f, found another",
+                               kind);
         if (asprintf(ret, "%s/%s/%s", data_dir, kind, id->s) < 0)
                 return err_set(e, -ENOMEM, "no memory for a path below %s", data_dir);
         return 0;

@@ -14,25 +14,31 @@
 
 /* A hint on disk is struct hint itself. */
 static_assert(sizeof(struct hint) == 16, "on-disk hint");
-static_assert(offsetof(struct hint, page) == 0 && offsetof(struct hint, seen) == 8 && offsetof(struct hint, flags) == 12, "on-disk hint");
+static_assert(offsetof(struct hint, page) == 0 && offsetof(struct hint, seen) == 8 && offsetof(struct hint, flags) == 12,
+              "on-disk hint");
 
 const struct table_kind table_hints = { "rouse-hi", 1, sizeof(struct hint) };
 
-static int check_owner(const struct table_file *t, const char *shown, const struct identity *expected, uint64_t ram_pages, struct err *e)
+static int check_owner(const struct table_file *t, const char *shown, const struct identity *expected, uint64_t ram_pages,
+                       struct err *e)
 {
         if (!identity_equal(&t->identity, expected))
-                return err_bad(e, shown, offsetof(struct table_header, identity), "expected hints for snapshot %s, found them for %s; record them again",
+                return err_bad(e, shown, offsetof(struct table_header, identity),
+                               "expected hints for snapshot %s, found them for %s; record them again",
                                expected->s, t->identity.s);
         if (t->ram_pages != ram_pages)
-                return err_bad(e, shown, offsetof(struct table_header, ram_pages), "expected hints for %" PRIu64 " RAM pages, found them for %" PRIu64
+                return err_bad(e, shown, offsetof(struct table_header, ram_pages),
+                               "expected hints for %" PRIu64 " RAM pages, found them for %" PRIu64
                                "; record them again", ram_pages, t->ram_pages);
         if (t->nr_sums)
-                return err_bad(e, shown, offsetof(struct table_header, nr_sums), "expected no page checksums, found %" PRIu64 "; record the hints again",
+                return err_bad(e, shown, offsetof(struct table_header, nr_sums),
+                               "expected no page checksums, found %" PRIu64 "; record the hints again",
                                t->nr_sums);
         return 0;
 }
 
-static int read_part(const struct part *p, const char *shown, const struct identity *expected, uint64_t ram_pages, struct hints *ret, struct err *e)
+static int read_part(const struct part *p, const char *shown, const struct identity *expected, uint64_t ram_pages,
+                     struct hints *ret, struct err *e)
 {
         _cleanup_(table_file_free) struct table_file t = { 0 };
         _cleanup_(hints_free) struct hints           h = { 0 };
@@ -56,7 +62,8 @@ static int none(const char *shown, struct err *e)
         return err_set(e, -ENOENT, "%s: there are no hints", shown);
 }
 
-int hints_file_read(int dir_fd, const char *name, const struct identity *expected, uint64_t ram_pages, struct hints *ret, struct err *e)
+int hints_file_read(int dir_fd, const char *name, const struct identity *expected, uint64_t ram_pages, struct hints *ret,
+                    struct err *e)
 {
         _cleanup_(part_close) struct part p = { .fd = -1 };
         int                               r = part_open(dir_fd, name, &p, e);
@@ -76,7 +83,8 @@ int hints_file_read_path(const char *path, const struct identity *expected, uint
         return read_part(&p, path, expected, ram_pages, ret, e);
 }
 
-int hints_file_read_data_dir(const char *data_dir, const struct identity *expected, uint64_t ram_pages, struct hints *ret, struct err *e)
+int hints_file_read_data_dir(const char *data_dir, const struct identity *expected, uint64_t ram_pages, struct hints *ret,
+                             struct err *e)
 {
         _cleanup_free_ char *path = NULL;
         int                  r = data_path(data_dir, "hints", expected, &path, e);

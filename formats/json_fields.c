@@ -72,7 +72,8 @@ static int wrong_value(const struct json_place *at, const struct json_field *f, 
                 snprintf(limit, sizeof(limit), " of at most %" PRIu64, f->limit);
         if (f->type == JSON_BYTES)
                 snprintf(limit, sizeof(limit), ", %" PRIu64 " of them", f->limit);
-        return err_bad(e, at->file, json_offset(at, value.p), "\"%s\": expected %s%s, found %s; the file is damaged, use another copy",
+        return err_bad(e, at->file, json_offset(at, value.p), "\"%s\": expected %s%s, found %s; the file is damaged, use another "
+                       "copy",
                        f->name, type_names[f->type], limit, found);
 }
 
@@ -128,7 +129,8 @@ int json_read(const struct json_place *at, struct json_span object, const struct
                 seen |= bit;
         }
         if (more < 0 || w.rest.len != 1)
-                return err_bad(e, at->file, json_offset(at, w.rest.p), "expected JSON members up to the object's end, found other text"
+                return err_bad(e, at->file, json_offset(at, w.rest.p + (more == 0)),
+                               "expected JSON members up to the object's end, found other text"
                                "; the file is damaged, use another copy");
         return check_complete(at, object, fields, nr, seen, e);
 }

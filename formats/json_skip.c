@@ -55,7 +55,8 @@ struct masks {
 
 static struct masks look(const char *p)
 {
-        const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), open = _mm_set1_epi8('{'), close = _mm_set1_epi8('}');
+        const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), open = _mm_set1_epi8('{'),
+        close = _mm_set1_epi8('}');
         const __m128i case_bit = _mm_set1_epi8(0x20); /* makes [ and ] to { and } and nothing else to them */
         struct masks  m = { 0 };
 

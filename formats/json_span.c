@@ -34,7 +34,8 @@ static const char *skip_scalar(const char *p, const char *end)
 {
         const char *start = p;
 
-        while (p < end && ((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') || *p == '-' || *p == '+' || *p == '.' || *p == 'E'))
+        while (p < end && ((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') || *p == '-' || *p == '+' || *p == '.' ||
+                           *p == 'E'))
                 p++;
         return p > start ? p : NULL;
 }

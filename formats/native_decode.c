@@ -34,7 +34,8 @@ static int find_needed(struct sections *in, const char *name, uint64_t min_bytes
         if (!r)
                 return err_bad(e, in->file, ERR_NO_OFFSET, "expected a section %s, found none" DAMAGED, name);
         if (s->len < min_bytes)
-                return err_bad(e, in->file, s->offset_bytes, "section %s: expected %" PRIu64 " bytes, found %" PRIu64 DAMAGED, name, min_bytes, s->len);
+                return err_bad(e, in->file, s->offset_bytes, "section %s: expected %" PRIu64 " bytes, found %" PRIu64 DAMAGED,
+                               name, min_bytes, s->len);
         *ret = s;
         return 0;
 }
@@ -48,7 +49,8 @@ static int read_struct(struct sections *in, const char *name, void *ret, size_t 
         if (r < 0)
                 return r;
         if (s->len != size)
-                return err_bad(e, in->file, s->offset_bytes, "section %s: expected %zu bytes, found %" PRIu64 DAMAGED, name, size, s->len);
+                return err_bad(e, in->file, s->offset_bytes, "section %s: expected %zu bytes, found %" PRIu64 DAMAGED, name,
+                               size, s->len);
         memcpy(ret, s->bytes, size);
         return 0;
 }
@@ -63,7 +65,8 @@ static int read_identity(struct sections *in, struct native_state *ret, struct e
         memcpy(ret->self.s, id.self, sizeof(ret->self.s));
         memcpy(ret->parent.s, id.parent, sizeof(ret->parent.s));
         if (!identity_is_valid(&ret->self) || (ret->parent.s[0] && !identity_is_valid(&ret->parent)))
-                return err_bad(e, in->file, ERR_NO_OFFSET, "section identity: expected a UUID, and that of a parent or none, found other bytes" DAMAGED);
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section identity: expected a UUID, and that of a parent or none, "
+                               "found other bytes" DAMAGED);
         return 0;
 }
 
@@ -82,12 +85,14 @@ static int read_memory(struct sections *in, struct mem_layout *ret, struct err *
         if (r < 0)
                 return r;
         if (m.nr_windows != l.nr || s->len != sizeof(m) + l.nr * sizeof(w))
-                return err_bad(e, in->file, s->offset_bytes, "section memory: expected %zu windows for %" PRIu64 " bytes of RAM, found %" PRIu64 " in %" PRIu64
+                return err_bad(e, in->file, s->offset_bytes, "section memory: expected %zu windows for %" PRIu64 " bytes of RAM, "
+                               "found %" PRIu64 " in %" PRIu64
                                " bytes" DAMAGED, l.nr, m.total_bytes, m.nr_windows, s->len);
         for (size_t i = 0; i < l.nr; i++) {
                 memcpy(&w, s->bytes + sizeof(m) + i * sizeof(w), sizeof(w));
                 if (w.gpa != l.w[i].gpa || w.size_bytes != l.w[i].size_bytes)
-                        return err_bad(e, in->file, s->offset_bytes, "section memory, window %zu: expected gpa %#" PRIx64 ", %" PRIu64 " bytes, found gpa %#" PRIx64
+                        return err_bad(e, in->file, s->offset_bytes, "section memory, window %zu: expected gpa %#" PRIx64 ", "
+                                       "%" PRIu64 " bytes, found gpa %#" PRIx64
                                        ", %" PRIu64 " bytes" DAMAGED, i, l.w[i].gpa, l.w[i].size_bytes, w.gpa, w.size_bytes);
         }
         *ret = l;
@@ -99,7 +104,8 @@ static int check_size(struct sections *in, const struct section *s, const struct
         uint64_t min = p->count_min * p->element_bytes, max = p->count_max * p->element_bytes;
 
         if (s->len < min || s->len > max || s->len % p->element_bytes)
-                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected %" PRIu64 " to %" PRIu64 " bytes, a multiple of %zu, found %" PRIu64 DAMAGED,
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected %" PRIu64 " to %" PRIu64 " bytes, a "
+                               "multiple of %zu, found %" PRIu64 DAMAGED,
                                s->name, min, max, p->element_bytes, s->len);
         return 0;
 }
@@ -147,7 +153,8 @@ static int read_vcpu_info(struct sections *in, const char *name, struct vcpu_sta
         if (r < 0)
                 return r;
         if (n.cpuid_origin > NATIVE_CPUID_STRATOVIRT || n.u8_offsets > 1)
-                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected cpuid_origin and u8_offsets of 0 or 1, found %u and %u; a newer rouse may read it",
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected cpuid_origin and u8_offsets of 0 or 1, found %u "
+                               "and %u; a newer rouse may read it",
                                name, n.cpuid_origin, n.u8_offsets);
         v->apic_id = n.apic_id;
         if (n.cpuid_origin == NATIVE_CPUID_SAVED) {
@@ -155,7 +162,8 @@ static int read_vcpu_info(struct sections *in, const char *name, struct vcpu_sta
                 return 0;
         }
         if (!n.max_vcpus || !n.threads || !n.cores || !n.dies || !n.sockets)
-                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected a topology of at least one of each, found a 0" DAMAGED, name);
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected a topology of at least one of each, found a "
+                               "0" DAMAGED, name);
         v->cpuid_origin = CPUID_STRATOVIRT;
         v->topology = (struct cpu_topology){
                 .max_vcpus  = n.max_vcpus,
@@ -201,10 +209,12 @@ static int read_platform(struct sections *in, struct platform_state *ret, struct
 static int check_serial(struct sections *in, const struct section *s, const struct native_serial *n, struct err *e)
 {
         if (n->rx_len > SERIAL_RX_MAX || s->len != sizeof(*n) + n->rx_len)
-                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected at most %d received bytes after the registers, found %u in %" PRIu64 " bytes" DAMAGED,
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected at most %d received bytes after the "
+                               "registers, found %u in %" PRIu64 " bytes" DAMAGED,
                                s->name, SERIAL_RX_MAX, n->rx_len, s->len);
         if (n->thr_pending > 1 || n->id[sizeof(n->id) - 1])
-                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected thr_pending 0 or 1 and a name that ends, found others" DAMAGED, s->name);
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected thr_pending 0 or 1 and a name that ends, "
+                               "found others" DAMAGED, s->name);
         return 0;
 }
 
@@ -243,7 +253,8 @@ static int read_vm(struct sections *in, struct vm_state *vm, struct err *e)
         if (r < 0)
                 return r;
         if (m.kind != NATIVE_MACHINE_MICROVM || m.nr_vcpus < 1 || m.nr_vcpus > VCPUS_MAX)
-                return err_bad(e, in->file, ERR_NO_OFFSET, "section machine: expected kind %d (microVM) with 1 to %d vCPUs, found kind %u with %u"
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section machine: expected kind %d (microVM) with 1 to %d vCPUs, found "
+                               "kind %u with %u"
                                "; a newer rouse may read it", NATIVE_MACHINE_MICROVM, VCPUS_MAX, m.kind, m.nr_vcpus);
         r = vm_state_init(vm, MACHINE_MICROVM, m.nr_vcpus);
         if (r < 0)

@@ -81,12 +81,14 @@ static int check_old(const struct native_dir *d, struct err *e)
 
         if (r < 0)
                 return err_wrap(e, r, "%s", d->path);
-        return r ? 0 : err_set(e, -EEXIST, "%s: expected a rouse snapshot to replace, found something else; choose another name", d->path);
+        return r ? 0 : err_set(e, -EEXIST, "%s: expected a rouse snapshot to replace, found something else; choose another name",
+                               d->path);
 }
 
 static int exists(const struct native_dir *d, struct err *e)
 {
-        return err_set(e, -EEXIST, "%s: expected no such file, found one; choose another name, or replace the snapshot (--replace)", d->path);
+        return err_set(e, -EEXIST, "%s: expected no such file, found one; choose another name, or replace the snapshot "
+                       "(--replace)", d->path);
 }
 
 static int check_target(const struct native_dir *d, bool replace, struct err *e)
@@ -109,7 +111,8 @@ static int check_space(const struct native_dir *d, uint64_t need_bytes, struct e
                 return err_set(e, -errno, "statvfs of %s: %s", d->path, strerror(errno));
         if (__builtin_mul_overflow((uint64_t)v.f_bavail, (uint64_t)v.f_frsize, &free_bytes) || free_bytes >= need_bytes)
                 return 0;
-        return err_set(e, -ENOSPC, "%s: expected %" PRIu64 " bytes of free space, found %" PRIu64 "; make room or choose another file system",
+        return err_set(e, -ENOSPC, "%s: expected %" PRIu64 " bytes of free space, found %" PRIu64 "; make room or choose another "
+                       "file system",
                        d->path, need_bytes, free_bytes);
 }
 

@@ -86,7 +86,8 @@ static void add_serial(struct section_out *out, uint32_t i, const struct device_
 {
         const struct serial_state *s = &d->u.serial;
         struct native_serial       n = {
-                      .ier = s->ier, .iir = s->iir, .fcr = s->fcr, .lcr = s->lcr, .mcr = s->mcr, .lsr = s->lsr, .msr = s->msr, .scr = s->scr,
+                      .ier = s->ier, .iir = s->iir, .fcr = s->fcr, .lcr = s->lcr, .mcr = s->mcr, .lsr = s->lsr, .msr = s->msr,
+                      .scr = s->scr,
                       .divisor = s->divisor, .rx_len = s->rx_len, .thr_pending = s->thr_pending,
         };
         char name[NATIVE_NAME_MAX];
@@ -104,12 +105,14 @@ static int check(const struct mem_layout *l, const struct vm_state *vm, struct e
                                (int)vm->machine, vm->nr_vcpus);
         for (uint32_t i = 0; i < vm->nr_devices; i++)
                 if (vm->devices[i].kind != DEVICE_SERIAL || vm->devices[i].u.serial.rx_len > SERIAL_RX_MAX)
-                        return err_set(e, -EINVAL, "native state: device %u: expected a serial port with at most %d received bytes, found another",
+                        return err_set(e, -EINVAL, "native state: device %u: expected a serial port with at most %d received "
+                                       "bytes, found another",
                                        i, SERIAL_RX_MAX);
         return 0;
 }
 
-int native_state_encode(const struct identity *self, const struct identity *parent, const struct mem_layout *l, const struct vm_state *vm,
+int native_state_encode(const struct identity *self, const struct identity *parent, const struct mem_layout *l,
+                        const struct vm_state *vm,
                         struct section_out *out, struct err *e)
 {
         int r = check(l, vm, e);

@@ -34,7 +34,8 @@ static int read_state_file(int dir_fd, void **ret, size_t *ret_len, struct err *
                 return r;
         r = fd_read_all(p.fd, NATIVE_STATE_MAX, ret, ret_len);
         if (r == -EFBIG)
-                return err_bad(e, NATIVE_STATE, ERR_NO_OFFSET, "expected at most %u bytes, found %" PRIu64 "; the file is damaged, use another copy",
+                return err_bad(e, NATIVE_STATE, ERR_NO_OFFSET, "expected at most %u bytes, found %" PRIu64 "; the file is "
+                               "damaged, use another copy",
                                NATIVE_STATE_MAX, p.size_bytes);
         return r < 0 ? err_set(e, r, "read %s: %s", NATIVE_STATE, strerror(-r)) : 0;
 }
@@ -75,10 +76,12 @@ static int read_state(struct snapshot *s, struct err *e)
 static int check_owner(const struct table_file *t, const struct snapshot *s, struct err *e)
 {
         if (!identity_equal(&t->identity, &s->identity))
-                return err_bad(e, NATIVE_PAGES, offsetof(struct table_header, identity), "expected the pages of snapshot %s, found those of %s"
+                return err_bad(e, NATIVE_PAGES, offsetof(struct table_header, identity),
+                               "expected the pages of snapshot %s, found those of %s"
                                "; the files are not of one snapshot", s->identity.s, t->identity.s);
         if (t->ram_pages != bytes_to_pages(s->layout.total_bytes))
-                return err_bad(e, NATIVE_PAGES, offsetof(struct table_header, ram_pages), "expected %" PRIu64 " pages of RAM, found %" PRIu64
+                return err_bad(e, NATIVE_PAGES, offsetof(struct table_header, ram_pages),
+                               "expected %" PRIu64 " pages of RAM, found %" PRIu64
                                "; the files are not of one snapshot", bytes_to_pages(s->layout.total_bytes), t->ram_pages);
         return 0;
 }
@@ -94,13 +97,16 @@ static int check_places(const struct page_map *m, struct err *e)
                 if (run->kind != RUN_RAW)
                         continue;
                 if (run->file_offset_bytes != pages_to_bytes(run->first_page) || run->first_sum != sums)
-                        return err_bad(e, NATIVE_PAGES, sizeof(struct table_header), "run %zu at page %" PRIu64 ": expected file offset %" PRIu64 " and checksum number %" PRIu64
-                                       ", found %" PRIu64 " and %" PRIu64 "; the file is damaged, use another copy", i, run->first_page,
+                        return err_bad(e, NATIVE_PAGES, sizeof(struct table_header),
+                                       "run %zu at page %" PRIu64 ": expected file offset %" PRIu64 " and checksum number %" PRIu64
+                                       ", found %" PRIu64 " and %" PRIu64 "; the file is damaged, use another copy", i,
+                                       run->first_page,
                                        pages_to_bytes(run->first_page), sums, run->file_offset_bytes, run->first_sum);
                 sums += run->nr_pages;
         }
         if (sums != m->nr_sums)
-                return err_bad(e, NATIVE_PAGES, offsetof(struct table_header, nr_sums), "expected a checksum for each of %" PRIu64 " data pages, found %" PRIu64
+                return err_bad(e, NATIVE_PAGES, offsetof(struct table_header, nr_sums),
+                               "expected a checksum for each of %" PRIu64 " data pages, found %" PRIu64
                                "; the file is damaged, use another copy", sums, m->nr_sums);
         return 0;
 }
@@ -122,7 +128,8 @@ static int add_memory(struct snapshot *s, struct err *e)
         if (r < 0)
                 return r;
         if (p.size_bytes != s->layout.total_bytes)
-                return err_bad(e, NATIVE_MEMORY, MIN(p.size_bytes, s->layout.total_bytes), "expected %" PRIu64 " bytes, as much as RAM, found %" PRIu64
+                return err_bad(e, NATIVE_MEMORY, MIN(p.size_bytes, s->layout.total_bytes),
+                               "expected %" PRIu64 " bytes, as much as RAM, found %" PRIu64
                                "; the file is cut short or of another snapshot", s->layout.total_bytes, p.size_bytes);
         r = page_map_add_source(&s->pages, TAKE_FD(p.fd), p.size_bytes, NATIVE_MEMORY);
         return r < 0 ? err_set(e, r, "no memory for the page map") : 0;

@@ -58,7 +58,8 @@ static int make_uuid(struct identity *ret, struct err *e)
         b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
         b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
         *ret = (struct identity){ 0 };
-        snprintf(ret->s, sizeof(ret->s), "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5],
+        snprintf(ret->s, sizeof(ret->s), "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+                 b[2], b[3], b[4], b[5],
                  b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
         return 0;
 }
@@ -172,7 +173,8 @@ int native_writer_pages(struct native_writer *w, const void *bytes, uint64_t nr_
         int r = 0;
 
         if (!range_fits(w->next_page, nr_pages, w->map.nr_pages))
-                r = err_set(e, -EINVAL, "snapshot %s: expected %" PRIu64 " pages in all, found %" PRIu64 " more after %" PRIu64, w->dir.path,
+                r = err_set(e, -EINVAL, "snapshot %s: expected %" PRIu64 " pages in all, found %" PRIu64 " more after %" PRIu64,
+                            w->dir.path,
                             w->map.nr_pages, nr_pages, w->next_page);
         if (r == 0)
                 r = write_pages(w, bytes, nr_pages);
@@ -223,7 +225,8 @@ int native_writer_state(struct native_writer *w, const struct vm_state *vm, cons
         int r;
 
         if (w->failed || w->next_page != w->map.nr_pages || bytes_to_pages(l->total_bytes) != w->map.nr_pages)
-                return err_set(e, -EINVAL, "snapshot %s: expected all %" PRIu64 " pages of RAM before its state, found %" PRIu64, w->dir.path,
+                return err_set(e, -EINVAL, "snapshot %s: expected all %" PRIu64 " pages of RAM before its state, found %" PRIu64,
+                               w->dir.path,
                                w->map.nr_pages, w->next_page);
         r = write_state(w, vm, l, e);
         r = r < 0 ? r : write_map(w, e);

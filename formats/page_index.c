@@ -13,7 +13,8 @@
 #include <string.h>
 
 /* name below dir_fd, or any path with AT_FDCWD; `shown` is what messages call it. */
-static int write_file(int dir_fd, const char *name, const char *shown, const struct identity *id, const struct page_map *map, struct err *e)
+static int write_file(int dir_fd, const char *name, const char *shown, const struct identity *id, const struct page_map *map,
+                      struct err *e)
 {
         _cleanup_free_ struct table_run *runs = NULL;
         _cleanup_free_ void             *buf = NULL;
@@ -79,7 +80,8 @@ static int use(const struct table_file *t, const char *shown, const struct ident
                 return r;
         covered = index.nr_runs ? index.runs[index.nr_runs - 1].first_page + index.runs[index.nr_runs - 1].nr_pages : 0;
         if (covered != map->nr_pages)
-                return err_bad(e, shown, ERR_NO_OFFSET, "expected runs for %" PRIu64 " pages, found them for %" PRIu64 "; `rouse inspect --index` makes a new one",
+                return err_bad(e, shown, ERR_NO_OFFSET, "expected runs for %" PRIu64 " pages, found them for %" PRIu64 "; `rouse "
+                               "inspect --index` makes a new one",
                                map->nr_pages, covered);
         if (!fits(&index, map))
                 return stale(shown, e, "its runs lie elsewhere than the snapshot's");

@@ -70,7 +70,8 @@ static int append_chunk(struct page_map *to, const struct page_run *run, uint64_
         return r;
 }
 
-static int read_chunk(const struct page_source *src, const struct page_run *run, uint64_t skip, uint8_t *buf, uint64_t nr_pages, struct err *e)
+static int read_chunk(const struct page_source *src, const struct page_run *run, uint64_t skip, uint8_t *buf, uint64_t nr_pages,
+                      struct err *e)
 {
         uint64_t offset_bytes = run->file_offset_bytes + pages_to_bytes(skip);
         ssize_t  n = fd_pread_full(src->fd, buf, pages_to_bytes(nr_pages), offset_bytes);
@@ -83,7 +84,8 @@ static int read_chunk(const struct page_source *src, const struct page_run *run,
         return 0;
 }
 
-static int look_through(const struct page_map *map, const struct page_run *run, const atomic_bool *stop, uint8_t *buf, struct page_map *to,
+static int look_through(const struct page_map *map, const struct page_run *run, const atomic_bool *stop, uint8_t *buf,
+                        struct page_map *to,
                         struct err *e)
 {
         int r = 0;

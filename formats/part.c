@@ -25,7 +25,8 @@ static int open_failed(const char *name, int r, struct err *e)
         if (r == -ENOENT)
                 return r;
         if (r == -EXDEV)
-                return err_bad(e, name, ERR_NO_OFFSET, "expected a file inside the snapshot's directory, found a link that leads out of it"
+                return err_bad(e, name, ERR_NO_OFFSET, "expected a file inside the snapshot's directory, found a link that leads "
+                               "out of it"
                                "; put the file itself there");
         if (r == -ELOOP || r == -ENXIO)
                 return err_bad(e, name, ERR_NO_OFFSET, "expected a regular file, found %s; use another copy of the snapshot",
@@ -83,7 +84,8 @@ int part_read(const struct part *p, const char *name, const char *what, uint64_t
         if (n < 0)
                 return err_set(e, (int)n, "read %s at offset %" PRIu64 ": %s", name, offset_bytes, strerror((int)-n));
         if ((uint64_t)n != len)
-                return err_bad(e, name, offset_bytes, "expected %" PRIu64 " bytes of %s, found %zd; the file is cut short, use another copy",
+                return err_bad(e, name, offset_bytes, "expected %" PRIu64 " bytes of %s, found %zd; the file is cut short, use "
+                               "another copy",
                                len, what, n);
         return 0;
 }

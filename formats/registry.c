@@ -49,7 +49,8 @@ static int insist(const char *path, int dir_fd, const char *name, const struct f
         if (r < 0)
                 return r;
         if (!r)
-                return err_bad(e, path, ERR_NO_OFFSET, "expected a snapshot of format %s, found none; leave --format out to see what it is",
+                return err_bad(e, path, ERR_NO_OFFSET, "expected a snapshot of format %s, found none; leave --format out to see "
+                               "what it is",
                                name);
         *ret = f;
         return 0;
@@ -66,13 +67,15 @@ static int look(const char *path, int dir_fd, const struct format_ops **ret, str
                 if (r < 0)
                         return r;
                 if (r && found)
-                        return err_bad(e, path, ERR_NO_OFFSET, "expected one snapshot, found two: %s and %s; say which with --format",
+                        return err_bad(e, path, ERR_NO_OFFSET, "expected one snapshot, found two: %s and %s; say which with "
+                                       "--format",
                                        found->name, formats[i]->name);
                 if (r)
                         found = formats[i];
         }
         if (!found)
-                return err_bad(e, path, ERR_NO_OFFSET, "expected a snapshot of a known format (%s: a file \"state\" that begins as theirs do)"
+                return err_bad(e, path, ERR_NO_OFFSET, "expected a snapshot of a known format (%s: a file \"state\" that begins "
+                               "as theirs do)"
                                ", found none; give the directory that holds \"state\" and \"memory\"",
                                names_of_formats(known, sizeof(known)));
         *ret = found;

@@ -101,15 +101,19 @@ static int check_header(const struct native_header *h, const char *file, uint64_
         if (memcmp(h->magic, NATIVE_MAGIC, sizeof(h->magic)))
                 return err_bad(e, file, 0, "expected \"%s\", found other bytes; it is no snapshot of rouse", NATIVE_MAGIC);
         if (h->header_sum != sum)
-                return err_bad(e, file, offsetof(struct native_header, header_sum), "expected a header checksum of %#" PRIx64 ", found %#" PRIx64 DAMAGED,
+                return err_bad(e, file, offsetof(struct native_header, header_sum),
+                               "expected a header checksum of %#" PRIx64 ", found %#" PRIx64 DAMAGED,
                                sum, h->header_sum);
         if (h->version != NATIVE_VERSION)
-                return err_bad(e, file, offsetof(struct native_header, version), "expected version %d, found %u; a newer rouse may read it",
+                return err_bad(e, file, offsetof(struct native_header, version),
+                               "expected version %d, found %u; a newer rouse may read it",
                                NATIVE_VERSION, h->version);
         if (h->file_bytes != len)
-                return err_bad(e, file, MIN(h->file_bytes, len), "expected a file of %" PRIu64 " bytes, found %" PRIu64 DAMAGED, h->file_bytes, len);
+                return err_bad(e, file, MIN(h->file_bytes, len), "expected a file of %" PRIu64 " bytes, found %" PRIu64 DAMAGED,
+                               h->file_bytes, len);
         if (h->nr_sections > NATIVE_SECTIONS_MAX)
-                return err_bad(e, file, offsetof(struct native_header, nr_sections), "expected at most %d sections, found %u" DAMAGED,
+                return err_bad(e, file, offsetof(struct native_header, nr_sections),
+                               "expected at most %d sections, found %u" DAMAGED,
                                NATIVE_SECTIONS_MAX, h->nr_sections);
         return 0;
 }
@@ -129,7 +133,8 @@ static int read_section(struct cursor *c, struct section *ret, struct err *e)
                 return r;
         sum = sum_of(&h, p, h.len);
         if (h.sum != sum || h.name[NATIVE_NAME_MAX - 1])
-                return err_bad(e, c->file, begin, "section of %" PRIu64 " bytes: expected checksum %#" PRIx64 ", found %#" PRIx64 DAMAGED, h.len, sum, h.sum);
+                return err_bad(e, c->file, begin, "section of %" PRIu64 " bytes: expected checksum %#" PRIx64 ", found "
+                               "%#" PRIx64 DAMAGED, h.len, sum, h.sum);
         *ret = (struct section){ .version = h.version, .bytes = p, .len = h.len, .offset_bytes = begin + sizeof(h) };
         memcpy(ret->name, h.name, sizeof(ret->name));
         return 0;
@@ -157,7 +162,8 @@ int sections_read(const char *file, const uint8_t *bytes, size_t len, struct sec
         if (r < 0)
                 return r;
         if (cursor_left(&c))
-                return err_bad(e, file, cursor_offset(&c), "expected the file to end after %u sections, found %zu more bytes" DAMAGED,
+                return err_bad(e, file, cursor_offset(&c), "expected the file to end after %u sections, found %zu more "
+                               "bytes" DAMAGED,
                                h.nr_sections, cursor_left(&c));
         *ret = s;
         s = (struct sections){ 0 };
@@ -197,6 +203,7 @@ int sections_check_unused(const struct sections *s, struct err *e)
         while ((x = sections_unused(s, &i)))
                 for (size_t k = 0; k < s->nr; k++)
                         if (&s->v[k] != x && !strncmp(s->v[k].name, x->name, sizeof(x->name)))
-                                return err_bad(e, s->file, x->offset_bytes, "expected one section %.31s, found a second" DAMAGED, x->name);
+                                return err_bad(e, s->file, x->offset_bytes, "expected one section %.31s, found a second" DAMAGED,
+                                               x->name);
         return 0;
 }

@@ -37,7 +37,8 @@ static int read_file(int dir_fd, void **ret, size_t *ret_len, struct err *e)
                 return r;
         r = fd_read_all(p.fd, SV_STATE_MAX, ret, ret_len);
         if (r == -EFBIG)
-                return err_bad(e, STATE_NAME, ERR_NO_OFFSET, "expected at most %u bytes, found %" PRIu64 SV_DAMAGED, SV_STATE_MAX, p.size_bytes);
+                return err_bad(e, STATE_NAME, ERR_NO_OFFSET, "expected at most %u bytes, found %" PRIu64 SV_DAMAGED,
+                               SV_STATE_MAX, p.size_bytes);
         if (r < 0)
                 return err_set(e, r, "read %s: %s", STATE_NAME, strerror(-r));
         return 0;
@@ -46,10 +47,12 @@ static int read_file(int dir_fd, void **ret, size_t *ret_len, struct err *e)
 static int check_shape(const uint8_t *state, size_t len, struct err *e)
 {
         if (sv_header_looks_like_generation_1(state, MIN(len, (size_t)SV_HEADER_BYTES)))
-                return err_bad(e, STATE_NAME, 0, "expected generation 3 (StratoVirt 2.5), found generation 1 (StratoVirt 2.2 or older)"
+                return err_bad(e, STATE_NAME, 0, "expected generation 3 (StratoVirt 2.5), found generation 1 (StratoVirt 2.2 or "
+                               "older)"
                                ", which is not supported yet; take the snapshot again with StratoVirt 2.5");
         if (len < SV_HEADER_BYTES)
-                return err_bad(e, STATE_NAME, len, "expected a header of %d bytes, found %zu; the file is cut short, use another copy",
+                return err_bad(e, STATE_NAME, len, "expected a header of %d bytes, found %zu; the file is cut short, use another "
+                               "copy",
                                SV_HEADER_BYTES, len);
         return 0;
 }
@@ -62,7 +65,8 @@ static int read_header(const uint8_t *state, size_t len, struct sv_header *ret, 
         if (r < 0)
                 return r;
         if (!range_fits(SV_HEADER_BYTES, ret->desc_len, len))
-                return err_bad(e, STATE_NAME, SV_HEADER_BYTES, "expected %" PRIu64 " bytes of descriptors, found %zu; the file is cut short, use another copy",
+                return err_bad(e, STATE_NAME, SV_HEADER_BYTES, "expected %" PRIu64 " bytes of descriptors, found %zu; the file is "
+                               "cut short, use another copy",
                                ret->desc_len, len - SV_HEADER_BYTES);
         return 0;
 }
@@ -84,11 +88,13 @@ static int read_serial(const struct sv_descs *descs, const struct sv_record *rec
 /* The version of the writer stands in the types that are structs. */
 static void name_version(const struct sv_desc *kvm, char *ret, size_t size)
 {
-        snprintf(ret, size, "generation 3, StratoVirt %" PRIu64 ".%" PRIu64 ".%" PRIu64, kvm->version >> 16, kvm->version >> 8 & 0xff,
+        snprintf(ret, size, "generation 3, StratoVirt %" PRIu64 ".%" PRIu64 ".%" PRIu64, kvm->version >> 16,
+                 kvm->version >> 8 & 0xff,
                  kvm->version & 0xff);
 }
 
-static int read_vm(const uint8_t *state, size_t len, const struct sv_header *h, struct sv_descs *descs, struct snapshot *s, struct err *e)
+static int read_vm(const uint8_t *state, size_t len, const struct sv_header *h, struct sv_descs *descs, struct snapshot *s,
+                   struct err *e)
 {
         struct sv_records rec;
         int               r = sv_descs_read(state, h->desc_len, descs, e);

@@ -44,12 +44,14 @@ static int add(struct sv_descs *all, struct json_span object, struct err *e)
         int              r;
 
         if (all->nr == SV_DESCS_MAX)
-                return err_bad(e, all->place.file, offset_bytes, "expected at most %d descriptors, found one more" SV_DAMAGED, SV_DESCS_MAX);
+                return err_bad(e, all->place.file, offset_bytes, "expected at most %d descriptors, found one more" SV_DAMAGED,
+                               SV_DESCS_MAX);
         r = json_read(&all->place, object, desc_fields, ARRAY_LEN(desc_fields), &d, e);
         if (r < 0)
                 return r;
         if (sv_descs_find(all, d.alias))
-                return err_bad(e, all->place.file, offset_bytes, "expected one descriptor of alias %" PRIu64 ", found a second" SV_DAMAGED, d.alias);
+                return err_bad(e, all->place.file, offset_bytes, "expected one descriptor of alias %" PRIu64 ", found a "
+                               "second" SV_DAMAGED, d.alias);
         all->v[all->nr++] = (struct sv_desc){
                 .name         = d.name,
                 .fields       = d.fields,
@@ -104,13 +106,15 @@ static int check_overlap(const struct json_place *at, const struct located *l, s
                 if (k == i || !(l->seen >> k & 1))
                         continue;
                 if (l->offsets[i] < l->offsets[k] + f->size_bytes && l->offsets[k] < l->offsets[i] + l->fields[i].size_bytes)
-                        return err_bad(e, at->file, place, "field \"%s\": expected a place of its own, found it over field \"%s\"" SV_DAMAGED,
+                        return err_bad(e, at->file, place, "field \"%s\": expected a place of its own, found it over field "
+                                       "\"%s\"" SV_DAMAGED,
                                        l->fields[i].name, f->name);
         }
         return 0;
 }
 
-static int locate_one(const struct json_place *at, const struct sv_desc *d, struct located *l, size_t i, const struct field_json *found,
+static int locate_one(const struct json_place *at, const struct sv_desc *d, struct located *l, size_t i,
+                      const struct field_json *found,
                       uint64_t place, struct err *e)
 {
         const struct sv_field *f = &l->fields[i];
@@ -119,16 +123,19 @@ static int locate_one(const struct json_place *at, const struct sv_desc *d, stru
                 return err_bad(e, at->file, place, "expected field \"%s\" once, found it again" SV_DAMAGED, f->name);
         if (found->size != f->size_bytes)
                 return err_bad(e, at->file, place, "field \"%s\": expected %" PRIu64 " bytes, found %" PRIu64
-                               "; the file is damaged or of a StratoVirt that rouse does not know yet", f->name, f->size_bytes, found->size);
+                               "; the file is damaged or of a StratoVirt that rouse does not know yet", f->name, f->size_bytes,
+                               found->size);
         if (!range_fits(found->offset, found->size, d->size))
-                return err_bad(e, at->file, place, "field \"%s\": expected it inside the %" PRIu64 " bytes of its record, found offset %" PRIu64
+                return err_bad(e, at->file, place, "field \"%s\": expected it inside the %" PRIu64 " bytes of its record, found "
+                               "offset %" PRIu64
                                SV_DAMAGED, f->name, d->size, found->offset);
         l->offsets[i] = (uint32_t)found->offset;
         l->seen |= 1u << i;
         return check_overlap(at, l, i, place, e);
 }
 
-static int locate_element(const struct json_place *at, const struct sv_desc *d, struct located *l, struct json_span element, struct err *e)
+static int locate_element(const struct json_place *at, const struct sv_desc *d, struct located *l, struct json_span element,
+                          struct err *e)
 {
         struct field_json f;
         int               r = json_read(at, element, field_fields, ARRAY_LEN(field_fields), &f, e);

@@ -50,12 +50,14 @@ bool sv_header_looks_new(const uint8_t *page, size_t len)
 
 bool sv_header_looks_like_generation_1(const uint8_t *page, size_t len)
 {
-        return !sv_header_looks_new(page, len) && memmem(page, MIN(len, (size_t)SV_OLD_HEADER_BYTES), magic, strlen((const char *)magic));
+        return !sv_header_looks_new(page, len) && memmem(page, MIN(len, (size_t)SV_OLD_HEADER_BYTES), magic,
+                                                         strlen((const char *)magic));
 }
 
 static int differs(const struct json_place *at, const char *name, const char *expected, const char *found, struct err *e)
 {
-        return err_bad(e, at->file, at->offset_bytes, "header: expected %s %s, found %s; rouse reads x86_64 microVM snapshots of StratoVirt 2.5",
+        return err_bad(e, at->file, at->offset_bytes, "header: expected %s %s, found %s; rouse reads x86_64 microVM snapshots of "
+                       "StratoVirt 2.5",
                        name, expected, found);
 }
 
@@ -67,7 +69,8 @@ static void printable(const uint8_t *p, size_t n, char *ret)
         ret[n] = '\0';
 }
 
-static int check_text(const struct json_place *at, const char *name, const char *expected, const uint8_t *found, size_t n, struct err *e)
+static int check_text(const struct json_place *at, const char *name, const char *expected, const uint8_t *found, size_t n,
+                      struct err *e)
 {
         char shown[17];
 
@@ -122,9 +125,11 @@ int sv_header_read(const char *file, const uint8_t *page, const char *format, st
         int                r;
 
         if (len > SV_HEADER_TEXT_MAX)
-                return err_bad(e, file, 0, "expected a header text of at most %d bytes, found %" PRIu64 SV_DAMAGED, SV_HEADER_TEXT_MAX, len);
+                return err_bad(e, file, 0, "expected a header text of at most %d bytes, found %" PRIu64 SV_DAMAGED,
+                               SV_HEADER_TEXT_MAX, len);
         if (!json_take(&text, &object) || text.len)
-                return err_bad(e, file, json_offset(&at, text.p), "expected one JSON object of %" PRIu64 " bytes, found other text" SV_DAMAGED, len);
+                return err_bad(e, file, json_offset(&at, text.p), "expected one JSON object of %" PRIu64 " bytes, found other "
+                               "text" SV_DAMAGED, len);
         r = json_read(&at, object, header_fields, ARRAY_LEN(header_fields), &h, e);
         r = r < 0 ? r : check(&at, &h, format, e);
         r = r < 0 ? r : check_padding(file, page, 8 + len, e);
@@ -154,8 +159,10 @@ int sv_header_check_vendor(const struct sv_header *h, bool allow, struct snapsho
         if (!strcmp(h->vendor, host))
                 return 0;
         if (!allow)
-                return err_bad(e, "state", 8, "cpu_model: expected this host's CPU vendor \"%s\", found \"%s\"; restore it on a host of that vendor"
+                return err_bad(e, "state", 8, "cpu_model: expected this host's CPU vendor \"%s\", found \"%s\"; restore it on a "
+                               "host of that vendor"
                                ", or with --allow-cpu-mismatch", host, h->vendor);
-        snapshot_note(s, "taken on a CPU of vendor \"%s\", this host's is \"%s\": the guest finds another CPU than it knows", h->vendor, host);
+        snapshot_note(s, "taken on a CPU of vendor \"%s\", this host's is \"%s\": the guest finds another CPU than it knows",
+                      h->vendor, host);
         return 0;
 }

@@ -68,7 +68,8 @@ static int check_block(const struct json_place *at, struct json_span list, uint6
         if (!json_span_is(b.name, "DefaultRam"))
                 return not_a_block(at, element, "one of another name", e);
         if (b.offset || b.size != total_bytes)
-                return err_bad(e, FILE_NAME, json_offset(at, element.p), "expected %" PRIu64 " bytes of RAM at offset 0 of the data, found %" PRIu64
+                return err_bad(e, FILE_NAME, json_offset(at, element.p),
+                               "expected %" PRIu64 " bytes of RAM at offset 0 of the data, found %" PRIu64
                                " at %" PRIu64 SV_DAMAGED, total_bytes, b.size, b.offset);
         return 0;
 }
@@ -81,10 +82,12 @@ static int read_aliases(const struct json_place *at, struct json_span list, stru
         int              nr = 0, more, r;
 
         if (!json_walk_begin(list, '[', &w))
-                return err_bad(e, FILE_NAME, json_offset(at, list.p), "expected a list of memory windows, found broken text" SV_DAMAGED);
+                return err_bad(e, FILE_NAME, json_offset(at, list.p), "expected a list of memory windows, found broken "
+                               "text" SV_DAMAGED);
         while ((more = json_walk_next(&w, NULL, &element)) > 0) {
                 if (nr == ALIASES_MAX)
-                        return err_bad(e, FILE_NAME, json_offset(at, element.p), "expected at most %d memory windows, found more" SV_DAMAGED, ALIASES_MAX);
+                        return err_bad(e, FILE_NAME, json_offset(at, element.p),
+                                       "expected at most %d memory windows, found more" SV_DAMAGED, ALIASES_MAX);
                 r = json_read(at, element, alias_fields, ARRAY_LEN(alias_fields), &ret[nr], e);
                 if (r < 0)
                         return r;
@@ -110,15 +113,19 @@ static int check_windows(const struct json_place *at, struct json_span list, con
         if (nr < 0)
                 return nr;
         if ((size_t)nr != l->nr)
-                return err_bad(e, FILE_NAME, json_offset(at, list.p), "expected %zu memory windows for %" PRIu64 " bytes of RAM, found %d" SV_DAMAGED,
+                return err_bad(e, FILE_NAME, json_offset(at, list.p), "expected %zu memory windows for %" PRIu64 " bytes of RAM, "
+                               "found %d" SV_DAMAGED,
                                l->nr, l->total_bytes, nr);
         for (size_t i = 0; i < l->nr; i++) {
                 const struct mem_window *w = &l->w[i];
 
                 if (found[i].offset != w->gpa || found[i].size != w->size_bytes || found[i].alias_offset != w->ram_offset_bytes)
-                        return err_bad(e, FILE_NAME, json_offset(at, list.p), "memory window %zu: expected gpa %#" PRIx64 ", %" PRIu64
-                                       " bytes, RAM offset %#" PRIx64 ", found gpa %#" PRIx64 ", %" PRIu64 " bytes, RAM offset %#" PRIx64 SV_DAMAGED,
-                                       i, w->gpa, w->size_bytes, w->ram_offset_bytes, found[i].offset, found[i].size, found[i].alias_offset);
+                        return err_bad(e, FILE_NAME, json_offset(at, list.p),
+                                       "memory window %zu: expected gpa %#" PRIx64 ", %" PRIu64
+                                       " bytes, RAM offset %#" PRIx64 ", found gpa %#" PRIx64 ", %" PRIu64 " bytes, RAM offset "
+                                       "%#" PRIx64 SV_DAMAGED,
+                                       i, w->gpa, w->size_bytes, w->ram_offset_bytes, found[i].offset, found[i].size,
+                                       found[i].alias_offset);
         }
         return 0;
 }
@@ -163,10 +170,12 @@ static int read_length(const struct part *p, uint64_t offset_bytes, uint64_t *re
         *ret = le64toh(len);
         /* before its JSON table, generation 3 had a binary one: as generations 1 and 2 still do (stratovirt.md 0) */
         if (head[8] != '{' && offset_bytes == SV_HEADER_BYTES)
-                return err_bad(e, FILE_NAME, offset_bytes, "expected a table of RAM in JSON, found a binary one; this snapshot is of a development build"
+                return err_bad(e, FILE_NAME, offset_bytes, "expected a table of RAM in JSON, found a binary one; this snapshot is "
+                               "of a development build"
                                " between StratoVirt 2.4 and 2.5 (or damaged), which is not supported yet: take it again with 2.5");
         if (*ret < 2 || *ret > SV_TABLE_MAX)
-                return err_bad(e, FILE_NAME, offset_bytes, "expected a table of 2 to %d bytes, found %" PRIu64 SV_DAMAGED, SV_TABLE_MAX, *ret);
+                return err_bad(e, FILE_NAME, offset_bytes, "expected a table of 2 to %d bytes, found %" PRIu64 SV_DAMAGED,
+                               SV_TABLE_MAX, *ret);
         return 0;
 }
 
@@ -174,7 +183,8 @@ static int check_zeros(const uint8_t *bytes, uint64_t from, uint64_t to, uint64_
 {
         for (uint64_t i = from; i < to; i++)
                 if (bytes[i])
-                        return err_bad(e, FILE_NAME, offset_bytes + i, "expected zeros after a table, found %#x" SV_DAMAGED, bytes[i]);
+                        return err_bad(e, FILE_NAME, offset_bytes + i, "expected zeros after a table, found %#x" SV_DAMAGED,
+                                       bytes[i]);
         return 0;
 }
 
@@ -199,7 +209,8 @@ static int read_table(const struct part *p, uint64_t offset_bytes, struct table 
         t.place = (struct json_place){ FILE_NAME, text.p, offset_bytes + 8 };
         t.end_bytes = offset_bytes + all;
         if (!json_take(&text, &t.object) || text.len)
-                return err_bad(e, FILE_NAME, json_offset(&t.place, text.p), "expected a table that is one JSON object, found other text" SV_DAMAGED);
+                return err_bad(e, FILE_NAME, json_offset(&t.place, text.p),
+                               "expected a table that is one JSON object, found other text" SV_DAMAGED);
         *ret = t;
         t.bytes = NULL;
         return 0;
@@ -214,14 +225,16 @@ static int check_trailer(const struct part *p, uint64_t begin, struct err *e)
         int                                r;
 
         if (p->size_bytes < begin + PAGE_BYTES)
-                return err_bad(e, FILE_NAME, p->size_bytes, "expected %" PRIu64 " bytes, found %" PRIu64 "; the file is cut short, use another copy",
+                return err_bad(e, FILE_NAME, p->size_bytes, "expected %" PRIu64 " bytes, found %" PRIu64 "; the file is cut "
+                               "short, use another copy",
                                begin + (uint64_t)PAGE_BYTES, p->size_bytes);
         r = read_table(p, begin, &t, e);
         r = r < 0 ? r : json_read(&t.place, t.object, list_fields, ARRAY_LEN(list_fields), &list, e);
         if (r < 0)
                 return r;
         if (!json_walk_begin(list, '[', &w) || json_walk_next(&w, NULL, &element) != 0)
-                return err_bad(e, FILE_NAME, json_offset(&t.place, list.p), "expected an empty list of further regions, found one that is not"
+                return err_bad(e, FILE_NAME, json_offset(&t.place, list.p),
+                               "expected an empty list of further regions, found one that is not"
                                "; rouse cannot restore these yet");
         if (p->size_bytes != t.end_bytes)
                 return err_bad(e, FILE_NAME, t.end_bytes, "expected the file to end after %" PRIu64 " bytes, found %" PRIu64
@@ -239,7 +252,8 @@ static int read_header(const struct part *p, const struct sv_header *state, stru
         if (r < 0)
                 return r;
         if (strcmp(h.vendor, state->vendor))
-                return err_bad(e, FILE_NAME, 8, "cpu_model: expected \"%s\" as in state, found \"%s\"; the two files are not of one snapshot",
+                return err_bad(e, FILE_NAME, 8, "cpu_model: expected \"%s\" as in state, found \"%s\"; the two files are not of "
+                               "one snapshot",
                                state->vendor, h.vendor);
         return 0;
 }
@@ -253,7 +267,8 @@ static int map_pages(struct part *p, uint64_t data_bytes, uint64_t total_bytes, 
         page_map_init(&m, bytes_to_pages(total_bytes));
         r = page_map_add_source(&m, TAKE_FD(p->fd), p->size_bytes, FILE_NAME);
         if (r >= 0) {
-                struct page_run run = { .nr_pages = m.nr_pages, .kind = RUN_RAW, .source = (uint32_t)r, .file_offset_bytes = data_bytes };
+                struct page_run run = { .nr_pages = m.nr_pages, .kind = RUN_RAW, .source = (uint32_t)r,
+                .file_offset_bytes = data_bytes };
 
                 r = page_map_append(&m, &run);
         }
@@ -279,8 +294,10 @@ int sv_memory_read(struct part *p, const struct sv_header *state, struct mem_lay
         if (r < 0)
                 return r;
         if (!range_fits(t.end_bytes, l.total_bytes, p->size_bytes))
-                return err_bad(e, FILE_NAME, p->size_bytes, "expected %" PRIu64 " bytes of RAM from offset %" PRIu64 " on and a list after them"
-                               ", found a file of %" PRIu64 " bytes; it is cut short, use another copy", l.total_bytes, t.end_bytes, p->size_bytes);
+                return err_bad(e, FILE_NAME, p->size_bytes, "expected %" PRIu64 " bytes of RAM from offset %" PRIu64 " on and a "
+                               "list after them"
+                               ", found a file of %" PRIu64 " bytes; it is cut short, use another copy", l.total_bytes,
+                               t.end_bytes, p->size_bytes);
         r = check_trailer(p, t.end_bytes + l.total_bytes, e);
         r = r < 0 ? r : map_pages(p, t.end_bytes, l.total_bytes, ret_pages, e);
         if (r < 0)

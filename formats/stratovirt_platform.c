@@ -68,7 +68,8 @@ static int read_received(const struct sv_record *rec, const uint32_t *at, struct
 
         memcpy(&len, rec->body + at[RBR_LEN], sizeof(len));
         if (len > SV_SERIAL_RX_MAX)
-                return err_bad(e, "state", rec->offset_bytes + at[RBR_LEN], "serial port: expected at most %d received bytes, found %" PRIu64 SV_DAMAGED,
+                return err_bad(e, "state", rec->offset_bytes + at[RBR_LEN],
+                               "serial port: expected at most %d received bytes, found %" PRIu64 SV_DAMAGED,
                                SV_SERIAL_RX_MAX, len);
         memcpy(ret->rx, rec->body + at[RBR_VALUE], len);
         ret->rx_len = (uint16_t)len;
@@ -85,7 +86,8 @@ int sv_serial_read(const struct sv_descs *descs, const struct sv_record *rec, st
                 return r;
         memcpy(&pending, rec->body + at[THR_PENDING], sizeof(pending));
         if (pending > 1)
-                return err_bad(e, "state", rec->offset_bytes + at[THR_PENDING], "serial port: expected thr_pending 0 or 1, found %u" SV_DAMAGED, pending);
+                return err_bad(e, "state", rec->offset_bytes + at[THR_PENDING],
+                               "serial port: expected thr_pending 0 or 1, found %u" SV_DAMAGED, pending);
         ret->thr_pending = pending;
         ret->ier = rec->body[at[IER]];
         ret->iir = rec->body[at[IIR]];

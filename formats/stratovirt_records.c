@@ -50,7 +50,7 @@ static void expect(struct reader *rd, const char *type, const char *instance, st
 
 static void expect_all(struct reader *rd, struct sv_records *ret)
 {
-        char id[4];
+        char id[12];
 
         for (int i = 0; i < SV_SLOTS; i++) {
                 snprintf(id, sizeof(id), "%d", i);
@@ -76,7 +76,8 @@ static int refuse_optional_devices(const struct sv_descs *descs, struct err *e)
         for (size_t i = 0; i < descs->nr; i++)
                 for (size_t k = 0; k < ARRAY_LEN(optional_devices); k++)
                         if (json_span_is(descs->v[i].name, optional_devices[k].type))
-                                return err_bad(e, "state", descs->v[i].offset_bytes, "expected no devices but disks, network cards and a serial port"
+                                return err_bad(e, "state", descs->v[i].offset_bytes,
+                                               "expected no devices but disks, network cards and a serial port"
                                                ", found a %s device (%s); rouse cannot restore this device yet",
                                                optional_devices[k].device, optional_devices[k].type);
         return 0;
@@ -88,15 +89,18 @@ static int refuse_record(const struct sv_record_header *h, const struct sv_desc 
         char text[32];
 
         if (!d)
-                return err_bad(e, "state", offset_bytes, "expected a record of a type that the file describes, found type %#" PRIx64 SV_DAMAGED, h->object);
+                return err_bad(e, "state", offset_bytes, "expected a record of a type that the file describes, found type "
+                               "%#" PRIx64 SV_DAMAGED, h->object);
         for (int i = VCPUS_MAX; i < SV_STRATOVIRT_VCPUS; i++) {
                 snprintf(text, sizeof(text), "X86CPUState/%d", i);
                 if (siphash13_str(text) == h->name)
-                        return err_bad(e, "state", offset_bytes, "expected vCPUs 0 to %d, found vCPU %d; rouse restores at most %d vCPUs",
+                        return err_bad(e, "state", offset_bytes, "expected vCPUs 0 to %d, found vCPU %d; rouse restores at most "
+                                       "%d vCPUs",
                                        VCPUS_MAX - 1, i, VCPUS_MAX);
         }
         if (h->object == siphash13_str("VirtioMmioState"))
-                return err_bad(e, "state", offset_bytes, "expected virtio slots 0 to %d, found the transport of a further device (name %#" PRIx64
+                return err_bad(e, "state", offset_bytes, "expected virtio slots 0 to %d, found the transport of a further device "
+                               "(name %#" PRIx64
                                "); rouse cannot restore this device yet", SV_SLOTS - 1, h->name);
         return err_bad(e, "state", offset_bytes, "expected a record of a plain microVM, found %.*s of an unknown name (%#" PRIx64
                        "); the file is damaged or has a device that rouse cannot restore yet", name_length(d), d->name.p, h->name);
@@ -110,19 +114,24 @@ static struct expected *find_expected(struct reader *rd, uint64_t name)
         return NULL;
 }
 
-static int check_record(const struct expected *x, const struct sv_record_header *h, const struct sv_desc *d, uint64_t offset_bytes, struct err *e)
+static int check_record(const struct expected *x, const struct sv_record_header *h, const struct sv_desc *d,
+                        uint64_t offset_bytes, struct err *e)
 {
-        bool json = x->object == siphash13_str("VirtioMmioState") || !strncmp(x->text, "BlockState", 10) || !strncmp(x->text, "VirtioNetState", 14);
+        bool json = x->object == siphash13_str("VirtioMmioState") || !strncmp(x->text, "BlockState", 10) || !strncmp(x->text,
+                "VirtioNetState", 14);
 
         if (h->object != x->object || !d)
-                return err_bad(e, "state", offset_bytes, "record %s: expected type %#" PRIx64 ", described in the file, found %#" PRIx64 SV_DAMAGED,
+                return err_bad(e, "state", offset_bytes, "record %s: expected type %#" PRIx64 ", described in the file, found "
+                               "%#" PRIx64 SV_DAMAGED,
                                x->text, x->object, h->object);
         if (json != (d->size == 0))
-                return err_bad(e, "state", d->offset_bytes, "record %s: expected a %s body, found a %s one; this snapshot is of a development build"
+                return err_bad(e, "state", d->offset_bytes, "record %s: expected a %s body, found a %s one; this snapshot is of a "
+                               "development build"
                                " between StratoVirt 2.4 and 2.5, which is not supported yet: take it again with 2.5",
                                x->text, json ? "JSON" : "binary", json ? "binary" : "JSON");
         if (!json && d->size != h->size)
-                return err_bad(e, "state", offset_bytes, "record %s: expected %" PRIu64 " bytes as described, found %" PRIu64 SV_DAMAGED,
+                return err_bad(e, "state", offset_bytes, "record %s: expected %" PRIu64 " bytes as described, found "
+                               "%" PRIu64 SV_DAMAGED,
                                x->text, d->size, h->size);
         if (x->to->desc)
                 return err_bad(e, "state", offset_bytes, "expected one record %s, found a second" SV_DAMAGED, x->text);
@@ -179,7 +188,8 @@ static int refuse_generation_2(const struct cursor *c, const struct sv_descs *de
         memcpy(&size, c->bytes + c->at + 16, sizeof(size));
         if (size == first->size || !type_is_described(c, descs, SV_OLD_RECORD_BYTES + first->size, &second))
                 return 0;
-        return err_bad(e, "state", cursor_offset(c), "expected generation 3 (StratoVirt 2.5), found generation 2 (StratoVirt 2.3/2.4)"
+        return err_bad(e, "state", cursor_offset(c), "expected generation 3 (StratoVirt 2.5), found generation 2 (StratoVirt "
+                       "2.3/2.4)"
                        ", which is not supported yet; take the snapshot again with StratoVirt 2.5");
 }
 
@@ -191,7 +201,8 @@ static int check_vcpus(struct sv_records *rec, uint64_t end, struct err *e)
                         rec->nr_vcpus = i + 1;
         for (uint32_t i = 0; i < rec->nr_vcpus; i++)
                 if (!rec->vcpu[i].desc)
-                        return err_bad(e, "state", end, "expected a record X86CPUState/%u since there is one of vCPU %u, found none" SV_DAMAGED,
+                        return err_bad(e, "state", end, "expected a record X86CPUState/%u since there is one of vCPU %u, found "
+                                       "none" SV_DAMAGED,
                                        i, rec->nr_vcpus - 1);
         return 0;
 }
@@ -200,7 +211,8 @@ static int check_complete(const struct reader *rd, struct sv_records *rec, struc
 {
         for (size_t i = 0; i < rd->nr; i++)
                 if (rd->v[i].needed && !rd->v[i].to->desc)
-                        return err_bad(e, "state", rd->c.base_bytes + rd->c.len, "expected a record %s, found none before the file's end" SV_DAMAGED,
+                        return err_bad(e, "state", rd->c.base_bytes + rd->c.len,
+                                       "expected a record %s, found none before the file's end" SV_DAMAGED,
                                        rd->v[i].text);
         return check_vcpus(rec, rd->c.base_bytes + rd->c.len, e);
 }

@@ -49,7 +49,8 @@ static const struct {
         COPY(DEBUGREGS, debugregs, VCPU_DEBUGREGS),
 };
 
-static int read_topology(const struct sv_record *rec, const uint32_t *at, uint32_t nr_vcpus, struct cpu_topology *ret, struct err *e)
+static int read_topology(const struct sv_record *rec, const uint32_t *at, uint32_t nr_vcpus, struct cpu_topology *ret,
+                         struct err *e)
 {
         struct cpu_topology t = {
                 .max_vcpus  = rec->body[at[MAX_VCPUS]],
@@ -73,7 +74,8 @@ static int read_apic_id(const struct sv_record *rec, const uint32_t *at, uint32_
 {
         memcpy(ret, rec->body + at[APIC_ID], sizeof(*ret));
         if (*ret != index)
-                return err_bad(e, "state", rec->offset_bytes + at[APIC_ID], "vCPU %u: expected apic_id %u, found %u" SV_DAMAGED, index, index, *ret);
+                return err_bad(e, "state", rec->offset_bytes + at[APIC_ID], "vCPU %u: expected apic_id %u, found %u" SV_DAMAGED,
+                               index, index, *ret);
         return 0;
 }
 
@@ -83,7 +85,8 @@ static int read_msrs(const struct sv_record *rec, const uint32_t *at, struct vcp
 
         memcpy(&nr, rec->body + at[MSR_LEN], sizeof(nr));
         if (nr > SV_MSRS_MAX)
-                return err_bad(e, "state", rec->offset_bytes + at[MSR_LEN], "expected at most %d MSRs, found %" PRIu64 SV_DAMAGED, SV_MSRS_MAX, nr);
+                return err_bad(e, "state", rec->offset_bytes + at[MSR_LEN],
+                               "expected at most %d MSRs, found %" PRIu64 SV_DAMAGED, SV_MSRS_MAX, nr);
         v->have |= 1u << VCPU_MSRS;
         if (!nr)
                 return 0;
@@ -106,7 +109,8 @@ static int read_xsave(const struct sv_record *rec, const uint32_t *at, struct vc
         return 0;
 }
 
-static int read_vcpu(const struct sv_record *rec, const uint32_t *at, uint32_t index, uint32_t nr_vcpus, struct vcpu_state *v, struct err *e)
+static int read_vcpu(const struct sv_record *rec, const uint32_t *at, uint32_t index, uint32_t nr_vcpus, struct vcpu_state *v,
+                     struct err *e)
 {
         int r = read_apic_id(rec, at, index, &v->apic_id, e);
 

@@ -24,7 +24,8 @@ struct config {
 
 static const struct json_field wrapper_field[] = { { "virtio_base", JSON_OBJECT, 0, 0 } };
 static const struct json_field config_field[]  = { { "config_space", JSON_OBJECT, 0, 0 } };
-static const struct json_field block_field[]   = { { "capacity", JSON_U64, offsetof(struct config, capacity_sectors), UINT64_MAX / 512 } };
+static const struct json_field block_field[]   = { { "capacity", JSON_U64, offsetof(struct config, capacity_sectors),
+UINT64_MAX / 512 } };
 static const struct json_field net_field[]     = { { "mac", JSON_BYTES, offsetof(struct config, mac), 6 } };
 
 static struct json_place place_of(const struct sv_record *rec)
@@ -61,9 +62,11 @@ static int read_config(const struct sv_record *rec, bool block, struct config *r
 static void describe(bool block, const struct config *c, char *ret, size_t size)
 {
         if (block)
-                snprintf(ret, size, "block device of %" PRIu64 " bytes (%" PRIu64 " sectors)", c->capacity_sectors * 512, c->capacity_sectors);
+                snprintf(ret, size, "block device of %" PRIu64 " bytes (%" PRIu64 " sectors)", c->capacity_sectors * 512,
+                         c->capacity_sectors);
         else
-                snprintf(ret, size, "network card %02x:%02x:%02x:%02x:%02x:%02x", c->mac[0], c->mac[1], c->mac[2], c->mac[3], c->mac[4], c->mac[5]);
+                snprintf(ret, size, "network card %02x:%02x:%02x:%02x:%02x:%02x", c->mac[0], c->mac[1], c->mac[2], c->mac[3],
+                         c->mac[4], c->mac[5]);
 }
 
 /* Any status but 0 means that a driver has begun with the device, even where it is not done (DRIVER_OK) yet. */

@@ -34,10 +34,12 @@ static int check_kind(const struct table_header *h, const char *name, const stru
         if (memcmp(h->magic, k->magic, sizeof(h->magic)))
                 return err_bad(e, name, 0, "expected \"%s\", found another kind of file; it is not what its name says", k->magic);
         if (h->header_sum != sum)
-                return err_bad(e, name, offsetof(struct table_header, header_sum), "expected a header checksum of %#" PRIx64 ", found %#" PRIx64 DAMAGED,
+                return err_bad(e, name, offsetof(struct table_header, header_sum),
+                               "expected a header checksum of %#" PRIx64 ", found %#" PRIx64 DAMAGED,
                                sum, h->header_sum);
         if (h->version != k->version || h->entry_bytes != k->entry_bytes)
-                return err_bad(e, name, offsetof(struct table_header, version), "expected version %u with entries of %u bytes, found version %u with %u"
+                return err_bad(e, name, offsetof(struct table_header, version),
+                               "expected version %u with entries of %u bytes, found version %u with %u"
                                "; a newer rouse may read it", k->version, k->entry_bytes, h->version, h->entry_bytes);
         return 0;
 }
@@ -50,10 +52,12 @@ static int check_length(const struct table_header *h, const char *name, uint64_t
         if (__builtin_mul_overflow(h->nr_entries, h->entry_bytes, &entries_bytes) ||
             __builtin_mul_overflow(h->nr_sums, sizeof(uint64_t), &sums_bytes) ||
             __builtin_add_overflow(entries_bytes, sums_bytes, &all) || __builtin_add_overflow(all, sizeof(*h), &all))
-                return err_bad(e, name, offsetof(struct table_header, nr_entries), "expected counts that fit a file, found %" PRIu64 " entries and %" PRIu64
+                return err_bad(e, name, offsetof(struct table_header, nr_entries),
+                               "expected counts that fit a file, found %" PRIu64 " entries and %" PRIu64
                                " sums" DAMAGED, h->nr_entries, h->nr_sums);
         if (all != file_bytes)
-                return err_bad(e, name, MIN(all, file_bytes), "expected %" PRIu64 " bytes, found %" PRIu64 DAMAGED, all, file_bytes);
+                return err_bad(e, name, MIN(all, file_bytes), "expected %" PRIu64 " bytes, found %" PRIu64 DAMAGED, all,
+                               file_bytes);
         return 0;
 }
 
@@ -63,12 +67,14 @@ static int check_identity(const struct table_header *h, const char *name, struct
 
         memcpy(id.s, h->identity, sizeof(id.s));
         if (!identity_is_valid(&id))
-                return err_bad(e, name, offsetof(struct table_header, identity), "expected the identity of a snapshot, found other bytes" DAMAGED);
+                return err_bad(e, name, offsetof(struct table_header, identity),
+                               "expected the identity of a snapshot, found other bytes" DAMAGED);
         *ret = id;
         return 0;
 }
 
-static int read_header(const struct part *p, const char *name, const struct table_kind *k, struct table_header *h, struct identity *ret_id,
+static int read_header(const struct part *p, const char *name, const struct table_kind *k, struct table_header *h,
+                       struct identity *ret_id,
                        struct err *e)
 {
         int r = part_read(p, name, "the header", 0, h, sizeof(*h), e);
@@ -78,7 +84,8 @@ static int read_header(const struct part *p, const char *name, const struct tabl
         return r < 0 ? r : check_identity(h, name, ret_id, e);
 }
 
-static int read_array(const struct part *p, const char *name, const char *what, uint64_t offset_bytes, uint64_t len, uint64_t expected_sum,
+static int read_array(const struct part *p, const char *name, const char *what, uint64_t offset_bytes, uint64_t len,
+                      uint64_t expected_sum,
                       void **ret, struct err *e)
 {
         _cleanup_free_ void *buf = NULL;
@@ -93,7 +100,8 @@ static int read_array(const struct part *p, const char *name, const char *what, 
                 return r;
         sum = XXH3_64bits(buf, len);
         if (sum != expected_sum)
-                return err_bad(e, name, offset_bytes, "%" PRIu64 " bytes of %s: expected checksum %#" PRIx64 ", found %#" PRIx64 DAMAGED,
+                return err_bad(e, name, offset_bytes, "%" PRIu64 " bytes of %s: expected checksum %#" PRIx64 ", found "
+                               "%#" PRIx64 DAMAGED,
                                len, what, expected_sum, sum);
         *ret = TAKE_PTR(buf);
         return 0;
@@ -111,7 +119,8 @@ int table_file_read(const struct part *p, const char *name, const struct table_k
         entries_bytes = h.nr_entries * h.entry_bytes;
         r = read_array(p, name, "entries", sizeof(h), entries_bytes, h.entries_sum, &t.entries, e);
         if (r == 0 && h.nr_sums)
-                r = read_array(p, name, "page checksums", sizeof(h) + entries_bytes, h.nr_sums * sizeof(uint64_t), h.sums_sum, (void **)&t.sums, e);
+                r = read_array(p, name, "page checksums", sizeof(h) + entries_bytes, h.nr_sums * sizeof(uint64_t), h.sums_sum,
+                               (void **)&t.sums, e);
         if (r < 0)
                 return r;
         t.ram_pages = h.ram_pages;

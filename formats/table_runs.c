@@ -45,11 +45,14 @@ static int unpack(const struct table_run *v, uint64_t place, const char *name, s
                 return err_bad(e, name, place, "expected a run of kind %d (zero) or %d (raw), found %u; a newer rouse may read it",
                                TABLE_RUN_ZERO, TABLE_RUN_RAW, v->kind);
         if (v->kind == TABLE_RUN_ZERO && (v->source || v->file_offset_bytes || v->first_sum))
-                return err_bad(e, name, place, "expected a zero run without a place in a file, found one; the file is damaged, use another copy");
+                return err_bad(e, name, place, "expected a zero run without a place in a file, found one; the file is damaged, "
+                               "use another copy");
         r = page_map_append(map, &run);
         if (r == -EINVAL)
-                return err_bad(e, name, place, "expected a run that begins where the last one ended and ends by page %" PRIu64 ", found %" PRIu64
-                               " pages from page %" PRIu64 "; the file is damaged, use another copy", map->nr_pages, v->nr_pages, v->first_page);
+                return err_bad(e, name, place, "expected a run that begins where the last one ended and ends by page %" PRIu64 ", "
+                               "found %" PRIu64
+                               " pages from page %" PRIu64 "; the file is damaged, use another copy", map->nr_pages, v->nr_pages,
+                               v->first_page);
         if (r < 0)
                 return err_set(e, r, "%s: no memory for %zu runs", name, map->nr_runs);
         return 0;

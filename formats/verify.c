@@ -58,7 +58,8 @@ static void check_page(struct walk *w, const struct page_run *run, uint64_t page
         expected = m->sums[run->first_sum + (page - run->first_page)];
         found = XXH3_64bits(bytes, PAGE_BYTES);
         if (expected != found)
-                err_bad(bad_page(w, page), m->sources[run->source].name, offset_of(run, page), "RAM page %" PRIu64 ": expected checksum %#" PRIx64
+                err_bad(bad_page(w, page), m->sources[run->source].name, offset_of(run, page),
+                        "RAM page %" PRIu64 ": expected checksum %#" PRIx64
                         ", found %#" PRIx64 "; use another copy of the snapshot", page, expected, found);
 }
 
@@ -73,7 +74,8 @@ static void check_slowly(struct walk *w, const struct page_run *run, uint64_t fi
                 if (n == (ssize_t)PAGE_BYTES)
                         check_page(w, run, page, w->buf);
                 else
-                        err_bad(bad_page(w, page), src->name, offset_of(run, page), "RAM page %" PRIu64 ": expected 4096 bytes, found %s"
+                        err_bad(bad_page(w, page), src->name, offset_of(run, page),
+                                "RAM page %" PRIu64 ": expected 4096 bytes, found %s"
                                 "; use another copy of the snapshot", page, n < 0 ? strerror((int)-n) : "the file's end");
         }
 }

@@ -73,11 +73,11 @@ static int load_cpuid(struct vcpu *v, const struct vcpu_state *s, struct vm_load
 {
         struct cpuid_table        t = { 0 };
         const struct cpuid_table *host;
-        int                       r;
 
         (void)ret;
         if (s->cpuid_origin == CPUID_STRATOVIRT) {
-                r = vm_host_cpuid(v->vm, &host, NULL);
+                int r = vm_host_cpuid(v->vm, &host, NULL);
+
                 if (r >= 0)
                         r = cpuid_stratovirt(host, s->apic_id, &s->topology, &t);
                 return r < 0 ? r : vcpu_set_cpuid(v, &t);
@@ -187,7 +187,7 @@ static int save_xsave(struct vcpu *v, struct vcpu_state *ret)
  * with protection keys puts PKRU into every area, used or not: stratovirt.md 2.2.) True if that changed anything. */
 static bool drop_foreign_components(struct vcpu *v, const struct vcpu_state *s, uint8_t *area)
 {
-        uint64_t               known, enabled = 3, present; /* x87 and SSE always are */
+        uint64_t               known = 0, enabled = 3, present; /* x87 and SSE always are */
         struct kvm_device_attr attr = { .attr = KVM_X86_XCOMP_GUEST_SUPP, .addr = (uint64_t)&known };
 
         if (kvm_ioctl(v->vm->kvm_fd, KVM_GET_DEVICE_ATTR, &attr) < 0) /* Linux 5.17 */

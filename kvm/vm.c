@@ -1,6 +1,7 @@
 /* The VM as a whole: built in the order of one table, loaded, saved, started, paused, stopped, freed. */
 #include "kvm/vm_internal.h"
 
+#include "core/base/cleanup.h"
 #include "core/base/clock.h"
 #include "kvm/platform_state.h"
 #include "kvm/sys.h"
@@ -132,19 +133,17 @@ static int create_serial(struct vm *vm, struct err *e)
         return r < 0 ? err_set(e, r, "serial port: %s", strerror(-r)) : 0;
 }
 
-static const struct build_step {
-        int (*take)(struct vm *vm, struct err *e);
-        const char *why_here;
-} build_steps[] = {
-        { open_kvm, "everything else is asked of it" },
-        { create_vm, "a VM without memory, without chips" },
-        { set_tss, "before any vCPU: KVM puts its real-mode task segment there when it makes the first one" },
-        { set_identity_map, "before any vCPU, or KVM refuses it" },
-        { set_slots, "before the irqchip: a slot set after it waits for a grace period that it began, 5 to 10 ms (restore-costs.md)" },
-        { create_irqchip, "before the PIT and the vCPUs, which get their LAPIC by it; its default routing is the machine's" },
-        { create_pit, "needs the irqchip" },
-        { create_vcpus, "last in KVM" },
-        { create_serial, "its interrupt line needs the irqchip" },
+/* The order, and why. */
+static int (*const build_steps[])(struct vm *vm, struct err *e) = {
+        open_kvm,         /* everything else is asked of it */
+        create_vm,        /* a VM without memory, without chips */
+        set_tss,          /* before any vCPU: KVM puts its real-mode task segment there when it makes the first one */
+        set_identity_map, /* before any vCPU, or KVM refuses it */
+        set_slots,        /* before the irqchip: a slot set after it waits 5 to 10 ms for a grace period that it began (restore-costs.md) */
+        create_irqchip,   /* before the PIT and the vCPUs, which get their LAPIC by it; its default routing is the machine's */
+        create_pit,       /* needs the irqchip */
+        create_vcpus,     /* last in KVM */
+        create_serial,    /* its interrupt line needs the irqchip */
 };
 
 static int check_config(const struct vm_config *c, struct err *e)
@@ -195,7 +194,7 @@ int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, s
         pthread_cond_init(&vm->parked, NULL);
         atomic_flag_clear(&vm->entered);
         for (size_t i = 0; i < ARRAY_LEN(build_steps) && r >= 0; i++)
-                r = build_steps[i].take(vm, e);
+                r = build_steps[i](vm, e);
         if (r < 0) {
                 vm_free(vm);
                 return r;
@@ -228,19 +227,16 @@ void vm_free(struct vm *vm)
 
 int vm_host_cpuid(struct vm *vm, const struct cpuid_table **ret, struct err *e)
 {
-        struct cpuid_table *t;
-        int                 r;
-
         if (!vm->host_cpuid) {
-                t = malloc(sizeof(*t));
+                _cleanup_free_ struct cpuid_table *t = malloc(sizeof(*t));
+                int                                r;
+
                 if (!t)
                         return err_set(e, -ENOMEM, "no memory for the host's CPUID");
                 r = cpuid_host(vm->kvm_fd, t, e);
-                if (r < 0) {
-                        free(t);
+                if (r < 0)
                         return r;
-                }
-                vm->host_cpuid = t;
+                vm->host_cpuid = TAKE_PTR(t);
         }
         *ret = vm->host_cpuid;
         return 0;

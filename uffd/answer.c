@@ -17,6 +17,7 @@
 static void note_fault(struct pager *p, uint64_t address, uint64_t now)
 {
         uint64_t page = bytes_to_pages(address - (uintptr_t)p->c.ram);
+        bool     told;
 
         if (!served_find(&p->view.served, page))
                 return; /* not ours to answer */
@@ -26,11 +27,11 @@ static void note_fault(struct pager *p, uint64_t address, uint64_t now)
                 page_state_move(&p->states, page, PAGE_WANTED);
                 break;
         case PAGE_LOST:
-                if (!page_state_demanded(&p->states, page)) {
-                        /* It was lost ahead of anybody's asking; now a vCPU hangs on it, and only the session can help. */
-                        page_state_demand(&p->states, page);
+                /* It was lost ahead of anybody's asking; now a vCPU hangs on it, and only the session can help. */
+                told = page_state_demanded(&p->states, page) || page == p->losing;
+                page_state_demand(&p->states, page);
+                if (!told)
                         pager_tell_lost(p, page);
-                }
                 return;
         default:
                 break;

@@ -135,28 +135,32 @@ void pager_tell_lost(struct pager *p, uint64_t page)
                 p->c.events.lost(p->c.events.arg, &lost);
 }
 
-/* A touch is SIGBUS from now on, and its waiters are awake. An unread event makes it wait, and may remove the page. */
-static bool poison(struct pager *p, uint64_t page)
+/* A touch of a lost page is SIGBUS from now on, and its waiters are awake. An unread event makes it wait, and may remove the page. */
+static void poison(struct pager *p, uint64_t page)
 {
         int r = -EAGAIN;
 
-        while (r == -EAGAIN && is_open(p, page) && !pager_must_end(p)) {
+        p->losing = page;
+        while (r == -EAGAIN && page_state_get(&p->states, page) == PAGE_LOST && !pager_must_end(p)) {
                 r = install_poison(&p->in, page);
                 if (r == -EAGAIN)
                         pager_hold_up(p);
         }
-        return r == 0;
+        p->losing = NO_PAGE;
+        if (r == 0)
+                page_state_move(&p->states, page, PAGE_POISONED);
 }
 
+/* Lost comes before poisoned: whoever gets the SIGBUS finds the reason with pager_find_lost. */
 void pager_lose(struct pager *p, uint64_t page, int error)
 {
-        bool poisoned = is_open(p, page) && p->c.caps->uffd_poison && poison(p, page);
-
         if (!page_state_lose(&p->states, page, error))
-                return; /* it was settled already, or the guest gave it back meanwhile: its waiters get zeros */
-        if (poisoned)
-                page_state_move(&p->states, page, PAGE_POISONED);
+                return;
         count(&p->n.lost_pages, 1);
+        if (p->c.caps->uffd_poison)
+                poison(p, page);
+        if (page_state_get(&p->states, page) == PAGE_REMOVED)
+                return; /* the guest gave it back meanwhile: its waiters get zeros */
         count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
         pager_tell_lost(p, page);
 }

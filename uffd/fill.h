@@ -12,7 +12,8 @@
 #define FILL_POLITE_QUIET_NS  (1 * NS_PER_MS)
 #define FILL_POLITE_AFTER_T3  (2 * NS_PER_S) /* architecture.md */
 #define FILL_POLITE_AFTER_T2  (5 * NS_PER_S) /* for a guest that stays silent */
-/* 1 MiB: beyond it UFFDIO_COPY gains nothing (measured, 64 pages 1.25 us a page, 256 pages 1.2), and a fault waits longer. */
+/* 1 MiB: UFFDIO_COPY costs 1.5 us a page alone, 1.2 in 64 pages, 1.15 in 256 or 512 (measured on the host of restore-costs.md),
+ * and a fault waits for a whole batch. */
 #define FILL_FULL_PAGES 256
 
 /* What the pager knows when it asks. Times in ns of CLOCK_MONOTONIC, 0: not yet. */

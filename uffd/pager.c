@@ -249,6 +249,7 @@ int pager_new(const struct pager_config *c, struct pager **ret, struct err *e)
         p->c = *c;
         p->served_pages = served_pages;
         p->kick_fd = -1;
+        p->losing = NO_PAGE;
         p->in = (struct installer){ .uffd = -1, .ram = c->ram, .faults = c->faults };
         r = uffd_open(c->caps, features, &p->in.uffd, e);
         if (r >= 0) {

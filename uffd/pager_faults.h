@@ -12,7 +12,8 @@ struct pager_faults {
         uint32_t short_read;     /* the nth read, cached or slow, comes back with half of its bytes */
         uint32_t eio_read;       /* the nth slow read and the following ones, eio_reads in all, give EIO */
         uint32_t eio_reads;
-        uint32_t silent_read;    /* the nth slow read asks silent_fd (an empty pipe) and hears nothing; needs io_uring */
+        uint32_t silent_read;    /* the nth slow read and the following ones, silent_reads in all, ask silent_fd (an empty pipe) */
+        uint32_t silent_reads;   /* and hear nothing; needs io_uring */
         int      silent_fd;
         uint32_t eagain_copy;    /* the nth UFFDIO_COPY gives -EAGAIN with nothing done */
         uint32_t short_copy;     /* the nth UFFDIO_COPY of more than one page stops half way */

@@ -25,12 +25,14 @@
 #include <stdatomic.h>
 
 #define PAGER_MSGS 64
+#define NO_PAGE    UINT64_MAX
 
 /* A slow read: its pages until each is installed or lost. */
 struct slow_read {
         const struct page_run *run;
         uint64_t               first_page, nr_pages; /* what is left */
         uint64_t               try_pages;            /* what the read under way asks for */
+        uint64_t               got_bytes;            /* of the first page, at the start of the buffer */
         enum fault_class       why;
         uint32_t               nr; /* of the read under way, counted over all: for the countdown of faults */
 };
@@ -74,6 +76,7 @@ struct pager {
         uint32_t           demand_rounds; /* in a row, with prefetch waiting */
         bool               fresh;         /* messages were read since the demand was last looked at */
         bool               missed;        /* a message was dropped: those who wait must fault anew */
+        uint64_t           losing;        /* the page that is about to be poisoned and told, or NO_PAGE */
         bool               settled;       /* done was told; still here for lost pages that could not be poisoned */
         int                failed;        /* -errno that ends the thread */
         struct uffd_msg    msgs[PAGER_MSGS];

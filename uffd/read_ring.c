@@ -121,7 +121,8 @@ uint8_t *read_ring_buf(struct read_ring *r, int slot)
         return r->buffers + (size_t)slot * READ_SLOT_PAGES * PAGE_BYTES;
 }
 
-void read_ring_start(struct read_ring *r, int slot, int fd, uint64_t offset_bytes, size_t len_bytes, uint64_t deadline_ns)
+void read_ring_start(struct read_ring *r, int slot, int fd, uint64_t offset_bytes, size_t buf_offset_bytes, size_t len_bytes,
+                     uint64_t deadline_ns)
 {
         struct io_uring_sqe *sqe = next_sqe(r);
 
@@ -129,7 +130,7 @@ void read_ring_start(struct read_ring *r, int slot, int fd, uint64_t offset_byte
         r->nr_flying++;
         if (!sqe)
                 return; /* the kernel takes no submissions: the deadline tells */
-        io_uring_prep_read(sqe, fd, read_ring_buf(r, slot), (unsigned int)len_bytes, offset_bytes);
+        io_uring_prep_read(sqe, fd, read_ring_buf(r, slot) + buf_offset_bytes, (unsigned int)len_bytes, offset_bytes);
         io_uring_sqe_set_data64(sqe, (uint64_t)slot);
 }
 

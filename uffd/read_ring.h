@@ -29,8 +29,9 @@ void read_ring_free(struct read_ring *r);
 /* A free slot, or -EBUSY; -ETIMEDOUT when all are abandoned, so that none will come free soon. */
 int      read_ring_take(struct read_ring *r);
 uint8_t *read_ring_buf(struct read_ring *r, int slot);
-/* Asks for len_bytes into the slot's buffer. It is submitted by the next read_ring_submit. */
-void read_ring_start(struct read_ring *r, int slot, int fd, uint64_t offset_bytes, size_t len_bytes, uint64_t deadline_ns);
+/* Asks for len_bytes, which go to buf_offset_bytes of the slot's buffer. It is submitted by the next read_ring_submit. */
+void read_ring_start(struct read_ring *r, int slot, int fd, uint64_t offset_bytes, size_t buf_offset_bytes, size_t len_bytes,
+                     uint64_t deadline_ns);
 void read_ring_release(struct read_ring *r, int slot);
 
 /* Starts reading ahead into the page cache; false when enough of it is under way. */

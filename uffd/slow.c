@@ -9,35 +9,49 @@
 #include <errno.h>
 #include <unistd.h>
 
-static void lose_all(struct pager *p, struct slow_read *s, uint64_t nr_pages, int error)
+/* [first, +nr_pages) are done with: go on behind them. */
+static void advance(struct slow_read *s, uint64_t nr_pages)
 {
-        for (uint64_t i = 0; i < nr_pages; i++)
-                pager_lose(p, s->first_page + i, error);
         s->first_page += nr_pages;
         s->nr_pages -= nr_pages;
         s->try_pages = s->nr_pages;
+        s->got_bytes = 0;
+}
+
+static void lose(struct pager *p, struct slow_read *s, uint64_t nr_pages, int error)
+{
+        for (uint64_t i = 0; i < nr_pages; i++)
+                pager_lose(p, s->first_page + i, error);
+        advance(s, nr_pages);
+}
+
+static void take_bytes(struct pager *p, struct slow_read *s, const uint8_t *buf, uint64_t bytes)
+{
+        uint64_t pages = bytes_to_pages(s->got_bytes + bytes);
+
+        count(&p->n.read_bytes, bytes);
+        if (pages == 0) {
+                s->got_bytes += bytes; /* the rest of the page may follow */
+                return;
+        }
+        pager_deliver(p, s->first_page, pages, buf, s->why);
+        advance(s, pages);
 }
 
 /* Takes in what a read brought: bytes or -errno. Afterwards s holds what is left to read. */
 static void take(struct pager *p, struct slow_read *s, const uint8_t *buf, ssize_t result)
 {
-        uint64_t pages = result > 0 ? bytes_to_pages((uint64_t)result) : 0;
-
-        if (result == -EINTR)
-                return;
-        if (result > 0)
-                count(&p->n.read_bytes, (uint64_t)result);
-        if (pages > 0) {
-                pager_deliver(p, s->first_page, pages, buf, s->why);
-                s->first_page += pages;
-                s->nr_pages -= pages;
-                s->try_pages = s->nr_pages;
+        if (result > 0) {
+                take_bytes(p, s, buf, (uint64_t)result);
         } else if (result == 0) {
-                lose_all(p, s, s->nr_pages, -ENODATA); /* the file ends before all of them */
+                lose(p, s, s->nr_pages, -ENODATA); /* the file ends before or within the first of them */
+        } else if (result == -EINTR) {
+                return;
         } else if (s->try_pages > 1) {
                 s->try_pages = 1;
+                s->got_bytes = 0;
         } else {
-                lose_all(p, s, 1, result < 0 ? (int)result : -ENODATA);
+                lose(p, s, 1, (int)result);
         }
 }
 
@@ -55,14 +69,25 @@ static ssize_t spoil(const struct pager *p, const struct slow_read *s, ssize_t r
 
 static bool is_silenced(const struct pager *p, const struct slow_read *s)
 {
-        return p->c.faults && p->c.faults->silent_read && s->nr == p->c.faults->silent_read;
+        const struct pager_faults *f = p->c.faults;
+
+        return f && f->silent_read && s->nr >= f->silent_read && s->nr - f->silent_read < f->silent_reads;
+}
+
+static uint64_t next_offset_bytes(const struct slow_read *s)
+{
+        return run_offset_bytes(s->run, s->first_page) + s->got_bytes;
+}
+
+static uint64_t next_len_bytes(const struct slow_read *s)
+{
+        return pages_to_bytes(s->try_pages) - s->got_bytes;
 }
 
 static void read_plainly(struct pager *p, struct slow_read *s)
 {
         while (s->nr_pages > 0 && !pager_must_end(p)) {
-                ssize_t n = pread(run_fd(p->c.map, s->run), p->buf, pages_to_bytes(s->try_pages),
-                                  (off_t)run_offset_bytes(s->run, s->first_page));
+                ssize_t n = pread(run_fd(p->c.map, s->run), p->buf + s->got_bytes, next_len_bytes(s), (off_t)next_offset_bytes(s));
 
                 s->nr = ++p->nr_slow;
                 take(p, s, p->buf, spoil(p, s, n < 0 ? -errno : n));
@@ -78,7 +103,7 @@ static void read_in_ring(struct pager *p, int slot)
         s->nr = ++p->nr_slow;
         if (is_silenced(p, s))
                 fd = p->c.faults->silent_fd;
-        read_ring_start(p->ring, slot, fd, run_offset_bytes(s->run, s->first_page), pages_to_bytes(s->try_pages),
+        read_ring_start(p->ring, slot, fd, next_offset_bytes(s), s->got_bytes, next_len_bytes(s),
                         timeout_ns ? now_ns() + timeout_ns : UINT64_MAX);
 }
 
@@ -96,7 +121,7 @@ enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_c
         if (!p->ring) {
                 read_plainly(p, &s);
         } else if (slot < 0) {
-                lose_all(p, &s, nr, slot); /* every slot waits for a source that stays silent */
+                lose(p, &s, nr, slot); /* every slot waits for a source that stays silent */
         } else {
                 p->slow[slot] = s;
                 read_in_ring(p, slot);
@@ -130,7 +155,7 @@ bool slow_finish(struct pager *p, uint64_t now)
                         return true; /* demand before the completions that are left */
         }
         while (!pager_must_end(p) && (slot = read_ring_expire(p->ring, now)) >= 0) {
-                lose_all(p, &p->slow[slot], p->slow[slot].nr_pages, -ETIMEDOUT);
+                lose(p, &p->slow[slot], p->slow[slot].nr_pages, -ETIMEDOUT);
                 any = true;
         }
         return any;

@@ -74,10 +74,10 @@ int bzimage_load(const struct boot_file *f, const struct mem_layout *l, struct b
         uint64_t          setup_bytes, ram_offset_bytes;
         int               r = boot_file_read(f, HEADER_OFFSET, &image.header, sizeof(image.header), e);
 
-        if (r >= 0)
-                cut_header(&image.header);
-        if (r >= 0)
-                r = check_header(f, &image.header, e);
+        if (r < 0)
+                return r;
+        cut_header(&image.header);
+        r = check_header(f, &image.header, e);
         if (r < 0)
                 return r;
         setup_bytes = ((image.header.setup_sects ? image.header.setup_sects : SETUP_SECTS_OLD) + 1ULL) * SECTOR_BYTES;

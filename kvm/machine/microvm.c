@@ -40,7 +40,7 @@ int machine_layout(const struct machine *m, uint64_t size_bytes, struct mem_layo
                 return err_usage(e, "memory of a %s: expected whole 4 KiB pages from 1 MiB to 512 GiB, found %" PRIu64 " bytes", m->name,
                                  size_bytes);
         r = mem_layout_add(&l, 0, below_bytes, e);
-        if (r >= 0 && size_bytes > below_bytes)
+        if (r >= 0 && size_bytes > m->ram_below_4g_max)
                 r = mem_layout_add(&l, GPA_4G, size_bytes - below_bytes, e);
         if (r < 0)
                 return r;

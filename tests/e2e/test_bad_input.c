@@ -60,7 +60,7 @@ Test(bad_input, a_directory_of_no_known_format_is_refused, .timeout = 30)
         need_kvm();
         need_uffd();
         assert_refused(4, t.path, WORDS(t.path), WORDS(NULL));
-        assert_refused(4, "/nonexistent/rouse", WORDS("/nonexistent/rouse"), WORDS(NULL));
+        assert_refused(1, "/nonexistent/rouse", WORDS("/nonexistent/rouse"), WORDS(NULL));
 }
 
 Test(bad_input, a_cut_or_oversized_file_is_refused_with_its_place, .timeout = 120)
@@ -97,13 +97,13 @@ Test(bad_input, a_directory_may_itself_be_a_link, .timeout = 60)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct saved s = use_fixture("stratovirt/microvm-128m");
-        char link[4300];
+        char target[4300];
 
         need_kvm();
         need_uffd();
-        snprintf(link, sizeof(link), "%s/link", t.path);
-        cr_assert_eq(symlink(s.path, link), 0);
-        snprintf(s.path, sizeof(s.path), "%s", link);
+        snprintf(target, sizeof(target), "%s", s.path);
+        snprintf(s.path, sizeof(s.path), "%.4000s/link", t.path);
+        cr_assert_eq(symlink(target, s.path), 0);
         assert_wakes(&s, 3, WORDS("--mode", "lazy"));
 }
 

@@ -16,7 +16,7 @@ static struct saved next_generation(const struct saved *s, const char *mode, con
         snprintf(text, sizeof(text), "TICK %llu ", (unsigned long long)s->next.n + 4);
         cr_assert(child_wait_output(&vm, text, 60000), "no %s in:\n%s%s", text, vm.out, vm.err);
         ret = save_and_quit(&vm, name, path);
-        beacon_assert_goes_on(vm.out, s->next.n, s->next.nonce, 4);
+        assert_joins(s, vm.out, 4);
         child_free(&vm);
         return ret;
 }

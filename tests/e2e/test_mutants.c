@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 struct lab {
+        unsigned      descriptors, threads; /* of this process, before the first restore */
         struct tmpdir dir;
         uint8_t      *state;
         size_t        state_len;
@@ -77,19 +78,20 @@ static void lab_open(struct lab *lab)
         char path[4300], command[9000];
         const char *fixture = fixture_dir("stratovirt/microvm-128m");
 
-        *lab = (struct lab){.dir = tmpdir_new()};
+        *lab = (struct lab){.descriptors = count_entries("/proc/self/fd"), .threads = count_entries("/proc/self/task")};
+        lab->dir = tmpdir_new();
         snprintf(path, sizeof(path), "%s/state", fixture);
         read_file(path, &lab->state, &lab->state_len);
         snprintf(command, sizeof(command), "cp --sparse=always %s/memory %s/memory && chmod u+w %s/memory", fixture, lab->dir.path, lab->dir.path);
         cr_assert_eq(system(command), 0);
 }
 
-static void lab_close(struct lab *lab, unsigned descriptors_before)
+static void lab_close(struct lab *lab)
 {
         free(lab->state);
         tmpdir_free(&lab->dir);
-        cr_expect_eq(count_entries("/proc/self/fd"), descriptors_before, "descriptors were leaked");
-        cr_expect_eq(count_entries("/proc/self/task"), 3, "threads were leaked"); /* ".", "..", this one */
+        cr_expect_eq(count_entries("/proc/self/fd"), lab->descriptors, "descriptors were leaked");
+        cr_expect_eq(count_entries("/proc/self/task"), lab->threads, "threads were leaked");
 }
 
 /* A byte here and there, a field of all ones or zeros, a piece cut out or doubled. */
@@ -127,7 +129,6 @@ static size_t mutate(uint8_t *to, const struct lab *lab, uint64_t *seed, char wh
 
 static void check_state_mutants(unsigned count, uint64_t seed)
 {
-        unsigned descriptors = count_entries("/proc/self/fd");
         struct lab lab;
         uint8_t *mutant;
         char what[80];
@@ -145,7 +146,7 @@ static void check_state_mutants(unsigned count, uint64_t seed)
         free(mutant);
         cr_log_info("%u mutants: %u refused, %u restored", count, lab.refused, lab.restored);
         cr_expect(lab.refused > count / 4 && lab.restored > count / 50, "of %u mutants %u were refused and %u restored", count, lab.refused, lab.restored);
-        lab_close(&lab, descriptors);
+        lab_close(&lab);
 }
 
 Test(mutants, two_thousand_mutants_of_state_are_refused_or_restored_and_leak_nothing, .timeout = 180)
@@ -163,7 +164,6 @@ Test(mutants, twenty_thousand_mutants_of_state_are_refused_or_restored_and_leak_
 Test(mutants, every_boundary_of_memory_cut_or_grown_is_refused, .timeout = 60)
 {
         static const long long boundaries[] = {0, 8, 4096, 4104, 8192, 8192 + (128ll << 20), 8192 + (128ll << 20) + 8, 12288 + (128ll << 20)};
-        unsigned descriptors = count_entries("/proc/self/fd");
         struct lab lab;
         char path[4300], what[80];
 
@@ -188,5 +188,5 @@ Test(mutants, every_boundary_of_memory_cut_or_grown_is_refused, .timeout = 60)
                         try_restore(&lab, what);
                 }
         cr_expect_eq(lab.restored, 0, "%u of them were restored", lab.restored);
-        lab_close(&lab, descriptors);
+        lab_close(&lab);
 }

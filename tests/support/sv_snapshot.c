@@ -82,7 +82,7 @@ static void set_desc_len(struct sv_bytes *s, size_t len)
         set_header_tail(s, at, tail);
 }
 
-static void splice(struct sv_bytes *s, size_t at, size_t old_len, const char *to)
+static void replace_bytes(struct sv_bytes *s, size_t at, size_t old_len, const char *to)
 {
         size_t   new_len = strlen(to);
         uint8_t *p = malloc(s->len - old_len + new_len + 1);
@@ -124,7 +124,7 @@ void sv_edit(struct sv_bytes *state, int nth, const char *from, const char *to)
         size_t record = at >= records ? record_around(state, at) : 0;
 
         cr_assert_geq(at, HEADER_BYTES, "the header's text has functions of its own");
-        splice(state, at, strlen(from), to);
+        replace_bytes(state, at, strlen(from), to);
         if (record)
                 put(state, record + 16, get(state, record + 16) + more);
         else
@@ -197,7 +197,8 @@ static void table_text(uint64_t total, char *ret, size_t size)
         char     high[128] = "";
 
         if (total > low)
-                snprintf(high, sizeof(high), "{\"name\":\"above4g_ram\",\"alias_offset\":%" PRIu64 ",\"offset\":%" PRIu64 ",\"size\":%" PRIu64 "},",
+                snprintf(high, sizeof(high),
+                         "{\"name\":\"above4g_ram\",\"alias_offset\":%" PRIu64 ",\"offset\":%" PRIu64 ",\"size\":%" PRIu64 "},",
                          3 * GIB, 4 * GIB, total - low);
         snprintf(ret, size, "{\"total_region_size\":%" PRIu64 ",\"ram_region_state\":[{\"name\":\"DefaultRam\",\"offset\":0,\"size\":%" PRIu64
                  "}],\"alias_region_state\":[%s{\"name\":\"below4g_ram\",\"alias_offset\":0,\"offset\":0,\"size\":%" PRIu64 "}]}",

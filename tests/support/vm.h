@@ -15,6 +15,7 @@
 struct saved {
         char               path[4200];
         struct beacon_tick next; /* n and nonce of the next TICK */
+        char               partial[256]; /* what was printed of its line before the VM was stopped: the rest comes after */
 };
 
 const char *guest_path(void);
@@ -30,6 +31,9 @@ struct saved use_fixture(const char *name);
 
 /* Asks the running VM `vm` called name to save itself at path, --then quit, and waits for its end. */
 struct saved save_and_quit(struct child *vm, const char *name, const char *path);
+
+/* Asserts that what a restored VM printed joins on to the snapshot without a seam, for at least `least` ticks. */
+struct beacon_tick assert_joins(const struct saved *s, const char *text, size_t least);
 
 /* "TICK n ": the pattern of the tick that is `more` after the next one. */
 const char *tick_pattern(char buf[64], const struct saved *s, unsigned more);

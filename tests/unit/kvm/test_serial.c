@@ -291,9 +291,10 @@ Test(serial, scratch_keeps_and_status_registers_ignore_writes)
 
 Test(serial, a_saved_state_loads_and_saves_the_same)
 {
-        struct wires        w = { 0 }, w2 = { 0 };
-        struct serial      *s = port(&w), *s2 = port(&w2);
-        struct serial_state a, b;
+        struct wires         w = { 0 }, w2 = { 0 };
+        struct serial       *s = port(&w), *s2 = port(&w2);
+        struct device_record a = { .kind = DEVICE_SERIAL }, b = a;
+        struct vm_state      before = { .nr_devices = 1, .devices = &a }, after = { .nr_devices = 1, .devices = &b };
 
         serial_write(s, FCR, 0x81);
         serial_write(s, IER, 0x03);
@@ -303,11 +304,11 @@ Test(serial, a_saved_state_loads_and_saves_the_same)
                 serial_read(s, DATA);
         }
         type_in(s, "hello");
-        serial_save(s, &a);
-        serial_load(s2, &a);
-        serial_save(s2, &b);
-        cr_assert_eq(memcmp(&a, &b, sizeof(a)), 0);
-        cr_assert_eq(a.rx_len, 5);
+        serial_save(s, &a.u.serial);
+        serial_load(s2, &a.u.serial);
+        serial_save(s2, &b.u.serial);
+        cr_assert(vm_state_equal(&before, &after, NULL));
+        cr_assert_eq(a.u.serial.rx_len, 5);
         cr_assert(w2.irq);
         serial_free(s);
         serial_free(s2);

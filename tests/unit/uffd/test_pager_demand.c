@@ -1,5 +1,7 @@
 /* A guest that touches gets the snapshot's bytes, and nothing else is brought in for it. */
 #include "tests/unit/uffd/rig.h"
+#include "uffd/demand.h"
+#include "uffd/read_ring.h"
 
 #include <pthread.h>
 
@@ -74,7 +76,6 @@ Test(pager_demand, a_fault_brings_the_cached_window_around_it)
         g->map.zeros_known = true;
         rig_start(g);
         rig_touch(g, 21);
-        s = rig_stats(g);
         rig_await(rig_stats(g).resident_pages == 16);
         for (uint64_t page = 0; page < 64; page++)
                 cr_assert_eq(rig_is_resident(g, page), page >= 16 && page < 32, "page %llu", (unsigned long long)page);
@@ -186,7 +187,7 @@ Test(pager_demand, several_threads_on_one_page_all_go_on_with_its_bytes)
 
         rig_start(g);
         race_on_every_page(g);
-        cr_assert_eq(rig_stats(g).resident_pages, 128);
+        rig_await(rig_stats(g).resident_pages == 128);
         rig_free(g);
 }
 
@@ -202,7 +203,70 @@ Test(pager_demand, several_faults_on_one_cold_page_cause_one_read)
         rig_free(g);
 }
 
-/* A page that somebody else put there: UFFDIO_COPY on it is EEXIST. The faulting thread must go on all the same. */
+enum { SILENT = READ_SLOTS, CROWD = SILENT + DEMAND_MAX + 100 };
+
+struct crowd {
+        struct rig *g;
+        pthread_t   id[CROWD];
+        atomic_uint nr_equal;
+        size_t      nr;
+};
+
+struct one_of_crowd {
+        struct crowd *c;
+        uint64_t      page;
+};
+
+static void *touch_one(void *arg)
+{
+        struct one_of_crowd one = *(struct one_of_crowd *)arg;
+
+        free(arg);
+        one.c->nr_equal += rig_page_equal(one.c->g, one.page);
+        return NULL;
+}
+
+static void join_crowd(struct crowd *c, uint64_t page)
+{
+        struct one_of_crowd *one = malloc(sizeof(*one));
+        pthread_attr_t       small;
+
+        *one = (struct one_of_crowd){ .c = c, .page = page };
+        pthread_attr_init(&small);
+        pthread_attr_setstacksize(&small, 256 * KIB);
+        cr_assert_eq(pthread_create(&c->id[c->nr++], &small, touch_one, one), 0);
+        pthread_attr_destroy(&small);
+}
+
+/* Every slot of the ring is kept busy by a page of zeros that does not come; then more threads fault than the list of demand holds. */
+Test(pager_demand, more_waiting_faults_than_there_is_room_for_are_all_answered)
+{
+        static const uint8_t zeros[PAGE_BYTES];
+        struct rig          *g = rig_new(2048, RIG_TMPFS);
+        struct crowd        *c = calloc(1, sizeof(*c));
+        int                  pipe_fds[2];
+
+        cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
+        c->g = g;
+        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = SILENT, .silent_fd = pipe_fds[0] };
+        rig_start(g);
+        for (uint64_t page = 3; c->nr < SILENT; page += 7)
+                join_crowd(c, page); /* a zero page */
+        rig_await(rig_stats(g).cold_reads == SILENT);
+        for (uint64_t page = 0; c->nr < CROWD; page++)
+                if (!rig_page_is_zero(page))
+                        join_crowd(c, page);
+        rig_await(rig_stats(g).messages == CROWD);
+        cr_assert_eq(c->nr_equal, 0);
+        for (int i = 0; i < SILENT; i++)
+                cr_assert_eq(write(pipe_fds[1], zeros, PAGE_BYTES), (ssize_t)PAGE_BYTES);
+        for (size_t i = 0; i < c->nr; i++)
+                pthread_join(c->id[i], NULL);
+        cr_assert_eq(c->nr_equal, CROWD);
+        rig_free(g);
+        free(c);
+}
+
 Test(pager_demand, a_short_copy_and_eagain_without_an_event_are_survived)
 {
         struct rig *g = rig_new(256, RIG_TMPFS);
@@ -240,6 +304,26 @@ Test(pager_demand, a_stopped_pager_leaves_absent_pages_absent)
         cr_assert_eq(pager_wait(g->p, -1), -ECANCELED);
         cr_assert(!rig_is_resident(g, 2));
         cr_assert(!rig_has_pager_thread());
+        rig_free(g);
+}
+
+Test(pager_demand, a_pager_that_waits_for_a_silent_source_sleeps)
+{
+        struct rig *g = rig_new(64, RIG_TMPFS);
+        uint64_t    hint = 2, before_ns;
+        int         pipe_fds[2];
+
+        cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
+        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = 1, .silent_fd = pipe_fds[0] };
+        g->c.replay = &hint;
+        g->c.nr_replay = 1;
+        rig_start(g);
+        rig_await(rig_stats(g).cold_reads == 1);
+        rig_sleep_ms(20);
+        before_ns = rig_stats(g).cpu_ns;
+        rig_sleep_ms(200);
+        cr_assert_gt(before_ns, 0);
+        cr_assert_lt(rig_stats(g).cpu_ns - before_ns, 5 * NS_PER_MS);
         rig_free(g);
 }
 

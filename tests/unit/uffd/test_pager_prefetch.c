@@ -233,7 +233,7 @@ Test(pager_record, it_holds_each_touched_page_once_in_order)
         rig_start(g);
         for (size_t i = 0; i < ARRAY_LEN(touches); i++)
                 cr_assert(rig_page_equal(g, touches[i]));
-        cr_assert_eq(rig_stats(g).resident_pages, ARRAY_LEN(expect));
+        rig_await(rig_stats(g).resident_pages == ARRAY_LEN(expect));
         pager_end_record(g->p);
         cr_assert_eq(pager_recorded(g->p, &got), ARRAY_LEN(expect));
         cr_assert_arr_eq(got, expect, sizeof(expect));
@@ -250,7 +250,7 @@ Test(pager_record, its_end_begins_the_fill)
         rig_start(g);
         rig_touch(g, 7);
         rig_sleep_ms(20);
-        cr_assert_eq(rig_stats(g).resident_pages, 1);
+        rig_await(rig_stats(g).resident_pages == 1);
         pager_end_record(g->p);
         cr_assert_eq(pager_wait(g->p, 10000), 0);
         cr_assert_eq(pager_recorded(g->p, &got), 1);

@@ -1,0 +1,185 @@
+/* test_hints_file: hints come back as they were written, and only for the snapshot that they were recorded from. */
+#include "core/base/cleanup.h"
+#include "core/base/fdio.h"
+#include "core/base/units.h"
+#include "formats/hints_file.h"
+#include "formats/table_file.h"
+#include "tests/support/tmpdir.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define RAM_PAGES 1000
+
+static const struct identity id = { "00112233-4455-4677-8899-aabbccddeeff" };
+
+static struct hint three[] = { { 999, 2, 0 }, { 0, 1, 0 }, { 500, 2, 7 } };
+
+static const struct hints hints = { .snapshot = id, .ram_pages = RAM_PAGES, .recordings = 2, .nr = 3, .v = three };
+
+static void write_hints(const struct tmpdir *t, const struct hints *h)
+{
+        struct err e = { 0 };
+
+        cr_assert_eq(hints_file_write(t->fd, HINTS_NAME, h, &e), 0, "%s", e.text);
+}
+
+static void assert_three(const struct hints *h)
+{
+        cr_assert(identity_equal(&h->snapshot, &id));
+        cr_assert(h->ram_pages == RAM_PAGES && h->recordings == 2 && h->nr == 3);
+        for (size_t i = 0; i < 3; i++)
+                cr_assert(h->v[i].page == three[i].page && h->v[i].seen == three[i].seen && h->v[i].flags == three[i].flags);
+}
+
+static void assert_refused(const struct tmpdir *t, const char *message)
+{
+        struct hints h = { .nr = 77 };
+        struct err   e = { 0 };
+
+        cr_assert_eq(hints_file_read(t->fd, HINTS_NAME, &id, RAM_PAGES, &h, &e), -EBADMSG);
+        cr_assert_eq(e.kind, ERR_SNAPSHOT);
+        cr_assert_not_null(strstr(e.text, message), "expected '%s' in '%s'", message, e.text);
+        cr_assert_eq(h.nr, 77);
+}
+
+Test(hints_file, hints_come_back_in_their_order)
+{
+        _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
+        _cleanup_(hints_free) struct hints h = { 0 };
+        struct stat                        st;
+        struct err                         e = { 0 };
+
+        write_hints(&t, &hints);
+        cr_assert_eq(hints_file_read(t.fd, HINTS_NAME, &id, RAM_PAGES, &h, &e), 0, "%s", e.text);
+        assert_three(&h);
+        cr_assert_eq(fstatat(t.fd, HINTS_NAME, &st, 0), 0);
+        cr_assert_eq(st.st_mode & 07777, 0600);
+}
+
+Test(hints_file, no_hint_at_all_comes_back_as_none)
+{
+        _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
+        _cleanup_(hints_free) struct hints h = { 0 };
+        struct hints                       none = { .snapshot = id, .ram_pages = RAM_PAGES, .recordings = 1 };
+
+        write_hints(&t, &none);
+        cr_assert_eq(hints_file_read(t.fd, HINTS_NAME, &id, RAM_PAGES, &h, NULL), 0);
+        cr_assert_eq(h.nr, 0);
+}
+
+Test(hints_file, a_path_and_the_data_directory_serve_as_well)
+{
+        _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
+        _cleanup_(hints_free) struct hints a = { 0 }, b = { 0 };
+        char                               path[PATH_MAX + 100];
+        struct err                         e = { 0 };
+
+        snprintf(path, sizeof(path), "%s/mine", t.path);
+        cr_assert_eq(hints_file_write_path(path, &hints, &e), 0, "%s", e.text);
+        cr_assert_eq(hints_file_read_path(path, &id, RAM_PAGES, &a, &e), 0, "%s", e.text);
+        assert_three(&a);
+        cr_assert_eq(hints_file_write_data_dir(t.path, &hints, &e), 0, "%s", e.text);
+        snprintf(path, sizeof(path), "%s/hints/%s", t.path, id.s);
+        cr_assert_eq(access(path, R_OK), 0);
+        cr_assert_eq(hints_file_read_data_dir(t.path, &id, RAM_PAGES, &b, &e), 0, "%s", e.text);
+        assert_three(&b);
+}
+
+Test(hints_file, where_there_are_none_it_says_so)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct hints                   h;
+        struct err                     e = { 0 };
+
+        cr_assert_eq(hints_file_read(t.fd, HINTS_NAME, &id, RAM_PAGES, &h, &e), -ENOENT);
+        cr_assert_eq(e.kind, ERR_FAILED);
+        cr_assert_eq(hints_file_read_path("/nowhere/hints", &id, RAM_PAGES, &h, &e), -ENOENT);
+        cr_assert_str_eq(e.text, "/nowhere/hints: there are no hints");
+        cr_assert_eq(hints_file_read_data_dir(t.path, &id, RAM_PAGES, &h, &e), -ENOENT);
+}
+
+Test(hints_file, hints_of_another_snapshot_or_size_of_ram_are_refused)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct hints                   other = hints;
+
+        other.snapshot = (struct identity){ "ffffffff-4455-4677-8899-aabbccddeeff" };
+        write_hints(&t, &other);
+        assert_refused(&t, "hints: offset 16: expected hints for snapshot 00112233-4455-4677-8899-aabbccddeeff, found them for "
+                       "ffffffff");
+        other = hints;
+        other.ram_pages++;
+        write_hints(&t, &other);
+        assert_refused(&t, "expected hints for 1000 RAM pages, found them for 1001");
+}
+
+Test(hints_file, a_page_outside_of_ram_twice_or_never_seen_is_refused)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct hint                    v[3];
+        struct hints                   bad = hints;
+
+        bad.v = v;
+        memcpy(v, three, sizeof(v));
+        v[1].page = 1000;
+        write_hints(&t, &bad);
+        assert_refused(&t, "hints: hint 1: expected a RAM page below 1000, found 1000");
+        v[1].page = 999;
+        write_hints(&t, &bad);
+        assert_refused(&t, "found page 999 again");
+        memcpy(v, three, sizeof(v));
+        v[2].seen = 3;
+        write_hints(&t, &bad);
+        assert_refused(&t, "to be seen in 1 to 2 recordings, found 3");
+}
+
+Test(hints_file, a_flipped_bit_anywhere_and_every_cut_are_refused)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        _cleanup_free_ uint8_t        *bytes = NULL;
+        _cleanup_close_ int            fd = -1;
+        size_t                         len;
+
+        write_hints(&t, &hints);
+        fd = openat(t.fd, HINTS_NAME, O_RDWR | O_CLOEXEC);
+        cr_assert_eq(fd_read_all(fd, MIB, (void **)&bytes, &len), 0);
+        cr_assert_eq(len, sizeof(struct table_header) + 3 * 16);
+        for (size_t at = 0; at < len; at++) {
+                uint8_t bad = bytes[at] ^ (uint8_t)(1u << at % 8);
+
+                cr_assert_eq(fd_pwrite_full(fd, &bad, 1, at), 0);
+                assert_refused(&t, "hints: offset ");
+                cr_assert_eq(ftruncate(fd, (off_t)at), 0);
+                assert_refused(&t, "hints: offset ");
+                cr_assert_eq(fd_pwrite_full(fd, bytes, len, 0), 0);
+        }
+}
+
+/* The counts of a header are believed only when the file is that long. */
+Test(hints_file, a_count_that_would_ask_for_all_memory_is_refused_under_a_right_checksum)
+{
+        static const uint64_t          counts[] = { 4, UINT64_MAX, UINT64_MAX / 16, 1ULL << 60 };
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        _cleanup_free_ void           *buf = NULL;
+        struct table_file              f = { .identity = id, .ram_pages = RAM_PAGES, .recordings = 2, .nr_entries = 3,
+        .entries = three };
+        struct table_header            h;
+        size_t                         len;
+
+        cr_assert_eq(table_file_pack(&table_hints, &f, &buf, &len, NULL), 0);
+        for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+                memcpy(&h, buf, sizeof(h));
+                h.nr_entries = counts[i];
+                h.header_sum = XXH3_64bits(&h, offsetof(struct table_header, header_sum));
+                memcpy(buf, &h, sizeof(h));
+                tmpdir_write(&t, HINTS_NAME, buf, len);
+                assert_refused(&t, "hints: offset ");
+        }
+}

@@ -1,0 +1,61 @@
+/* Bytes that are in memory anyway. */
+#include "core/base/cleanup.h"
+#include "tests/unit/uffd/rig.h"
+#include "uffd/source.h"
+
+static uint64_t read_some(struct rig *g, uint64_t page, uint64_t nr, uint8_t *buf)
+{
+        struct sources s;
+        uint64_t       got;
+
+        cr_assert_eq(sources_init(&s, &g->map, NULL), 0);
+        got = sources_read_cached(&s, page_map_find(&g->map, page), page, nr, buf);
+        sources_free(&s);
+        return got;
+}
+
+Test(source, cached_pages_are_read_on_tmpfs_and_on_disk)
+{
+        for (enum rig_file where = RIG_TMPFS; where <= RIG_DISK; where++) {
+                struct rig            *g = rig_new(64, where);
+                _cleanup_free_ uint8_t *buf = malloc(8 * PAGE_BYTES);
+
+                cr_assert_eq(read_some(g, 20, 8, buf), 8);
+                cr_assert_arr_eq(buf, g->model + pages_to_bytes(20), 8 * PAGE_BYTES);
+                rig_free(g);
+        }
+}
+
+Test(source, pages_that_are_not_cached_are_not_waited_for)
+{
+        struct rig             *g = rig_new(64, RIG_DISK);
+        _cleanup_free_ uint8_t *buf = malloc(8 * PAGE_BYTES);
+
+        rig_evict(g);
+        cr_assert_eq(read_some(g, 20, 8, buf), 0);
+        rig_free(g);
+}
+
+Test(source, finding_out_about_a_file_reads_nothing_ahead)
+{
+        struct rig    *g = rig_new(64, RIG_DISK);
+        struct sources s;
+
+        rig_evict(g);
+        cr_assert_eq(sources_init(&s, &g->map, NULL), 0);
+        rig_sleep_ms(20);
+        cr_assert_eq(rig_nr_cached(g), 0);
+        sources_free(&s);
+        rig_free(g);
+}
+
+Test(source, at_the_end_of_the_file_only_whole_pages_count)
+{
+        struct rig             *g = rig_new(64, RIG_TMPFS);
+        _cleanup_free_ uint8_t *buf = malloc(8 * PAGE_BYTES);
+
+        cr_assert_eq(ftruncate(g->fd, (off_t)pages_to_bytes(22) + 5), 0);
+        cr_assert_eq(read_some(g, 20, 8, buf), 2);
+        cr_assert_eq(read_some(g, 22, 8, buf), 0);
+        rig_free(g);
+}
