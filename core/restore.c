@@ -3,6 +3,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
+#include "core/mapped_sources.h"
 #include "core/plan.h"
 #include "core/probe.h"
 #include "formats/hints_file.h"
@@ -95,6 +96,11 @@ static int plan_mmap(struct session *s, struct err *e)
         uint64_t mappings;
         int r = guest_ram_map_files(&s->ram, &s->snap.pages, s->caps.max_map_count, &mappings, e);
 
+        if (r < 0)
+                return r;
+        r = mapped_sources_watch(&s->snap.pages, &s->sources_fd, e);
+        if (r >= 0)
+                r = session_watch(s, s->sources_fd, POLLIN, session_sources_changed, s);
         if (r < 0)
                 return r;
         s->ram_is_anonymous = false;

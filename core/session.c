@@ -3,6 +3,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
+#include "core/mapped_sources.h"
 #include "core/probe.h"
 #include "formats/hints_file.h"
 
@@ -10,7 +11,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 
 /* --- events: any thread tells, the session thread listens --- */
 
@@ -167,7 +167,7 @@ int session_new(const struct session_options *o, struct session **ret, struct er
                 return err_set(e, -ENOMEM, "no memory for a VM");
         s->opt = *o;
         s->snap.dir_fd = -1;
-        s->event_fd = -1;
+        s->event_fd = s->sources_fd = -1;
         pthread_mutex_init(&s->lock, NULL);
         s->ledger.t_ns[LEDGER_T0] = o->t0_ns ? o->t0_ns : now_ns();
         s->ledger.t0_from = o->t0_from;
@@ -206,6 +206,8 @@ void session_free(struct session *s)
         snapshot_close(&s->snap);
         free(s->served);
         free(s->replay);
+        if (s->sources_fd >= 0)
+                close(s->sources_fd);
         if (s->event_fd >= 0)
                 close(s->event_fd);
         pthread_mutex_destroy(&s->lock);
@@ -312,21 +314,19 @@ static void handle_lost(struct session *s)
         }
 }
 
-/* Did a file that is mapped as guest RAM shrink under the guest? KVM then says EFAULT and no more. */
 static bool find_shrunk_source(const struct session *s, struct err *e)
 {
-        for (size_t i = 0; !s->pager && !s->ram_is_anonymous && i < s->snap.pages.nr_sources; i++) {
-                const struct page_source *src = &s->snap.pages.sources[i];
-                struct stat st;
+        return s->sources_fd >= 0 && mapped_sources_shrunk(&s->snap.pages, e);
+}
 
-                if (fstat(src->fd, &st) == 0 && (uint64_t)st.st_size < src->size_bytes) {
-                        err_bad(e, src->name, (uint64_t)st.st_size, "expected %llu bytes, found the end of the file; the page is lost: the file was cut "
-                                "short while it was in use", (unsigned long long)src->size_bytes);
-                        e->kind = ERR_LOST;
-                        return true;
-                }
-        }
-        return false;
+void session_sources_changed(void *arg, int fd, short revents)
+{
+        struct session *s = arg;
+        (void)revents;
+
+        mapped_sources_drain(fd);
+        if (find_shrunk_source(s, &s->result.err))
+                end(s, SESSION_LOST);
 }
 
 static void handle_exit(struct session *s)

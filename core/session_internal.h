@@ -48,6 +48,7 @@ struct session {
         struct console        *console;
         const char            *record_path, *data_dir;
         int                    event_fd;
+        int                    sources_fd; /* files mapped as RAM: told when they change; -1 without any */
         bool                   index_wanted;
         uint64_t               eager_bytes; /* read before the guest ran, where no pager was needed */
         /* session thread only */
@@ -78,5 +79,7 @@ void session_stamp(struct session *s, enum ledger_stamp st, uint64_t ns);       
 void session_message(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* session thread */
 void session_fill_vm_events(struct session *s, struct vm_events *ret);
 void session_fill_pager_events(struct session *s, struct pager_events *ret);
+/* As a watch of sources_fd. */
+void session_sources_changed(void *arg, int fd, short revents);
 /* Copies counters into the ledger at a stamp (or its end); pss costs a walk over all RAM, so not at every stamp. */
 void session_count(struct session *s, struct ledger_counters *ret, bool with_pss);
