@@ -33,14 +33,17 @@ static void add_memory(struct section_out *out, const struct mem_layout *l)
 /* The struct itself, or the array that is pointed to. */
 static void add_piece(struct section_out *out, const char *name, const void *object, const struct piece_layout *p)
 {
-        const uint8_t *bytes = (const uint8_t *)object + p->offset;
-        uint32_t       count = 1;
+        const uint8_t *place = (const uint8_t *)object + p->offset;
+        const void    *array;
+        uint32_t       count;
 
-        if (p->count_offset != PIECE_INLINE) {
-                memcpy(&count, (const uint8_t *)object + p->count_offset, sizeof(count));
-                memcpy(&bytes, bytes, sizeof(bytes));
+        if (p->count_offset == PIECE_INLINE) {
+                section_out_add(out, name, place, p->element_bytes, NULL, 0);
+                return;
         }
-        section_out_add(out, name, bytes, count * p->element_bytes, NULL, 0);
+        memcpy(&count, (const uint8_t *)object + p->count_offset, sizeof(count));
+        memcpy(&array, place, sizeof(array));
+        section_out_add(out, name, array, count * p->element_bytes, NULL, 0);
 }
 
 static void add_vcpu(struct section_out *out, uint32_t i, const struct vcpu_state *v)

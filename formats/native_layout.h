@@ -27,9 +27,9 @@
 #pragma once
 
 #include "core/model/identity.h"
+#include "core/model/vm_state.h" /* the kernel's structs */
 
 #include <assert.h>
-#include <linux/kvm.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -151,11 +151,12 @@ static int locate_element(const struct json_place *at, const struct sv_desc *d, 
 int sv_fields_locate(const struct sv_descs *all, const struct sv_desc *d, const struct sv_field *fields, size_t nr,
                      uint32_t ret_offsets[SV_FIELDS_MAX], struct err *e)
 {
-        struct located   l = { .fields = fields, .nr = nr, .offsets = ret_offsets };
+        struct located   l = { .fields = fields, .nr = nr };
         struct json_walk w;
         struct json_span element;
         int              more, r;
 
+        l.offsets = ret_offsets;
         if (!json_walk_begin(d->fields, '[', &w))
                 return broken(&all->place, d->fields, e);
         while ((more = json_walk_next(&w, NULL, &element)) > 0) {

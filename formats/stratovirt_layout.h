@@ -15,8 +15,9 @@
  * Numbers are little-endian. `name` and `object` are SipHash-1-3 of "Type/instance" and "Type". */
 #pragma once
 
+#include "core/model/vm_state.h" /* the kernel's structs */
+
 #include <assert.h>
-#include <linux/kvm.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -158,7 +158,9 @@ static int read_record(struct reader *rd, struct err *e)
                 return r;
         d = sv_descs_find(rd->descs, h.object);
         x = find_expected(rd, h.name);
-        r = x ? check_record(x, &h, d, offset_bytes, e) : refuse_record(&h, d, offset_bytes, e);
+        if (!x)
+                return refuse_record(&h, d, offset_bytes, e);
+        r = check_record(x, &h, d, offset_bytes, e);
         if (r < 0)
                 return r;
         *x->to = (struct sv_record){ .desc = d, .len = h.size, .offset_bytes = cursor_offset(&rd->c) };

@@ -69,7 +69,7 @@ static void set_header_tail(struct sv_bytes *s, size_t at, const char *text)
 
         cr_assert_lt(at + len, HEADER_BYTES);
         memset(s->p + at, 0, HEADER_BYTES - at);
-        memcpy(s->p + at, text, len);
+        snprintf((char *)s->p + at, HEADER_BYTES - at, "%s", text);
         put(s, 0, at + len - 8);
 }
 
@@ -82,9 +82,8 @@ static void set_desc_len(struct sv_bytes *s, size_t len)
         set_header_tail(s, at, tail);
 }
 
-static void replace_bytes(struct sv_bytes *s, size_t at, size_t old_len, const char *to)
+static void replace_bytes(struct sv_bytes *s, size_t at, size_t old_len, const void *to, size_t new_len)
 {
-        size_t   new_len = strlen(to);
         uint8_t *p = malloc(s->len - old_len + new_len + 1);
 
         cr_assert_not_null(p);
@@ -124,7 +123,7 @@ void sv_edit(struct sv_bytes *state, int nth, const char *from, const char *to)
         size_t record = at >= records ? record_around(state, at) : 0;
 
         cr_assert_geq(at, HEADER_BYTES, "the header's text has functions of its own");
-        replace_bytes(state, at, strlen(from), to);
+        replace_bytes(state, at, strlen(from), to, strlen(to));
         if (record)
                 put(state, record + 16, get(state, record + 16) + more);
         else
@@ -185,9 +184,8 @@ static void write_table(int fd, uint64_t at, const char *text)
         char     page[HEADER_BYTES] = "";
         uint64_t len = strlen(text);
 
-
         memcpy(page, &len, sizeof(len));
-        memcpy(page + 8, text, len);
+        snprintf(page + 8, sizeof(page) - 8, "%s", text);
         cr_assert_eq(fd_pwrite_full(fd, page, sizeof(page), at), 0);
 }
 
@@ -225,7 +223,7 @@ void sv_write_memory(const struct tmpdir *t, uint64_t total_bytes, const char *f
 
         cr_assert(fd >= 0, "create memory: %m");
         table_text(total_bytes, table, sizeof(table));
-        if (from)
+        if (from && to)
                 replace_text(table, sizeof(table), from, to);
         write_table(fd, 0, header);
         write_table(fd, HEADER_BYTES, table);

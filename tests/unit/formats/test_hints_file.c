@@ -17,11 +17,12 @@
 
 #define RAM_PAGES 1000
 
-static const struct identity id = { "00112233-4455-4677-8899-aabbccddeeff" };
+#define ID { "00112233-4455-4677-8899-aabbccddeeff" }
+static const struct identity id = ID;
 
 static struct hint three[] = { { 999, 2, 0 }, { 0, 1, 0 }, { 500, 2, 7 } };
 
-static const struct hints hints = { .snapshot = id, .ram_pages = RAM_PAGES, .recordings = 2, .nr = 3, .v = three };
+static const struct hints hints = { .snapshot = ID, .ram_pages = RAM_PAGES, .recordings = 2, .nr = 3, .v = three };
 
 static void write_hints(const struct tmpdir *t, const struct hints *h)
 {

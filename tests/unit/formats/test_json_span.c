@@ -75,7 +75,7 @@ static size_t skipped_slowly(const char *p, size_t len)
                                 return 0;
                         closers[depth++] = p[i] == '{' ? '}' : ']';
                 } else if (!in_string && strchr("}]", p[i])) {
-                        if (p[i] != closers[--depth])
+                        if (!depth || p[i] != closers[--depth])
                                 return 0;
                         if (!depth)
                                 return i + 1;

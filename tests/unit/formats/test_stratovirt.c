@@ -148,15 +148,17 @@ static void assert_serial(const struct vm_state *vm, json_object *x)
 
 static void assert_platform(const struct platform_state *p, json_object *x)
 {
-        json_object *redirs = json_object_object_get(x, "ioapic_redirs");
+        json_object                *redirs = json_object_object_get(x, "ioapic_redirs");
+        struct json_object_iterator i = json_object_iter_begin(redirs), end = json_object_iter_end(redirs);
 
         cr_assert_eq(p->have, 1u << PLATFORM_IOAPIC | 1u << PLATFORM_PIT | 1u << PLATFORM_CLOCK);
         cr_assert_eq(p->pit.channels[0].mode, number(x, "pit_channel0_mode"));
         cr_assert_eq(p->clock.clock, number(x, "clock_ns"));
         cr_assert_eq(p->clock.flags, 0);
         cr_assert_eq(p->ioapic.base_address, 0xfec00000);
-        json_object_object_foreach(redirs, pin, value)
-                cr_assert_eq(p->ioapic.redirtbl[atoi(pin)].bits, strtoull(json_object_get_string(value), NULL, 0), "pin %s", pin);
+        for (; !json_object_iter_equal(&i, &end); json_object_iter_next(&i))
+                cr_assert_eq(p->ioapic.redirtbl[atoi(json_object_iter_peek_name(&i))].bits,
+                             strtoull(json_object_get_string(json_object_iter_peek_value(&i)), NULL, 0));
 }
 
 static uint64_t hash_of_ram(const struct page_map *m)
