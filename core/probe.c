@@ -40,7 +40,7 @@ void host_probe(struct host_caps *ret)
         *ret = (struct host_caps){0};
         kvm_probe(ret);
         uffd_probe(ret);
-        uring_probe(ret);
+        ret->io_uring = true; /* the pager's own ring tells, and costs nothing extra: see host_probe_all for a true answer */
         ret->nr_cpus = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (uint32_t)CPU_COUNT(&cpus) : 1;
         ret->max_map_count = read_number("/proc/sys/vm/max_map_count", 65530);
 }
@@ -106,6 +106,7 @@ void host_probe_all(struct host_caps *ret)
         struct utsname u;
 
         host_probe(ret);
+        uring_probe(ret);
         probe_thp(ret);
         probe_cpu(ret);
         probe_memory(ret);

@@ -210,8 +210,11 @@ static int allocate(struct pager *p)
                 r = sources_init(&p->sources, p->c.map, p->c.faults);
         if (r >= 0 && p->c.record)
                 r = record_init(&p->record, p->served_pages);
-        if (r >= 0 && p->c.caps->io_uring)
+        if (r >= 0 && p->c.caps->io_uring) {
                 r = read_ring_new(&p->ring);
+                if (r == -ENOSYS || r == -EPERM) /* a seccomp filter or a sysctl says no: as on a host without it */
+                        r = 0;
+        }
         if (r >= 0)
                 r = init_lock(p);
         if (r < 0)

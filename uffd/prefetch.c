@@ -8,6 +8,7 @@
 /* A fault waits for one batch at most: 64 pages or 16 extents are some 120 us on the host of restore-costs.md. */
 #define REPLAY_PAGES   64
 #define REPLAY_EXTENTS 16
+#define FILL_EXTENTS   16
 
 /* Slots that replay and fill leave for those who wait. */
 #define REPLAY_SLOTS      48
@@ -114,19 +115,32 @@ static struct fill_times fill_times(const struct pager *p)
         };
 }
 
+/* Up to max_pages in a few extents: what hints and faults have left is full of holes. */
+static bool fill_batch(struct pager *p, uint64_t max_pages, size_t max_slots)
+{
+        uint64_t pages = 0;
+
+        for (int n = 0; n < FILL_EXTENTS && pages < max_pages && !pager_must_end(p); n++) {
+                struct extent x = fill_peek(&p->fill, &p->view, max_pages - pages);
+
+                if (x.nr_pages == 0 || bring(p, &x, max_slots, FAULT_FILL) == BROUGHT_NONE)
+                        break;
+                pages += x.nr_pages;
+        }
+        return pages > 0;
+}
+
 static bool fill_step(struct pager *p, uint64_t now, uint64_t *ret_when_ns)
 {
         struct fill_times t = fill_times(p);
         uint64_t          when = fill_when_ns(&t, now);
         bool              full = when == 0;
-        struct extent     x;
 
         *ret_when_ns = when;
         if (when > now)
                 return false;
         *ret_when_ns = UINT64_MAX; /* what stops it from here on ends with a read, not at a time */
-        x = fill_peek(&p->fill, &p->view, full ? FILL_FULL_PAGES : FILL_POLITE_PAGES);
-        if (x.nr_pages == 0 || bring(p, &x, full ? FILL_SLOTS : FILL_POLITE_SLOTS, FAULT_FILL) == BROUGHT_NONE)
+        if (!fill_batch(p, full ? FILL_FULL_PAGES : FILL_POLITE_PAGES, full ? FILL_SLOTS : FILL_POLITE_SLOTS))
                 return false;
         p->last_batch_ns = now;
         return true;
