@@ -165,13 +165,7 @@ static void report(struct session *s, const struct vm_load_report *rep)
 
 static int stage_build(struct session *s, struct err *e)
 {
-        struct vm_config c = {
-                .caps = &s->caps,
-                .layout = &s->layout,
-                .machine = s->snap.vm.machine,
-                .nr_vcpus = s->nr_vcpus,
-                .wants_host_cpuid = s->snap.vm.vcpus[0].cpuid_origin == CPUID_STRATOVIRT,
-        };
+        struct vm_config c = {.caps = &s->caps, .layout = &s->layout, .machine = s->snap.vm.machine, .nr_vcpus = s->nr_vcpus};
         struct vm_load_report rep = {0};
         int r;
 

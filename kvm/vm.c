@@ -56,32 +56,6 @@ static int open_kvm(struct vm *vm, struct err *e)
         return vm->kvm_fd < 0 ? err_host(e, vm->kvm_fd, "/dev/kvm: %s", strerror(-vm->kvm_fd)) : 0;
 }
 
-/* A failure is met, and told, by vm_host_cpuid: it asks again. */
-static void *ask_host_cpuid(void *arg)
-{
-        struct vm                         *vm = arg;
-        _cleanup_free_ struct cpuid_table *t = malloc(sizeof(*t));
-
-        if (t && cpuid_host(vm->kvm_fd, t, NULL) >= 0)
-                vm->host_cpuid = TAKE_PTR(t); /* the join in stop_asking hands it over */
-        return NULL;
-}
-
-/* Without a thread it is asked later; that costs time, nothing else. */
-static int start_asking(struct vm *vm, struct err *e)
-{
-        (void)e;
-        vm->asking = vm->wants_host_cpuid && pthread_create(&vm->asker, NULL, ask_host_cpuid, vm) == 0;
-        return 0;
-}
-
-static void stop_asking(struct vm *vm)
-{
-        if (vm->asking)
-                pthread_join(vm->asker, NULL);
-        vm->asking = false;
-}
-
 static int create_vm(struct vm *vm, struct err *e)
 {
         vm->vm_fd = kvm_ioctl_value(vm->kvm_fd, KVM_CREATE_VM, 0);
@@ -162,7 +136,6 @@ static int create_serial(struct vm *vm, struct err *e)
 /* The order, and why. */
 static int (*const build_steps[])(struct vm *vm, struct err *e) = {
         open_kvm,         /* everything else is asked of it */
-        start_asking,     /* needs no VM; as early as can be, beside all that follows */
         create_vm,        /* a VM without memory, without chips */
         set_tss,          /* before any vCPU: KVM puts its real-mode task segment there when it makes the first one */
         set_identity_map, /* before any vCPU, or KVM refuses it */
@@ -214,7 +187,6 @@ int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, s
         vm->events = c->events;
         vm->kvm_fd = vm->vm_fd = -1;
         vm->nr_vcpus = c->nr_vcpus;
-        vm->wants_host_cpuid = c->wants_host_cpuid;
         for (uint32_t i = 0; i < vm->nr_vcpus; i++)
                 vm->vcpus[i].fd = -1;
         pthread_mutex_init(&vm->lock, NULL);
@@ -239,7 +211,6 @@ void vm_free(struct vm *vm)
         if (!vm)
                 return;
         vm_stop(vm);
-        stop_asking(vm);
         serial_free(vm->serial);
         for (uint32_t i = vm->nr_vcpus; i-- > 0;)
                 vcpu_destroy(&vm->vcpus[i]);
@@ -256,7 +227,6 @@ void vm_free(struct vm *vm)
 
 int vm_host_cpuid(struct vm *vm, const struct cpuid_table **ret, struct err *e)
 {
-        stop_asking(vm);
         if (!vm->host_cpuid) {
                 _cleanup_free_ struct cpuid_table *t = malloc(sizeof(*t));
                 int                                r;

@@ -38,9 +38,6 @@ struct vm_config {
         const struct mem_layout *layout; /* ram mapped */
         enum machine_kind        machine;
         uint32_t                 nr_vcpus;
-        /* The state to be loaded has vCPUs of CPUID_STRATOVIRT: KVM is asked for the host's CPUID beside the building (0.3 ms where the
-         * instruction traps). False: it is asked when it is needed. */
-        bool                     wants_host_cpuid;
         struct vm_events         events;
 };
 

@@ -33,9 +33,7 @@ struct vm {
         uint32_t              nr_vcpus;
         struct vcpu           vcpus[VCPUS_MAX]; /* groups of their own: vcpu.h */
         /* session thread only */
-        struct cpuid_table *host_cpuid; /* NULL until it is asked for; its asker writes it until it is joined */
-        pthread_t           asker;
-        bool                asking, wants_host_cpuid;
+        struct cpuid_table *host_cpuid; /* NULL until it is asked for */
         uint32_t            nr_threads; /* started and not joined */
         uint64_t            slots_ns;
         /* under lock */
@@ -50,5 +48,5 @@ struct vm {
         atomic_flag entered;
 };
 
-/* What KVM_GET_SUPPORTED_CPUID says, read once. Session thread; waits for the asker. */
+/* What KVM_GET_SUPPORTED_CPUID says, read once. Session thread. */
 int vm_host_cpuid(struct vm *vm, const struct cpuid_table **ret, struct err *e);
