@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <json-c/json.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,18 +74,13 @@ static void run_rouse(const struct bench *b, const char *dir, const char *const 
         char t0[32];
         size_t n = 10;
         int status;
-        pid_t pid;
+        pid_t pid = -1;
 
         snprintf(t0, sizeof(t0), "%llu", (unsigned long long)now_ns());
         argv[n++] = t0;
         while (*words)
                 argv[n++] = *words++;
-        pid = vfork();
-        if (pid == 0) {
-                execv(b->rouse, (char *const *)(uintptr_t)argv);
-                _exit(127);
-        }
-        if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+        if (posix_spawn(&pid, b->rouse, NULL, NULL, (char *const *)(uintptr_t)argv, environ) != 0 || waitpid(pid, &status, 0) != pid || status != 0)
                 die(dir, "rouse restore failed");
 }
 

@@ -7,7 +7,7 @@
 #include "kvm/machine/machine.h"
 
 #include <errno.h>
-#include <string.h>
+#include <stdio.h>
 
 static int build(struct session *s, const struct boot_options *o, struct err *e)
 {
@@ -35,7 +35,7 @@ int session_boot(const struct boot_options *o, struct session **ret, struct err 
         if (r < 0)
                 return r;
         s->nr_vcpus = o->nr_vcpus;
-        strcpy(s->ledger.arm, "boot");
+        snprintf(s->ledger.arm, sizeof(s->ledger.arm), "boot");
         s->ledger.verify = "none";
         s->ledger.memory_bytes = o->memory_bytes;
         r = host_require(&s->caps, false, e);

@@ -50,15 +50,13 @@ static void probe_thp(struct host_caps *c)
 {
         char line[64], *from, *to;
 
-        strcpy(c->thp, "never");
+        snprintf(c->thp, sizeof(c->thp), "never");
         if (!read_line("/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof(line)))
                 return;
         from = strchr(line, '[');
         to = from ? strchr(from, ']') : NULL;
-        if (to && to - from - 1 < (long)sizeof(c->thp)) {
-                *to = 0;
-                strcpy(c->thp, from + 1);
-        }
+        if (to)
+                snprintf(c->thp, sizeof(c->thp), "%.*s", (int)(to - from - 1), from + 1);
 }
 
 static void probe_cpu(struct host_caps *c)

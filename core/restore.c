@@ -61,6 +61,11 @@ static int read_hints(struct session *s, const struct restore_options *o, struct
         return 0;
 }
 
+static void set_arm(struct session *s, const char *arm)
+{
+        snprintf(s->ledger.arm, sizeof(s->ledger.arm), "%s", arm);
+}
+
 static int plan_pager(struct session *s, const struct restore_options *o, struct err *e)
 {
         _cleanup_(hints_free) struct hints h = {0};
@@ -86,7 +91,7 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
         c.served = s->served;
         c.replay = s->replay;
         session_fill_pager_events(s, &c.events);
-        strcpy(s->ledger.arm, record ? "record" : c.nr_replay ? "hints" : "lazy");
+        set_arm(s, record ? "record" : c.nr_replay ? "hints" : "lazy");
         return pager_new(&c, &s->pager, e);
 }
 
@@ -104,7 +109,7 @@ static int plan_mmap(struct session *s, struct err *e)
         if (r < 0)
                 return r;
         s->ram_is_anonymous = false;
-        strcpy(s->ledger.arm, "mmap");
+        set_arm(s, "mmap");
         plan_row(&s->ledger, "map", mappings, n.raw_pages, "MAP_PRIVATE of the memory file: the kernel is the pager");
         plan_row(&s->ledger, "anon", s->snap.pages.nr_runs - mappings, n.zero_pages, "zeros, left to the kernel");
         return 0;
@@ -115,7 +120,7 @@ static int plan_eager(struct session *s, const struct restore_options *o, struct
 {
         struct page_counts n = page_map_count(&s->snap.pages);
 
-        strcpy(s->ledger.arm, "eager");
+        set_arm(s, "eager");
         plan_row(&s->ledger, "prefill", s->snap.pages.nr_runs, n.raw_pages, "read completely before the guest runs");
         plan_row(&s->ledger, "anon", 1, n.zero_pages, "zeros, left to the kernel");
         return guest_ram_read_all(&s->ram, &s->snap.pages, o->verify && s->snap.verifiable, MIN(s->caps.nr_cpus, 4), &s->eager_bytes, e);

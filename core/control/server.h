@@ -17,4 +17,4 @@ struct control_server;
 /* NAME.sock and NAME.lock below runtime_dir (made with mode 0700). A name that is in use is -EADDRINUSE; names are 1 to 64 of
  * [A-Za-z0-9._-], not beginning with a dot. */
 int  control_server_new(struct session *s, const char *runtime_dir, const char *name, struct control_server **ret, struct err *e);
-void control_server_free(struct control_server *c); /* accepts NULL; before session_free */
+void control_server_free(struct control_server *srv); /* accepts NULL; before session_free */

@@ -2,6 +2,7 @@
 #include "core/model/identity.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 Test(identity, native_and_foreign_ones_are_valid)
@@ -20,7 +21,7 @@ Test(identity, what_could_lead_elsewhere_as_a_file_name_is_not_valid)
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
                 struct identity id = { { 0 } };
 
-                strcpy(id.s, bad[i]);
+                snprintf(id.s, sizeof(id.s), "%s", bad[i]);
                 cr_assert(!identity_is_valid(&id), "\"%s\"", bad[i]);
         }
 }
