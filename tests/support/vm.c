@@ -87,7 +87,7 @@ static struct beacon_tick read_expect_next(const char *dir)
 
 struct saved use_fixture(const char *name)
 {
-        struct saved s;
+        struct saved s = {0};
 
         snprintf(s.path, sizeof(s.path), "%s", fixture_dir(name));
         s.next = read_expect_next(s.path);
