@@ -6,8 +6,12 @@
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 static struct child boot(const char *name)
 {
@@ -106,4 +110,58 @@ Test(names, a_vm_goes_on_after_a_snapshot_that_resumes_it, .timeout = 90)
         beacon_assert_goes_on(ticks, 1, first.nonce, 60);
         child_free(&vm);
         child_free(&c);
+}
+
+static int connect_to(const char *runtime_dir, const char *name)
+{
+        struct sockaddr_un a = {.sun_family = AF_UNIX};
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+        snprintf(a.sun_path, sizeof(a.sun_path), "%.40s/rouse/%.50s.sock", runtime_dir, name);
+        cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0, "connect to %s", a.sun_path);
+        return fd;
+}
+
+static void send_text(int fd, const char *text)
+{
+        cr_assert_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+static void assert_answer(int fd, const char *holds)
+{
+        char answer[2000] = "";
+        ssize_t n = recv(fd, answer, sizeof(answer) - 1, 0);
+
+        cr_assert(n > 0 && strstr(answer, holds), "expected %s in: %s", holds, answer);
+}
+
+Test(names, garbage_half_a_line_and_a_client_that_hangs_up_harm_nothing, .timeout = 60)
+{
+        char name[64], dir[] = "/tmp/rouse-e2e-XXXXXX"; /* short: a socket's path has 108 bytes */
+        struct child vm;
+        int one, two;
+
+        need_kvm();
+        cr_assert_not_null(mkdtemp(dir));
+        setenv("XDG_RUNTIME_DIR", dir, 1);
+        vm = boot(unique_name(name));
+        one = connect_to(dir, name);
+        two = connect_to(dir, name);
+        send_text(one, "\x01\x02 nonsense\n");
+        assert_answer(one, "error");
+        send_text(one, "[1]\n{\"execute\":7}\n");
+        assert_answer(one, "error");
+        send_text(one, "{\"execute\":\"snapshot\",\"arguments\":{\"dir\":\"relative\"}}\n");
+        assert_answer(one, "absolute");
+        send_text(two, "{\"execute\":");
+        close(one);
+        send_text(two, "\"status\"}\n{\"execute\":\"pause\"}\n");
+        assert_answer(two, "running");
+        usleep(100000);
+        send_text(two, "{\"execute\":\"status\"}\n");
+        assert_answer(two, "paused");
+        send_text(two, "{\"execute\":\"resume\"}\n{\"execute\":\"quit\"}\n");
+        cr_expect_eq(child_wait(&vm, 20000), 0, "%s", vm.err);
+        close(two);
+        child_free(&vm);
 }
