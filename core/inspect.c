@@ -2,9 +2,8 @@
 #include "core/inspect.h"
 
 #include "core/base/cleanup.h"
-#include "core/model/hints.h"
+#include "core/find_hints.h"
 #include "formats/format.h"
-#include "formats/hints_file.h"
 #include "formats/page_index.h"
 #include "formats/verify.h"
 
@@ -27,15 +26,14 @@ static void show(struct inspection *i, const struct snapshot *s)
                 i->notes[k] = s->notes[k];
 }
 
-static void look_for_hints(struct inspection *i, const struct snapshot *s, const char *data_dir)
+static void look_for_hints(struct inspection *i, struct snapshot *s, const char *data_dir)
 {
         struct hints h = {0};
-        int r = -ENOENT;
+        struct err err = {0};
+        int r = hints_find(s, data_dir, &h, &err);
 
-        if (s->format == &format_native)
-                r = hints_file_read(s->dir_fd, HINTS_NAME, &s->identity, s->pages.nr_pages, &h, NULL);
-        if (r < 0 && data_dir)
-                r = hints_file_read_data_dir(data_dir, &s->identity, s->pages.nr_pages, &h, NULL);
+        if (r < 0 && r != -ENOENT)
+                snapshot_note(s, "hints are not used: %s", err.text);
         i->has_hints = r >= 0;
         i->nr_hints = h.nr;
         hints_free(&h);
@@ -55,8 +53,8 @@ int inspect_open(const char *path, const char *format, const char *data_dir, str
                 free(i.snapshot);
                 return err_wrap(e, r, "%s", path);
         }
-        show(&i, i.snapshot);
         look_for_hints(&i, i.snapshot, data_dir);
+        show(&i, i.snapshot);
         *ret = i;
         return 0;
 }

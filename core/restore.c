@@ -3,6 +3,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
+#include "core/find_hints.h"
 #include "core/mapped_sources.h"
 #include "core/plan.h"
 #include "core/probe.h"
@@ -44,20 +45,16 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
 /* Hints that are there but belong to something else stop a restore only when the user named them. */
 static int read_hints(struct session *s, const struct restore_options *o, struct hints *ret, struct err *e)
 {
-        uint64_t pages = s->snap.pages.nr_pages;
         struct err mine = {0};
-        int r = -ENOENT;
+        int r;
 
         if (o->hints == HINTS_FILE)
-                return hints_file_read_path(o->hints_path, &s->snap.identity, pages, ret, e);
+                return hints_file_read_path(o->hints_path, &s->snap.identity, s->snap.pages.nr_pages, ret, e);
         if (o->hints == HINTS_NONE)
                 return 0;
-        if (s->snap.format == &format_native)
-                r = hints_file_read(s->snap.dir_fd, HINTS_NAME, &s->snap.identity, pages, ret, &mine);
-        if (r == -ENOENT && o->data_dir)
-                r = hints_file_read_data_dir(o->data_dir, &s->snap.identity, pages, ret, &mine);
+        r = hints_find(&s->snap, o->data_dir, ret, &mine);
         if (r < 0 && r != -ENOENT)
-                snapshot_note(&s->snap, "hints not used: %s", mine.text);
+                snapshot_note(&s->snap, "hints are not used: %s", mine.text);
         return 0;
 }
 
@@ -161,6 +158,9 @@ static void report(struct session *s, const struct vm_load_report *rep)
         s->ledger.msrs_refused = rep->nr_refused;
         for (size_t i = 0; i < s->snap.nr_notes; i++)
                 session_message(s, "%s", s->snap.notes[i]);
+        if (rep->tsc_khz_saved)
+                session_message(s, "the guest knows a TSC of %u kHz, this host's is %u and cannot be scaled: a guest that keeps time by it runs fast or slow",
+                                rep->tsc_khz_saved, rep->tsc_khz_here);
         for (size_t i = 0; i < named; i++)
                 session_message(s, "vCPU %u: this host refuses MSR %#x (value %#llx); the guest goes on without it", rep->refused[i].vcpu,
                                 rep->refused[i].index, (unsigned long long)rep->refused[i].data);
@@ -172,6 +172,7 @@ static int stage_build(struct session *s, struct err *e)
 {
         struct vm_config c = {.caps = &s->caps, .layout = &s->layout, .machine = s->snap.vm.machine, .nr_vcpus = s->nr_vcpus};
         struct vm_load_report rep = {0};
+        struct err lost = {0};
         int r;
 
         session_fill_vm_events(s, &c.events);
@@ -180,9 +181,19 @@ static int stage_build(struct session *s, struct err *e)
                 r = vm_load(s->vm, &s->snap.vm, &rep, e);
         if (r >= 0)
                 r = vm_start(s->vm, e);
-        if (r >= 0)
-                report(s, &rep);
-        return r;
+        if (r < 0)
+                return r;
+        session_set_live(s, s->vm);
+        /* KVM itself reads guest RAM while state is set. What was lost there is met before the guest runs: the snapshot is bad. */
+        if (session_find_lost(s, &lost)) {
+                if (e)
+                        *e = lost;
+                if (e)
+                        e->kind = ERR_SNAPSHOT;
+                return -EBADMSG;
+        }
+        report(s, &rep);
+        return 0;
 }
 
 int session_restore(const struct restore_options *o, struct session **ret, struct err *e)

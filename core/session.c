@@ -104,16 +104,23 @@ static void on_matched(void *arg, bool until, uint64_t ns)
         session_post(s, until ? EVENT_UNTIL : EVENT_MARK);
 }
 
-static void on_lost(void *arg, const struct pager_lost *lost)
+/* A page that somebody waits for ends the VM before he is let go: what he does with wrong bytes is dropped. Before the VM can run,
+ * session_restore finds `lost_demanded` and gives up. */
+static bool on_lost(void *arg, const struct pager_lost *lost)
 {
         struct session *s = arg;
 
         pthread_mutex_lock(&s->lock);
-        /* The one that stops the VM is the one to tell of: a page that somebody waits for, before one that was only fetched ahead. */
-        if (s->nr_lost++ == 0 || (lost->demanded && !s->first_lost.demanded))
+        /* The one to tell of is the one that ends the VM. */
+        if (!s->has_lost || (lost->demanded && !s->lost_demanded))
                 s->first_lost = *lost;
+        s->has_lost = true;
+        s->lost_demanded |= lost->demanded;
+        if (lost->demanded)
+                vm_condemn(s->live_vm); /* under the lock: session_free takes live_vm away before it frees it */
         pthread_mutex_unlock(&s->lock);
         session_post(s, EVENT_LOST);
+        return lost->demanded;
 }
 
 static void on_replayed(void *arg, uint64_t ns)
@@ -130,6 +137,13 @@ static void on_settled(void *arg, uint64_t ns)
 
         session_stamp(s, LEDGER_T6, ns);
         session_post(s, EVENT_SETTLED);
+}
+
+void session_set_live(struct session *s, struct vm *vm)
+{
+        pthread_mutex_lock(&s->lock);
+        s->live_vm = vm;
+        pthread_mutex_unlock(&s->lock);
 }
 
 void session_fill_vm_events(struct session *s, struct vm_events *ret)
@@ -194,11 +208,7 @@ void session_free(struct session *s)
         indexer_free(s->indexer);
         if (s->console)
                 console_hold_open(s->console, true); /* nobody waits for a reader any more */
-        if (s->pager && s->nr_lost && !s->caps.uffd_poison) {
-                /* A fault that nobody answers: the VM is dead before closing the uffd lets its vCPU go, with a page of zeros. */
-                vm_condemn(s->vm);
-                pager_free(TAKE_PTR(s->pager));
-        }
+        session_set_live(s, NULL);
         vm_free(s->vm); /* the pager still answers: no vCPU is left waiting inside KVM */
         pager_free(s->pager);
         guest_ram_unmap(&s->ram);
@@ -292,25 +302,28 @@ static void describe_lost(struct session *s, const struct pager_lost *l, struct 
                          gpa, strerror(-l->error));
 }
 
-static void handle_lost(struct session *s)
+bool session_find_lost(struct session *s, struct err *e)
 {
-        struct pager_lost l;
-        uint64_t nr;
-        struct err err;
+        bool demanded;
 
         pthread_mutex_lock(&s->lock);
-        l = s->first_lost;
-        nr = s->nr_lost;
+        demanded = s->lost_demanded;
+        if (s->has_lost)
+                describe_lost(s, &s->first_lost, e);
         pthread_mutex_unlock(&s->lock);
-        describe_lost(s, &l, &err);
-        s->result.lost_pages = nr;
-        if (l.demanded && !l.poisoned) {
-                /* This kernel cannot poison: the fault stays unanswered and the VM ends here. */
+        return demanded;
+}
+
+static void handle_lost(struct session *s)
+{
+        struct err err = {0};
+
+        if (session_find_lost(s, &err)) {
                 s->result.err = err;
                 end(s, SESSION_LOST);
-        } else if (s->result.err.code == 0) {
-                s->result.err = err;
-                session_message(s, "%s", err.text);
+        } else if (!s->told_lost) {
+                s->told_lost = true;
+                session_message(s, "%s; the VM goes on until it needs it", err.text);
         }
 }
 
@@ -396,8 +409,10 @@ static void handle_events(struct session *s)
         }
         if (ev & EVENT_REPLAYED)
                 count_at(s, LEDGER_T5, false);
-        if (ev & EVENT_SETTLED)
+        if (ev & EVENT_SETTLED) {
                 count_at(s, LEDGER_T6, true);
+                start_index(s); /* of a guest that never spoke */
+        }
         if (ev & EVENT_UNTIL)
                 end(s, SESSION_UNTIL);
         if (ev & EVENT_EXITED)
@@ -475,36 +490,52 @@ int session_wait_settled(struct session *s, int timeout_ms)
         return r;
 }
 
+/* A recording that broke off would be replayed as if it were the working set. Whole: its mark or its end was reached, or none was
+ * set and the VM ended in order. */
+static bool record_is_whole(const struct session *s)
+{
+        switch (s->result.why) {
+        case SESSION_UNTIL:
+                return true;
+        case SESSION_GUEST_OFF:
+        case SESSION_QUIT:
+        case SESSION_TIMEOUT:
+        case SESSION_SIGNAL:
+                return s->ledger.t_ns[LEDGER_T4] || (!s->opt.until && !s->opt.mark);
+        case SESSION_NONE:
+        case SESSION_LOST:
+        case SESSION_ERROR:
+                break;
+        }
+        return false;
+}
+
+static int keep_hints(const struct session *s, const struct hints *h, struct err *e)
+{
+        return strcmp(s->record_path, "auto") == 0 ? hints_file_write_data_dir(s->data_dir, h, e) : hints_file_write_path(s->record_path, h, e);
+}
+
 static void write_record(struct session *s)
 {
         struct hints h = {.snapshot = s->snap.identity, .ram_pages = s->snap.pages.nr_pages, .recordings = 1};
         const uint64_t *pages;
         struct err err = {0};
-        int r;
 
         pager_end_record(s->pager);
         pager_stop(s->pager);
-        h.nr = pager_recorded(s->pager, &pages);
-        h.v = calloc(h.nr ? h.nr : 1, sizeof(*h.v));
-        if (!h.v) {
-                session_message(s, "no memory for %zu hints: they are not written", h.nr);
+        if (!record_is_whole(s)) {
+                session_message(s, "recording not kept: the VM ended before --until or --mark was reached");
                 return;
         }
-        for (size_t i = 0; i < h.nr; i++)
+        h.nr = pager_recorded(s->pager, &pages);
+        h.v = calloc(h.nr ? h.nr : 1, sizeof(*h.v));
+        for (size_t i = 0; h.v && i < h.nr; i++)
                 h.v[i] = (struct hint){.page = pages[i], .seen = 1};
-        if (strcmp(s->record_path, "auto") == 0)
-                r = hints_file_write_data_dir(s->data_dir, &h, &err);
-        else
-                r = hints_file_write_path(s->record_path, &h, &err);
-        hints_free(&h);
-        if (r >= 0)
-                return;
-        if (s->result.why == SESSION_ERROR || s->result.why == SESSION_LOST)
-                session_message(s, "%s", err.text);
-        else {
+        if ((h.v ? keep_hints(s, &h, &err) : err_set(&err, -ENOMEM, "no memory for %zu hints", h.nr)) < 0) {
                 s->result.err = err;
                 s->result.why = SESSION_ERROR;
         }
+        hints_free(&h);
 }
 
 static void close_ledger(struct session *s)
@@ -516,6 +547,7 @@ static void close_ledger(struct session *s)
                 if (!s->ledger.t_ns[st])
                         s->ledger.t_ns[st] = atomic_load_explicit(&s->stamp_ns[st], memory_order_relaxed);
         session_count(s, &s->ledger.end, true);
+        s->result.lost_pages = s->ledger.end.lost_pages;
         if (s->indexer && indexer_ended(s->indexer, &err) && err.code)
                 session_message(s, "page index not kept: %s", err.text);
 }
@@ -528,10 +560,7 @@ void session_run(struct session *s, struct session_result *ret)
                 session_resume(s);
         loop(s);
         /* Stop the guest first: what it does from now on is not part of the story. The pager answers who still waits. */
-        if (s->nr_lost && !s->caps.uffd_poison)
-                s->running = false; /* somebody may wait for ever: session_free lets them go */
-        else
-                session_pause(s);
+        session_pause(s);
         close_ledger(s);
         if (s->record_path && s->pager)
                 write_record(s);

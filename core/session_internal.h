@@ -55,7 +55,8 @@ struct session {
         struct ledger         ledger;
         struct indexer       *indexer;
         struct session_result result;
-        bool                  started, running;
+        bool                  running;
+        bool                  told_lost;
         size_t                nr_watches;
         struct pollfd         polls[1 + SESSION_WATCHES_MAX]; /* [0] is event_fd */
         struct watch          watches[1 + SESSION_WATCHES_MAX];
@@ -64,7 +65,8 @@ struct session {
         _Atomic uint64_t stamp_ns[LEDGER_STAMPS];
         /* under lock: the first of each only */
         pthread_mutex_t   lock;
-        uint64_t          nr_lost;
+        struct vm        *live_vm; /* vm once it may run, until it is freed */
+        bool              has_lost, lost_demanded;
         struct pager_lost first_lost;
         enum vm_exit      exit_why;
         uint32_t          exit_vcpu;
@@ -79,6 +81,10 @@ void session_stamp(struct session *s, enum ledger_stamp st, uint64_t ns);       
 void session_message(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* session thread */
 void session_fill_vm_events(struct session *s, struct vm_events *ret);
 void session_fill_pager_events(struct session *s, struct pager_events *ret);
+/* From here on (NULL: no longer) a demanded page that is lost condemns the VM. */
+void session_set_live(struct session *s, struct vm *vm);
+/* True when a page is lost that somebody waits, or waited, for; *e says which, also of one that nobody asked for yet. */
+bool session_find_lost(struct session *s, struct err *e);
 /* As a watch of sources_fd. */
 void session_sources_changed(void *arg, int fd, short revents);
 /* Copies counters into the ledger at a stamp (or its end); pss costs a walk over all RAM, so not at every stamp. */

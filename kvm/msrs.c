@@ -25,6 +25,34 @@ struct msr_index_list {
 };
 static_assert(offsetof(struct msr_index_list, v) == offsetof(struct kvm_msr_list, indices), "as KVM_GET_MSR_INDEX_LIST takes it");
 
+/* What KVM keeps and answers for, but leaves out of its list: memory types (Intel SDM vol. 3 "Memory Type Range Registers"). A guest's
+ * kernel sets them and looks at them again when it starts a processor. */
+static const uint32_t unlisted[] = {
+        0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207, 0x208, 0x209, 0x20a, 0x20b, 0x20c, 0x20d, 0x20e, 0x20f, /* PHYSBASE, MASK */
+        0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f, /* FIX64K, FIX16K, FIX4K */
+        0x2ff, /* DEF_TYPE: after the ranges that it enables */
+};
+
+/* KVM's list and the rest; one that this vCPU does not have is skipped when it is got. */
+static int list_msrs(int kvm_fd, struct msr_index_list *ret)
+{
+        int r;
+
+        ret->nr = MSRS_MAX - ARRAY_LEN(unlisted);
+        r = kvm_ioctl(kvm_fd, KVM_GET_MSR_INDEX_LIST, ret);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < ARRAY_LEN(unlisted); i++) {
+                bool listed = false;
+
+                for (uint32_t k = 0; k < ret->nr && !listed; k++)
+                        listed = ret->v[k] == unlisted[i];
+                if (!listed)
+                        ret->v[ret->nr++] = unlisted[i];
+        }
+        return 0;
+}
+
 /* Puts up to BATCH_MAX of those from `first` on through the ioctl; returns how many were done, and they are in *b. */
 static int do_batch(int vcpu_fd, unsigned long request, const struct kvm_msr_entry *first, uint32_t nr, struct msr_batch *b)
 {
@@ -36,11 +64,11 @@ static int do_batch(int vcpu_fd, unsigned long request, const struct kvm_msr_ent
 
 int msrs_get(int kvm_fd, int vcpu_fd, struct kvm_msr_entry **ret, uint32_t *ret_nr)
 {
-        struct msr_index_list                list = { .nr = MSRS_MAX };
+        struct msr_index_list                list;
         struct msr_batch                     b;
         _cleanup_free_ struct kvm_msr_entry *v = NULL;
         uint32_t                             kept = 0;
-        int                                  r = kvm_ioctl(kvm_fd, KVM_GET_MSR_INDEX_LIST, &list);
+        int                                  r = list_msrs(kvm_fd, &list);
 
         if (r < 0)
                 return r;

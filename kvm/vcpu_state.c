@@ -104,11 +104,19 @@ static int save_tsc_khz(struct vcpu *v, struct vcpu_state *ret)
 
 static int load_tsc_khz(struct vcpu *v, const struct vcpu_state *s, struct vm_load_report *ret)
 {
-        (void)ret;
-        /* without scaling the guest keeps the host's frequency; kvmclock takes care of that by itself */
-        if (!v->vm->caps.kvm_tsc_control || kvm_ioctl(v->fd, KVM_GET_TSC_KHZ, NULL) == (int)s->tsc_khz)
+        int      khz = kvm_ioctl(v->fd, KVM_GET_TSC_KHZ, NULL);
+        uint64_t apart_khz = khz > (int)s->tsc_khz ? (uint64_t)khz - s->tsc_khz : s->tsc_khz - (uint64_t)MAX(khz, 0);
+
+        if (khz <= 0 || khz == (int)s->tsc_khz)
                 return 0;
-        return kvm_ioctl_value(v->fd, KVM_SET_TSC_KHZ, s->tsc_khz);
+        if (v->vm->caps.kvm_tsc_control)
+                return kvm_ioctl_value(v->fd, KVM_SET_TSC_KHZ, s->tsc_khz);
+        /* Without scaling the guest gets the host's frequency. kvmclock takes care of that by itself, a guest's own TSC clock does not. */
+        if (apart_khz * 4000 > s->tsc_khz) {
+                ret->tsc_khz_saved = s->tsc_khz;
+                ret->tsc_khz_here = (uint32_t)khz;
+        }
+        return 0;
 }
 
 /* --- pieces that are one struct and one ioctl each way --- */

@@ -47,6 +47,9 @@ int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, s
 
 #define VM_REFUSED_MAX 64
 struct vm_load_report {
+        /* The guest knows a TSC of another frequency than it gets: this host cannot scale. 0: no difference worth a word (250 ppm, what
+         * the hardware of one model differs by; KVM's own tolerance). */
+        uint32_t tsc_khz_saved, tsc_khz_here;
         size_t nr_refused; /* MSRs that the host did not take; those past VM_REFUSED_MAX are counted only */
         struct {
                 uint32_t vcpu, index;

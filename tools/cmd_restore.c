@@ -79,6 +79,27 @@ static int take_option(int c, struct front *f, struct restore_options *o)
         return front_option(&verb_restore, c, optarg, f, &o->common);
 }
 
+/* What was asked for and cannot be had in this mode is refused, not passed over. */
+static int check_mode(const struct restore_options *o, uint32_t asked)
+{
+        static const struct {
+                int         option;
+                const char *name, *why;
+        } pager_only[] = {
+                {'R', "record", "only a pager sees first touches"},
+                {'H', "hints", "only a pager replays them"},
+                {'L', "fill", "only a pager fills"},
+                {'S', "source-timeout", "only a pager reads while the guest runs"},
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(pager_only) && o->mode != RESTORE_LAZY; i++)
+                if (asked & 1u << (pager_only[i].option - 'A') && !(pager_only[i].option == 'H' && o->hints != HINTS_FILE))
+                        return cli_usage("restore", "--%s needs --mode lazy: %s", pager_only[i].name, pager_only[i].why);
+        if (o->mode == RESTORE_MMAP && o->verify && asked & 1u << ('V' - 'A'))
+                return cli_usage("restore", "--verify on needs --mode lazy or eager: what is mapped is not checked");
+        return EXIT_OK;
+}
+
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
         struct restore_options o = {.mode = RESTORE_LAZY, .hints = HINTS_AUTO, .fill = true, .verify = true, .source_timeout_ms = 30000};
@@ -86,16 +107,20 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         struct session *s;
         struct front f;
         struct err err = {0};
+        uint32_t asked = 0; /* 1 << (option - 'A') of restore's own */
         int c;
 
         front_defaults(&f, &o.common, t0_ns);
-        while ((c = cli_getopt(&verb_restore, argc, argv, options)) != -1)
+        while ((c = cli_getopt(&verb_restore, argc, argv, options)) != -1) {
                 if (c == '?' || take_option(c, &f, &o) < 0)
                         return EXIT_USAGE;
+                if (c >= 'A' && c <= 'Z')
+                        asked |= 1u << (c - 'A');
+        }
         if (optind + 1 != argc)
                 return cli_usage("restore", optind < argc ? "unexpected word '%s'" : "DIR is missing%s", optind < argc ? argv[optind + 1] : "");
-        if (o.record_path && o.mode != RESTORE_LAZY)
-                return cli_usage("restore", "--record needs --mode lazy: only a pager sees first touches");
+        if (check_mode(&o, asked) != EXIT_OK)
+                return EXIT_USAGE;
         o.path = argv[optind];
         o.data_dir = cli_data_dir(data_dir, sizeof(data_dir));
         if (o.record_path && strcmp(o.record_path, "auto") == 0 && !o.data_dir)
@@ -113,12 +138,12 @@ const struct verb verb_restore = {
         .help = "usage: rouse restore DIR [OPTIONS]\n\n"
                 "Restores a native snapshot or a StratoVirt 2.5 microVM template; the format is found by looking.\n\n"
                 "  --mode MODE           lazy: userfaultfd (the default, and what auto means until there is more);\n"
-                "                        mmap: MAP_PRIVATE of the memory file; eager: read everything first\n"
+                "                        mmap: MAP_PRIVATE of the memory file, nothing is checked; eager: read everything first\n"
                 "  --format NAME         insist on a format: native, stratovirt\n"
                 "  --hints auto|none|FILE  replay a recorded working set; auto: the one kept for this snapshot, if any\n"
-                "  --record FILE|auto    record first touches until --mark or the end; auto: where --hints auto finds them\n"
+                "  --record FILE|auto    record first touches until --mark or --until; auto: where --hints auto finds them\n"
                 "  --fill on|off         bring the rest in behind the guest (default on)\n"
-                "  --verify on|off       check checksums, where the format has them (default on)\n"
+                "  --verify on|off       check checksums, where the format has them (default on; --mode mmap checks none)\n"
                 "  --source-timeout TIME a page that the file does not yield in this time is lost (default 30s)\n"
                 FRONT_HELP
                 "\nexample: rouse restore /srv/snapshots/web --until 'ready' --ledger -\n",

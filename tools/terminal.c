@@ -83,7 +83,8 @@ int terminal_new(struct session *s, struct terminal **ret, struct err *e)
         struct termios raw;
 
         *ret = NULL;
-        if (!isatty(STDIN_FILENO))
+        /* In the background the terminal belongs to somebody else, and touching it would stop this process (SIGTTOU). */
+        if (!isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) != getpgrp())
                 return 0;
         t = calloc(1, sizeof(*t));
         if (!t)

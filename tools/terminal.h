@@ -8,6 +8,6 @@
 
 struct terminal;
 
-/* Does nothing (*ret NULL) when standard input is no terminal. */
+/* Does nothing (*ret NULL) when standard input is no terminal, or one that this process is in the background of. */
 int  terminal_new(struct session *s, struct terminal **ret, struct err *e);
 void terminal_free(struct terminal *t); /* accepts NULL */

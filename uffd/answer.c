@@ -17,7 +17,6 @@
 static void note_fault(struct pager *p, uint64_t address, uint64_t now)
 {
         uint64_t page = bytes_to_pages(address - (uintptr_t)p->c.ram);
-        bool     told;
 
         if (!served_find(&p->view.served, page))
                 return; /* not ours to answer */
@@ -27,12 +26,9 @@ static void note_fault(struct pager *p, uint64_t address, uint64_t now)
                 page_state_move(&p->states, page, PAGE_WANTED);
                 break;
         case PAGE_LOST:
-                /* It was lost ahead of anybody's asking; now a vCPU hangs on it, and only the session can help. */
-                told = page_state_demanded(&p->states, page) || page == p->losing;
-                page_state_demand(&p->states, page);
-                if (!told)
-                        pager_tell_lost(p, page);
-                return;
+                if (page_state_demanded(&p->states, page))
+                        return; /* told already, and left unanswered on purpose */
+                break;
         default:
                 break;
         }
@@ -120,14 +116,15 @@ static void answer_removed(struct pager *p, uint64_t page)
         uint64_t done;
         int      r = install_zero(&p->in, page, 1, &done);
 
-        if (r == -EAGAIN) {
-                pager_hold_up(p);
-                return;
-        }
         if (r == -ESRCH)
                 p->failed = r;
-        count(&p->n.faults[FAULT_ZERO], 1);
-        count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
+        if (r == 0) {
+                count(&p->n.faults[FAULT_ZERO], 1);
+                count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
+                return;
+        }
+        pager_hold_up(p); /* EAGAIN, or no memory just now */
+        p->fresh = true;  /* it still waits: look again in the next round, do not sleep on it */
 }
 
 static bool is_free(const struct pager *p, uint64_t page)
@@ -215,6 +212,9 @@ static void answer_page(struct pager *p, uint64_t page)
                 break;
         case PAGE_REMOVED:
                 answer_removed(p, page);
+                break;
+        case PAGE_LOST:
+                pager_answer_lost(p, page);
                 break;
         case PAGE_INSTALLED:
         case PAGE_POISONED:

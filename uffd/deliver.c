@@ -127,40 +127,49 @@ struct pager_lost pager_describe_lost(const struct pager *p, uint64_t page)
         };
 }
 
-void pager_tell_lost(struct pager *p, uint64_t page)
+static bool tell_lost(const struct pager *p, uint64_t page)
 {
         struct pager_lost lost = pager_describe_lost(p, page);
 
-        if (p->c.events.lost)
-                p->c.events.lost(p->c.events.arg, &lost);
+        return p->c.events.lost && p->c.events.lost(p->c.events.arg, &lost);
 }
 
-/* A touch of a lost page is SIGBUS from now on, and its waiters are awake. An unread event makes it wait, and may remove the page. */
-static void poison(struct pager *p, uint64_t page)
+/* Poison or zeros. An unread event makes it wait, and may remove the page. */
+static int let_go(struct pager *p, uint64_t page, bool with_poison)
 {
-        int r = -EAGAIN;
+        uint64_t done;
+        int      r = -EAGAIN;
 
-        p->losing = page;
         while (r == -EAGAIN && page_state_get(&p->states, page) == PAGE_LOST && !pager_must_end(p)) {
-                r = install_poison(&p->in, page);
+                r = with_poison ? install_poison(&p->in, page) : install_zero(&p->in, page, 1, &done);
                 if (r == -EAGAIN)
                         pager_hold_up(p);
         }
-        p->losing = NO_PAGE;
-        if (r == 0)
-                page_state_move(&p->states, page, PAGE_POISONED);
+        return r;
 }
 
-/* Lost comes before poisoned: whoever gets the SIGBUS finds the reason with pager_find_lost. */
+/* Lost comes before poisoned, and told before both: whoever gets the SIGBUS finds the reason with pager_find_lost. Only what is
+ * demanded is poisoned: KVM walks the guest's page tables by __get_user, where poison shows as a fault of the guest's and not as a
+ * SIGBUS, so the session must have ended the VM before. */
+void pager_answer_lost(struct pager *p, uint64_t page)
+{
+        bool unseen = tell_lost(p, page);
+
+        if (p->c.caps->uffd_poison && let_go(p, page, true) == 0)
+                page_state_move(&p->states, page, PAGE_POISONED);
+        else if (unseen)
+                (void)let_go(p, page, false); /* it stays lost by name */
+        if (page_state_get(&p->states, page) != PAGE_REMOVED) /* given back meanwhile: its waiters get zeros as such */
+                count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
+}
+
 void pager_lose(struct pager *p, uint64_t page, int error)
 {
         if (!page_state_lose(&p->states, page, error))
                 return;
         count(&p->n.lost_pages, 1);
-        if (p->c.caps->uffd_poison)
-                poison(p, page);
-        if (page_state_get(&p->states, page) == PAGE_REMOVED)
-                return; /* the guest gave it back meanwhile: its waiters get zeros */
-        count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
-        pager_tell_lost(p, page);
+        if (page_state_demanded(&p->states, page))
+                pager_answer_lost(p, page);
+        else
+                (void)tell_lost(p, page);
 }

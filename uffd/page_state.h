@@ -18,7 +18,7 @@ enum page_state {
         PAGE_READING,   /* a slow read owns it: nobody else may read it; ends when that read ends or is given up */
         PAGE_INSTALLED, /* it is there; a fault message that comes late is only woken */
         PAGE_REMOVED,   /* discarded by the guest: answered with zeros as often as it is asked for, never with the snapshot's bytes */
-        PAGE_LOST,      /* told to the session; a fault on it stays unanswered */
+        PAGE_LOST,      /* told to the session; a fault on it is told again, and let go where that is safe */
         PAGE_POISONED,  /* lost, and a touch is SIGBUS */
         PAGE_STATES,
 };

@@ -121,9 +121,10 @@ static bool round_of_work(struct pager *p, uint64_t *ret_when_ns)
         p->demand_rounds = 0;
         if (pager_prefetch(p, now_ns(), ret_when_ns)) {
                 more = true;
-                /* Whoever waits for this CPU, a vCPU or the kernel's own workers that KVM's calls wait for, is not held up for a time
-                 * slice (3 ms) by work that nobody has asked for yet. */
-                sched_yield();
+                /* While the machine is built, KVM's calls wait for kernel workers, and those would wait for this thread's time slice
+                 * (3 ms). Once the guest runs, the slice is better kept: its faults wait for this thread. Relaxed: a hint to timing. */
+                if (!atomic_load_explicit(&p->entered_ns, memory_order_relaxed))
+                        sched_yield();
         }
         if (p->ring)
                 read_ring_submit(p->ring);
@@ -257,7 +258,6 @@ int pager_new(const struct pager_config *c, struct pager **ret, struct err *e)
         p->c = *c;
         p->served_pages = served_pages;
         p->kick_fd = -1;
-        p->losing = NO_PAGE;
         p->in = (struct installer){ .uffd = -1, .ram = c->ram, .faults = c->faults };
         r = uffd_open(c->caps, features, &p->in.uffd, e);
         if (r >= 0) {

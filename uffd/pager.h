@@ -30,7 +30,11 @@ struct pager_events {
         void *arg;
         /* Once per page. Once more, with demanded set, when a fault comes to wait for a page that was lost ahead of anybody's asking
          * and could not be poisoned. */
-        void (*lost)(void *arg, const struct pager_lost *lost);
+        /* Once when a page is found lost, and once more when a fault comes to wait for one that was lost ahead. Of a demanded page it is
+         * told before its waiters are let go, so that the callee can end whatever runs on it; where that is done it returns true.
+         * Then, or wherever the kernel has UFFDIO_POISON, the waiters go on: over poison, else over zeros that nobody will see.
+         * Else the fault stays unanswered. */
+        bool (*lost)(void *arg, const struct pager_lost *lost);
         void (*replayed)(void *arg, uint64_t ns); /* every hint is resident or lost (T5); not told where there are no hints */
         /* Every served page is resident, discarded or lost, and the ranges unregistered (T6); the thread ends next. Where lost pages
          * could not be poisoned, these stay registered, and the thread watches them until pager_stop. */

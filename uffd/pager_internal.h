@@ -25,7 +25,6 @@
 #include <stdatomic.h>
 
 #define PAGER_MSGS 64
-#define NO_PAGE    UINT64_MAX
 
 /* A slow read: its pages until each is installed or lost. */
 struct slow_read {
@@ -76,7 +75,6 @@ struct pager {
         uint32_t           demand_rounds; /* in a row, with prefetch waiting */
         bool               fresh;         /* messages were read since the demand was last looked at */
         bool               missed;        /* a message was dropped: those who wait must fault anew */
-        uint64_t           losing;        /* the page that is about to be poisoned and told, or NO_PAGE */
         bool               settled;       /* done was told; still here for lost pages that could not be poisoned */
         int                failed;        /* -errno that ends the thread */
         struct uffd_msg    msgs[PAGER_MSGS];
@@ -126,7 +124,8 @@ void pager_deliver(struct pager *p, uint64_t first_page, uint64_t nr_pages, cons
 void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages);
 /* Its bytes cannot be had. Nothing happens to a page that is not open. */
 void pager_lose(struct pager *p, uint64_t page, int error);
-void pager_tell_lost(struct pager *p, uint64_t page);
+/* A fault waits for a page that is lost: tells of it and lets the waiters go, where they may. */
+void pager_answer_lost(struct pager *p, uint64_t page);
 /* How pager_lost describes a lost page. */
 struct pager_lost pager_describe_lost(const struct pager *p, uint64_t page);
 

@@ -1,53 +1,11 @@
-/* core/model/vm_state_equal.c: compares two saved machines by one table of where each piece lies. */
-#include "core/model/vm_state.h"
+/* core/model/vm_state_equal.c: compares two saved machines piece by piece, and names the first difference. */
+#include "core/model/vm_pieces.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define WHAT_BYTES 80
-
-/* Where the bytes of a piece are: in the struct itself, or in an array with a count of its own. */
-struct piece_place {
-        size_t offset;       /* of the piece, or of the pointer to its array */
-        size_t bytes;        /* of the piece, or of one element */
-        size_t count_offset; /* of the uint32_t count, or INLINE */
-};
-
-#define INLINE SIZE_MAX
-#define IN(type, member) { offsetof(struct type, member), sizeof(((struct type *)NULL)->member), INLINE }
-#define ARRAY(type, member, count) \
-        { offsetof(struct type, member), sizeof(*((struct type *)NULL)->member), offsetof(struct type, count) }
-
-static const struct piece_place vcpu_places[] = {
-        [VCPU_CPUID]     = ARRAY(vcpu_state, cpuid, nr_cpuid),
-        [VCPU_TSC_KHZ]   = IN(vcpu_state, tsc_khz),
-        [VCPU_MP_STATE]  = IN(vcpu_state, mp_state),
-        [VCPU_SREGS]     = IN(vcpu_state, sregs),
-        [VCPU_REGS]      = IN(vcpu_state, regs),
-        [VCPU_FPU]       = IN(vcpu_state, fpu),
-        [VCPU_XSAVE]     = ARRAY(vcpu_state, xsave, xsave_bytes),
-        [VCPU_XCRS]      = IN(vcpu_state, xcrs),
-        [VCPU_DEBUGREGS] = IN(vcpu_state, debugregs),
-        [VCPU_LAPIC]     = IN(vcpu_state, lapic),
-        [VCPU_MSRS]      = ARRAY(vcpu_state, msrs, nr_msrs),
-        [VCPU_NESTED]    = ARRAY(vcpu_state, nested, nested_bytes),
-        [VCPU_EVENTS]    = IN(vcpu_state, events),
-};
-static_assert(ARRAY_LEN(vcpu_places) == VCPU_PIECES, "every piece of a vCPU is compared");
-
-static const struct piece_place platform_places[] = {
-        [PLATFORM_PIC_MASTER] = IN(platform_state, pic_master),
-        [PLATFORM_PIC_SLAVE]  = IN(platform_state, pic_slave),
-        [PLATFORM_IOAPIC]     = IN(platform_state, ioapic),
-        [PLATFORM_PIT]        = IN(platform_state, pit),
-        [PLATFORM_CLOCK]      = IN(platform_state, clock),
-};
-static_assert(ARRAY_LEN(platform_places) == PLATFORM_PIECES, "every piece of the platform is compared");
-
-static_assert(sizeof(struct kvm_msr_entry) == 16, "as KVM_SET_MSRS takes it");
-static_assert(sizeof(struct kvm_cpuid_entry2) == 40, "as KVM_SET_CPUID2 takes it");
 
 /* Says what differs and answers false, so that "return differ(...)" is one statement. */
 __attribute__((format(printf, 2, 3)))
@@ -63,27 +21,8 @@ static bool differ(char *ret_what, const char *fmt, ...)
         return false;
 }
 
-struct bytes {
-        const uint8_t *p;
-        size_t         len;
-};
-
-static struct bytes piece_bytes(const void *object, const struct piece_place *place)
-{
-        const uint8_t *base = object;
-        struct bytes   b = { base + place->offset, place->bytes };
-        uint32_t       count;
-
-        if (place->count_offset == INLINE)
-                return b;
-        memcpy(&b.p, base + place->offset, sizeof(b.p));
-        memcpy(&count, base + place->count_offset, sizeof(count));
-        b.len = count * place->bytes;
-        return b;
-}
-
 /* The first offset at which the two differ; the shorter one's end where one goes on; SIZE_MAX where they are equal. */
-static size_t first_difference(struct bytes a, struct bytes b)
+static size_t first_difference(struct piece_bytes a, struct piece_bytes b)
 {
         size_t both = MIN(a.len, b.len);
 
@@ -95,7 +34,7 @@ static size_t first_difference(struct bytes a, struct bytes b)
 
 static bool name_vcpu_piece(const struct vcpu_state *v, uint32_t i, enum vcpu_piece p, size_t at, char *ret_what)
 {
-        size_t n = at / vcpu_places[p].bytes;
+        size_t n = at / vcpu_places[p].element_bytes;
 
         switch (p) {
         case VCPU_MSRS:
@@ -109,14 +48,14 @@ static bool name_vcpu_piece(const struct vcpu_state *v, uint32_t i, enum vcpu_pi
 
 static bool vcpu_piece_equal(const struct vcpu_state *a, const struct vcpu_state *b, uint32_t i, enum vcpu_piece p, char *ret_what)
 {
-        struct bytes x = piece_bytes(a, &vcpu_places[p]), y = piece_bytes(b, &vcpu_places[p]);
-        size_t       at = first_difference(x, y);
+        struct piece_bytes x = piece_bytes(a, &vcpu_places[p]), y = piece_bytes(b, &vcpu_places[p]);
+        size_t             at = first_difference(x, y);
 
         if (at == SIZE_MAX)
                 return true;
         if (at == MIN(x.len, y.len))
-                return differ(ret_what, "vcpu %u %s: %zu and %zu", i, vcpu_piece_name(p), x.len / vcpu_places[p].bytes,
-                              y.len / vcpu_places[p].bytes);
+                return differ(ret_what, "vcpu %u %s: %zu and %zu", i, vcpu_piece_name(p), x.len / vcpu_places[p].element_bytes,
+                              y.len / vcpu_places[p].element_bytes);
         return name_vcpu_piece(a, i, p, at, ret_what);
 }
 

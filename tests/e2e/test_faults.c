@@ -7,8 +7,11 @@
 #include "core/base/units.h"
 #include "core/probe.h"
 #include "core/session.h"
+#include "formats/format.h"
+#include "formats/native_write.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +113,114 @@ Test(faults, a_page_that_does_not_match_its_checksum_is_lost_and_never_seen_by_t
 Test(faults, without_poison_a_lost_page_stops_the_vm_before_its_fault_is_answered, .timeout = 90)
 {
         check_cut(RESTORE_LAZY, false);
+}
+
+static void flip(const char *dir, uint64_t page)
+{
+        char path[4400];
+        uint8_t byte;
+        int fd;
+
+        snprintf(path, sizeof(path), "%s/memory", dir);
+        fd = open(path, O_RDWR);
+        cr_assert(fd >= 0 && pread(fd, &byte, 1, (off_t)(page * PAGE_BYTES) + 3000) == 1);
+        byte ^= 0x10;
+        cr_assert_eq(pwrite(fd, &byte, 1, (off_t)(page * PAGE_BYTES) + 3000), 1);
+        close(fd);
+}
+
+/* KVM walks the guest's page tables itself: there a lost page is neither a SIGBUS nor an MMIO access. */
+Test(faults, a_lost_page_of_the_guests_page_tables_ends_it_with_exit_5, .timeout = 90)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct child vm;
+        char path[4300];
+
+        need_kvm();
+        need_uffd();
+        snprintf(path, sizeof(path), "%s/native", t.path);
+        make_native(path, "128M", "1");
+        for (uint64_t page = 0x1004; page < 0x1009; page++) /* beacon's page directories: every address of its lies in them */
+                flip(path, page);
+        vm = RUN(40000, rouse_program(), "restore", path, "--hints", "none", "--fill", "on", "--timeout", "20s");
+        cr_expect_eq(vm.status, 5, "exit %d; it said:\n%s%s", vm.status, vm.out, vm.err);
+        cr_expect_eq(vm.out_len, 0, "the guest went on: %s", vm.out);
+        child_free(&vm);
+}
+
+/* A copy of the snapshot whose vCPU has its kvmclock at `page`: KVM touches that page while MSRs are set. */
+static void move_kvmclock(const char *from, const char *to, uint64_t page)
+{
+        struct snapshot s = {0};
+        struct snapshot_open_options so = {0};
+        struct native_writer_options wo = {.path = to};
+        struct native_writer *w;
+        struct err e = {0};
+        uint8_t bytes[PAGE_BYTES];
+        bool found = false;
+        int fd;
+
+        cr_assert_eq(snapshot_open(from, &so, &s, &e), 0, "%s", e.text);
+        for (uint32_t i = 0; i < s.vm.vcpus[0].nr_msrs; i++)
+                if (s.vm.vcpus[0].msrs[i].index == 0x4b564d01) { /* MSR_KVM_SYSTEM_TIME_NEW */
+                        s.vm.vcpus[0].msrs[i].data = page * PAGE_BYTES | 1;
+                        found = true;
+                }
+        cr_assert(found);
+        wo.ram_pages = s.pages.nr_pages;
+        cr_assert_eq(native_writer_new(&wo, &w, &e), 0, "%s", e.text);
+        fd = openat(s.dir_fd, "memory", O_RDONLY);
+        for (uint64_t p = 0; p < wo.ram_pages; p++) {
+                cr_assert_eq(pread(fd, bytes, sizeof(bytes), (off_t)(p * PAGE_BYTES)), (ssize_t)sizeof(bytes));
+                cr_assert_eq(native_writer_pages(w, bytes, 1, &e), 0, "%s", e.text);
+        }
+        close(fd);
+        cr_assert_eq(native_writer_state(w, &s.vm, &s.layout, &e), 0, "%s", e.text);
+        cr_assert_eq(native_writer_commit(w, NULL, &e), 0, "%s", e.text);
+        native_writer_free(w);
+        snapshot_close(&s);
+}
+
+static void check_bad_kvmclock(bool poison)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct host_caps caps;
+        struct restore_options o = {.common = {.serial_out_fd = -1, .caps = &caps}, .hints = HINTS_NONE, .verify = true, .source_timeout_ms = 2000};
+        struct session_result result = {0};
+        struct session *s = NULL;
+        struct err e = {0};
+        char from[4300], to[4300];
+
+        need_kvm();
+        need_uffd();
+        host_probe(&caps);
+        caps.uffd_poison &= poison;
+        snprintf(from, sizeof(from), "%s/from", t.path);
+        snprintf(to, sizeof(to), "%s/to", t.path);
+        make_native(from, "128M", "1");
+        move_kvmclock(from, to, 0x2100);
+        flip(to, 0x2100);
+        o.path = to;
+        o.common.timeout_ns = 20 * NS_PER_S;
+        if (session_restore(&o, &s, &e) < 0) {
+                cr_expect_eq(e.kind, ERR_SNAPSHOT, "%s", e.text); /* KVM touched it while MSRs were set */
+        } else {
+                session_run(s, &result); /* or at the first entry */
+                cr_expect_eq(result.why, SESSION_LOST, "why %d: %s", (int)result.why, result.err.text);
+                e = result.err;
+                session_free(s);
+        }
+        cr_expect(strstr(e.text, "page 8448") && strstr(e.text, "checksum"), "%s", e.text);
+}
+
+Test(faults, a_bad_page_that_kvm_touches_while_state_is_set_is_refused, .timeout = 60)
+{
+        check_bad_kvmclock(true);
+}
+
+Test(faults, a_bad_page_that_kvm_touches_while_state_is_set_is_refused_without_poison_too, .timeout = 60)
+{
+        check_bad_kvmclock(false);
 }
 
 Test(faults, out_of_disk_space_the_vm_goes_on_and_no_directory_is_left, .timeout = 90)

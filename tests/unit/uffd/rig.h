@@ -40,9 +40,10 @@ struct rig {
         _Atomic uint64_t    last_lost_page;
         _Atomic int         last_lost_error;
         atomic_bool         last_lost_poisoned;
+        bool                nobody_sees; /* what `lost` answers; set before the pager is armed */
 };
 
-static inline void rig_on_lost(void *arg, const struct pager_lost *l)
+static inline bool rig_on_lost(void *arg, const struct pager_lost *l)
 {
         struct rig *g = arg;
 
@@ -51,6 +52,7 @@ static inline void rig_on_lost(void *arg, const struct pager_lost *l)
         g->last_lost_poisoned = l->poisoned;
         g->lost_demanded += l->demanded;
         g->lost++;
+        return g->nobody_sees;
 }
 
 static inline void rig_on_replayed(void *arg, uint64_t ns)

@@ -1,0 +1,17 @@
+/* The snapshot's own hints come first. */
+#include "core/find_hints.h"
+
+#include "formats/hints_file.h"
+
+#include <errno.h>
+
+int hints_find(const struct snapshot *s, const char *data_dir, struct hints *ret, struct err *e)
+{
+        int r = -ENOENT;
+
+        if (s->format == &format_native)
+                r = hints_file_read(s->dir_fd, HINTS_NAME, &s->identity, s->pages.nr_pages, ret, e);
+        if (r == -ENOENT && data_dir)
+                r = hints_file_read_data_dir(data_dir, &s->identity, s->pages.nr_pages, ret, e);
+        return r;
+}
