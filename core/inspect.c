@@ -41,7 +41,7 @@ static void look_for_hints(struct inspection *i, struct snapshot *s, const char 
 
 int inspect_open(const char *path, const char *format, const char *data_dir, struct inspection *ret, struct err *e)
 {
-        struct snapshot_open_options o = {.format = format, .data_dir = data_dir, .allow_cpu_mismatch = true};
+        struct snapshot_open_options o = {.format = format, .data_dir = data_dir};
         struct inspection i = {0};
         int r;
 

@@ -26,7 +26,7 @@ static void fill_ledger_head(struct session *s, const struct restore_options *o)
 
 static int stage_open(struct session *s, const struct restore_options *o, struct err *e)
 {
-        struct snapshot_open_options so = {.format = o->format, .data_dir = o->data_dir, .allow_cpu_mismatch = true};
+        struct snapshot_open_options so = {.format = o->format, .data_dir = o->data_dir};
         int r = host_require(&s->caps, o->mode == RESTORE_LAZY, e);
 
         if (r >= 0)

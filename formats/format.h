@@ -24,6 +24,9 @@ struct snapshot {
         struct vm_state          vm;
         struct mem_layout        layout; /* ram NULL */
         struct page_map          pages;
+        /* Where bytes for a page lie in the files, also for one that pages calls zero: raw runs, whose source is an index into
+         * pages.sources (it has none of its own). What verify needs to hold pages against. No runs: zero pages have no bytes. */
+        struct page_map          raw_pages;
         bool                     verifiable; /* every data page has a checksum */
         /* What a user should know and nothing stops for: "page index of this snapshot is stale, not used: ..." */
         size_t nr_notes;
@@ -33,7 +36,6 @@ struct snapshot {
 struct snapshot_open_options {
         const char *format;   /* insist on this format's name; NULL: look */
         const char *data_dir; /* $XDG_DATA_HOME/rouse or /var/lib/rouse, where page indexes are; NULL: none are looked for there */
-        bool        allow_cpu_mismatch; /* a snapshot from another vendor's CPU is a note (restore --allow-cpu-mismatch), else refused */
 };
 
 struct format_ops {

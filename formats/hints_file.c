@@ -42,9 +42,10 @@ static int read_part(const struct part *p, const char *shown, const struct ident
 {
         _cleanup_(table_file_free) struct table_file t = { 0 };
         _cleanup_(hints_free) struct hints           h = { 0 };
-        int                                          r = table_file_read(p, shown, &table_hints, &t, e);
+        int                                          r = table_file_read_header(p, shown, &table_hints, &t, e);
 
         r = r < 0 ? r : check_owner(&t, shown, expected, ram_pages, e);
+        r = r < 0 ? r : table_file_read(p, shown, &table_hints, &t, e);
         if (r < 0)
                 return r;
         h = (struct hints){ .snapshot = t.identity, .ram_pages = t.ram_pages, .recordings = t.recordings, .nr = t.nr_entries };

@@ -24,6 +24,11 @@ static int find(struct sections *in, const char *name, struct section **ret, str
         return 1;
 }
 
+static int lacks(struct sections *in, const char *name, struct err *e)
+{
+        return err_bad(e, in->file, ERR_NO_OFFSET, "expected a section %s, found none" DAMAGED, name);
+}
+
 static int find_needed(struct sections *in, const char *name, uint64_t min_bytes, struct section **ret, struct err *e)
 {
         struct section *s = NULL;
@@ -32,7 +37,7 @@ static int find_needed(struct sections *in, const char *name, uint64_t min_bytes
         if (r < 0)
                 return r;
         if (!r)
-                return err_bad(e, in->file, ERR_NO_OFFSET, "expected a section %s, found none" DAMAGED, name);
+                return lacks(in, name, e);
         if (s->len < min_bytes)
                 return err_bad(e, in->file, s->offset_bytes, "section %s: expected %" PRIu64 " bytes, found %" PRIu64 DAMAGED,
                                name, min_bytes, s->len);
@@ -99,9 +104,10 @@ static int read_memory(struct sections *in, struct mem_layout *ret, struct err *
         return 0;
 }
 
-static int check_size(struct sections *in, const struct section *s, const struct piece_layout *p, struct err *e)
+static int check_size(struct sections *in, const struct section *s, const struct piece_place *p, const struct piece_rule *rule,
+                      struct err *e)
 {
-        uint64_t min = p->count_min * p->element_bytes, max = p->count_max * p->element_bytes;
+        uint64_t min = rule->count_min * p->element_bytes, max = rule->count_max * p->element_bytes;
 
         if (s->len < min || s->len > max || s->len % p->element_bytes)
                 return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected %" PRIu64 " to %" PRIu64 " bytes, a "
@@ -111,14 +117,11 @@ static int check_size(struct sections *in, const struct section *s, const struct
 }
 
 /* An array goes into memory of its own, which the object then owns. */
-static int copy_array(const struct section *s, const struct piece_layout *p, uint8_t *object, struct err *e)
+static int copy_array(const struct section *s, const struct piece_place *p, uint8_t *object, struct err *e)
 {
         uint32_t count = (uint32_t)(s->len / p->element_bytes);
-        void    *array;
+        void    *array = malloc(s->len);
 
-        if (!count)
-                return 0;
-        array = malloc(s->len);
         if (!array)
                 return err_set(e, -ENOMEM, "no memory for section %.31s", s->name);
         memcpy(array, s->bytes, s->len);
@@ -128,14 +131,15 @@ static int copy_array(const struct section *s, const struct piece_layout *p, uin
 }
 
 /* 1 it is there now, 0 the file has none. */
-static int read_piece(struct sections *in, const char *name, const struct piece_layout *p, void *object, struct err *e)
+static int read_piece(struct sections *in, const char *name, const struct piece_place *p, const struct piece_rule *rule,
+                      void *object, struct err *e)
 {
         struct section *s = NULL;
         int             r = find(in, name, &s, e);
 
         if (r <= 0)
                 return r;
-        r = check_size(in, s, p, e);
+        r = check_size(in, s, p, rule, e);
         if (r < 0)
                 return r;
         if (p->count_offset != PIECE_INLINE)
@@ -152,28 +156,33 @@ static int read_vcpu_info(struct sections *in, const char *name, struct vcpu_sta
 
         if (r < 0)
                 return r;
-        if (n.cpuid_origin > NATIVE_CPUID_STRATOVIRT || n.u8_offsets > 1)
-                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected cpuid_origin and u8_offsets of 0 or 1, found %u "
-                               "and %u; a newer rouse may read it",
-                               name, n.cpuid_origin, n.u8_offsets);
+        if (n.reserved[0] || n.reserved[1] || n.reserved[2])
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected zeros after the APIC id, found other bytes"
+                               "; a newer rouse may read it", name);
         v->apic_id = n.apic_id;
-        if (n.cpuid_origin == NATIVE_CPUID_SAVED) {
-                v->cpuid_origin = CPUID_SAVED;
-                return 0;
-        }
-        if (!n.max_vcpus || !n.threads || !n.cores || !n.dies || !n.sockets)
-                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected a topology of at least one of each, found a "
-                               "0" DAMAGED, name);
-        v->cpuid_origin = CPUID_STRATOVIRT;
-        v->topology = (struct cpu_topology){
-                .max_vcpus  = n.max_vcpus,
-                .threads    = n.threads,
-                .cores      = n.cores,
-                .dies       = n.dies,
-                .sockets    = n.sockets,
-                .u8_offsets = n.u8_offsets,
-        };
+        v->cpuid_origin = CPUID_SAVED;
         return 0;
+}
+
+static int read_vcpu_pieces(struct sections *in, uint32_t i, struct vcpu_state *v, struct err *e)
+{
+        char            name[NATIVE_NAME_MAX];
+        enum vcpu_piece lacking;
+
+        for (unsigned int p = 0; p < VCPU_PIECES; p++) {
+                int r;
+
+                native_vcpu_section(name, i, vcpu_piece_name(p));
+                r = read_piece(in, name, &vcpu_places[p], &native_vcpu_rules[p], v, e);
+                if (r < 0)
+                        return r;
+                v->have |= (uint32_t)r << p;
+        }
+        lacking = native_vcpu_lacks(v->have);
+        if (lacking == VCPU_PIECES)
+                return 0;
+        native_vcpu_section(name, i, vcpu_piece_name(lacking));
+        return lacks(in, name, e);
 }
 
 static int read_vcpu(struct sections *in, uint32_t i, struct vcpu_state *v, struct err *e)
@@ -183,27 +192,26 @@ static int read_vcpu(struct sections *in, uint32_t i, struct vcpu_state *v, stru
 
         native_vcpu_section(name, i, "info");
         r = read_vcpu_info(in, name, v, e);
-        for (unsigned int p = 0; r >= 0 && p < VCPU_PIECES; p++) {
-                native_vcpu_section(name, i, vcpu_piece_name(p));
-                r = read_piece(in, name, &native_vcpu_pieces[p], v, e);
-                if (r > 0)
-                        v->have |= 1u << p;
-        }
-        return r < 0 ? r : 0;
+        return r < 0 ? r : read_vcpu_pieces(in, i, v, e);
 }
 
 static int read_platform(struct sections *in, struct platform_state *ret, struct err *e)
 {
         char name[NATIVE_NAME_MAX];
-        int  r = 0;
 
-        for (unsigned int p = 0; r >= 0 && p < PLATFORM_PIECES; p++) {
+        for (unsigned int p = 0; p < PLATFORM_PIECES; p++) {
+                int r;
+
                 native_platform_section(name, platform_piece_name(p));
-                r = read_piece(in, name, &native_platform_pieces[p], ret, e);
-                if (r > 0)
-                        ret->have |= 1u << p;
+                r = read_piece(in, name, &platform_places[p], &native_platform_rules[p], ret, e);
+                if (r < 0)
+                        return r;
+                ret->have |= (uint32_t)r << p;
         }
-        return r < 0 ? r : 0;
+        if (native_platform_lacks(ret->have) == PLATFORM_PIECES)
+                return 0;
+        native_platform_section(name, platform_piece_name(native_platform_lacks(ret->have)));
+        return lacks(in, name, e);
 }
 
 static int check_serial(struct sections *in, const struct section *s, const struct native_serial *n, struct err *e)

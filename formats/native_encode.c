@@ -30,46 +30,25 @@ static void add_memory(struct section_out *out, const struct mem_layout *l)
         section_out_add(out, "memory", &m, sizeof(m), w, l->nr * sizeof(w[0]));
 }
 
-/* The struct itself, or the array that is pointed to. */
-static void add_piece(struct section_out *out, const char *name, const void *object, const struct piece_layout *p)
+static void add_piece(struct section_out *out, const char *name, const void *object, const struct piece_place *place)
 {
-        const uint8_t *place = (const uint8_t *)object + p->offset;
-        const void    *array;
-        uint32_t       count;
+        struct piece_bytes b = piece_bytes(object, place);
 
-        if (p->count_offset == PIECE_INLINE) {
-                section_out_add(out, name, place, p->element_bytes, NULL, 0);
-                return;
-        }
-        memcpy(&count, (const uint8_t *)object + p->count_offset, sizeof(count));
-        memcpy(&array, place, sizeof(array));
-        section_out_add(out, name, array, count * p->element_bytes, NULL, 0);
+        section_out_add(out, name, b.p, b.len, NULL, 0);
 }
 
 static void add_vcpu(struct section_out *out, uint32_t i, const struct vcpu_state *v)
 {
-        const struct cpu_topology *t = &v->topology;
-        struct native_vcpu         info = { .apic_id = v->apic_id, .cpuid_origin = NATIVE_CPUID_SAVED };
-        char                       name[NATIVE_NAME_MAX];
+        struct native_vcpu info = { .apic_id = v->apic_id };
+        char               name[NATIVE_NAME_MAX];
 
-        if (v->cpuid_origin == CPUID_STRATOVIRT)
-                info = (struct native_vcpu){
-                        .apic_id      = v->apic_id,
-                        .cpuid_origin = NATIVE_CPUID_STRATOVIRT,
-                        .max_vcpus    = t->max_vcpus,
-                        .threads      = t->threads,
-                        .cores        = t->cores,
-                        .dies         = t->dies,
-                        .sockets      = t->sockets,
-                        .u8_offsets   = t->u8_offsets,
-                };
         native_vcpu_section(name, i, "info");
         section_out_add(out, name, &info, sizeof(info), NULL, 0);
         for (unsigned int p = 0; p < VCPU_PIECES; p++) {
                 if (!(v->have >> p & 1))
                         continue;
                 native_vcpu_section(name, i, vcpu_piece_name(p));
-                add_piece(out, name, v, &native_vcpu_pieces[p]);
+                add_piece(out, name, v, &vcpu_places[p]);
         }
 }
 
@@ -78,10 +57,8 @@ static void add_platform(struct section_out *out, const struct platform_state *p
         char name[NATIVE_NAME_MAX];
 
         for (unsigned int p = 0; p < PLATFORM_PIECES; p++) {
-                if (!(platform->have >> p & 1))
-                        continue;
                 native_platform_section(name, platform_piece_name(p));
-                add_piece(out, name, platform, &native_platform_pieces[p]);
+                add_piece(out, name, platform, &platform_places[p]);
         }
 }
 
@@ -100,6 +77,22 @@ static void add_serial(struct section_out *out, uint32_t i, const struct device_
         section_out_add(out, name, &n, sizeof(n), s->rx, s->rx_len);
 }
 
+static int check_pieces(const struct vm_state *vm, struct err *e)
+{
+        for (uint32_t i = 0; i < vm->nr_vcpus; i++) {
+                const struct vcpu_state *v = &vm->vcpus[i];
+                enum vcpu_piece          p = native_vcpu_lacks(v->have);
+
+                if (p != VCPU_PIECES || v->cpuid_origin != CPUID_SAVED)
+                        return err_set(e, -EINVAL, "native state: vCPU %u: expected its %s as KVM gives it, found none", i,
+                                       vcpu_piece_name(p == VCPU_PIECES ? VCPU_CPUID : p));
+        }
+        if (native_platform_lacks(vm->platform.have) != PLATFORM_PIECES)
+                return err_set(e, -EINVAL, "native state: expected a %s, found none",
+                               platform_piece_name(native_platform_lacks(vm->platform.have)));
+        return 0;
+}
+
 /* What a reader would refuse must not be written. */
 static int check(const struct mem_layout *l, const struct vm_state *vm, struct err *e)
 {
@@ -111,7 +104,7 @@ static int check(const struct mem_layout *l, const struct vm_state *vm, struct e
                         return err_set(e, -EINVAL, "native state: device %u: expected a serial port with at most %d received "
                                        "bytes, found another",
                                        i, SERIAL_RX_MAX);
-        return 0;
+        return check_pieces(vm, e);
 }
 
 int native_state_encode(const struct identity *self, const struct identity *parent, const struct mem_layout *l,

@@ -19,8 +19,9 @@
  *   machine             once               struct native_machine
  *   memory              once               struct native_memory, then struct native_window each
  *   vcpu.N.info         each vCPU          struct native_vcpu
- *   vcpu.N.PIECE        what there is      the kernel's struct or array of them (vcpu_piece_name)
- *   platform.PIECE      what there is      the kernel's struct (platform_piece_name)
+ *   vcpu.N.PIECE        each vCPU          the kernel's struct or array of them (vcpu_piece_name); tsc_khz and nested may lack,
+ *                                          and so may fpu, or xsave and xcrs in its stead
+ *   platform.PIECE      once               the kernel's struct (platform_piece_name)
  *   device.N.serial     what there is      struct native_serial, then the received bytes
  *
  * Numbers are little-endian. A section of an unknown name is ignored and reported; the version of a known one must be known. */
@@ -92,13 +93,9 @@ static_assert(sizeof(struct native_memory) == 16 && sizeof(struct native_window)
 
 struct native_vcpu {
         uint32_t apic_id;
-        uint32_t cpuid_origin; /* enum native_cpuid_origin */
-        uint8_t  max_vcpus, threads, cores, dies, sockets, u8_offsets;
-        uint8_t  reserved[2];
+        uint32_t reserved[3]; /* 0 */
 };
 static_assert(sizeof(struct native_vcpu) == 16, "on-disk section");
-
-enum native_cpuid_origin { NATIVE_CPUID_SAVED = 0, NATIVE_CPUID_STRATOVIRT = 1 };
 
 struct native_serial {
         char     id[32];

@@ -116,8 +116,9 @@ static int read_pages_file(const struct snapshot *s, struct table_file *ret, str
         _cleanup_(part_close) struct part p = { .fd = -1 };
         int                               r = part_open_needed(s->dir_fd, NATIVE_PAGES, &p, e);
 
-        r = r < 0 ? r : table_file_read(&p, NATIVE_PAGES, &table_pages, ret, e);
-        return r < 0 ? r : check_owner(ret, s, e);
+        r = r < 0 ? r : table_file_read_header(&p, NATIVE_PAGES, &table_pages, ret, e);
+        r = r < 0 ? r : check_owner(ret, s, e);
+        return r < 0 ? r : table_file_read(&p, NATIVE_PAGES, &table_pages, ret, e);
 }
 
 static int add_memory(struct snapshot *s, struct err *e)
@@ -135,6 +136,17 @@ static int add_memory(struct snapshot *s, struct err *e)
         return r < 0 ? err_set(e, r, "no memory for the page map") : 0;
 }
 
+/* memory has a place for every page, for zero pages too: holes, if nobody filled them. */
+static int add_raw_pages(struct snapshot *s, struct err *e)
+{
+        struct page_run all = { .nr_pages = s->pages.nr_pages, .kind = RUN_RAW };
+        int             r;
+
+        page_map_init(&s->raw_pages, s->pages.nr_pages);
+        r = page_map_append(&s->raw_pages, &all);
+        return r < 0 ? err_set(e, r, "no memory for the page map") : 0;
+}
+
 static int read_pages(struct snapshot *s, struct err *e)
 {
         _cleanup_(table_file_free) struct table_file t = { 0 };
@@ -144,6 +156,7 @@ static int read_pages(struct snapshot *s, struct err *e)
                 return r;
         page_map_init(&s->pages, t.ram_pages);
         r = add_memory(s, e);
+        r = r < 0 ? r : add_raw_pages(s, e);
         r = r < 0 ? r : table_runs_unpack(&t, NATIVE_PAGES, &s->pages, e);
         if (r < 0)
                 return r;

@@ -1,40 +1,65 @@
-/* formats/native_sections.c: the table of a machine's pieces on disk. */
+/* formats/native_sections.c: which pieces of a machine a state file holds, and what they are called there. */
 #include "formats/native_sections.h"
 
 #include "core/base/units.h"
 
 #include <stdio.h>
 
-#define IN(type, member) { offsetof(struct type, member), sizeof(((struct type *)NULL)->member), PIECE_INLINE, 1, 1 }
-#define ARRAY(type, member, count, min, max) \
-        { offsetof(struct type, member), sizeof(*((struct type *)NULL)->member), offsetof(struct type, count), min, max }
-
-const struct piece_layout native_vcpu_pieces[] = {
-        [VCPU_CPUID]     = ARRAY(vcpu_state, cpuid, nr_cpuid, 0, CPUID_MAX),
-        [VCPU_TSC_KHZ]   = IN(vcpu_state, tsc_khz),
-        [VCPU_MP_STATE]  = IN(vcpu_state, mp_state),
-        [VCPU_SREGS]     = IN(vcpu_state, sregs),
-        [VCPU_REGS]      = IN(vcpu_state, regs),
-        [VCPU_FPU]       = IN(vcpu_state, fpu),
-        [VCPU_XSAVE]     = ARRAY(vcpu_state, xsave, xsave_bytes, sizeof(struct kvm_xsave), XSAVE_MAX),
-        [VCPU_XCRS]      = IN(vcpu_state, xcrs),
-        [VCPU_DEBUGREGS] = IN(vcpu_state, debugregs),
-        [VCPU_LAPIC]     = IN(vcpu_state, lapic),
-        [VCPU_MSRS]      = ARRAY(vcpu_state, msrs, nr_msrs, 0, MSRS_MAX),
-        [VCPU_NESTED]    = ARRAY(vcpu_state, nested, nested_bytes, sizeof(struct kvm_nested_state), NESTED_MAX),
-        [VCPU_EVENTS]    = IN(vcpu_state, events),
+const struct piece_rule native_vcpu_rules[] = {
+        [VCPU_CPUID]     = { 1, CPUID_MAX, true },
+        [VCPU_TSC_KHZ]   = { 1, 1, false }, /* not told where the host's TSC is unstable */
+        [VCPU_MP_STATE]  = { 1, 1, true },
+        [VCPU_SREGS]     = { 1, 1, true },
+        [VCPU_REGS]      = { 1, 1, true },
+        [VCPU_FPU]       = { 1, 1, false }, /* this one or XSAVE with XCRS: lacks_fpu() */
+        [VCPU_XSAVE]     = { sizeof(struct kvm_xsave), XSAVE_MAX, false },
+        [VCPU_XCRS]      = { 1, 1, false },
+        [VCPU_DEBUGREGS] = { 1, 1, true },
+        [VCPU_LAPIC]     = { 1, 1, true },
+        [VCPU_MSRS]      = { 1, MSRS_MAX, true },
+        [VCPU_NESTED]    = { sizeof(struct kvm_nested_state), NESTED_MAX, false },
+        [VCPU_EVENTS]    = { 1, 1, true },
 };
-static_assert(ARRAY_LEN(native_vcpu_pieces) == VCPU_PIECES, "every piece of a vCPU is on disk");
+static_assert(ARRAY_LEN(native_vcpu_rules) == VCPU_PIECES, "every piece of a vCPU has its rule");
 static_assert(sizeof(struct kvm_xsave) == 4096, "the least that KVM_SET_XSAVE reads");
 
-const struct piece_layout native_platform_pieces[] = {
-        [PLATFORM_PIC_MASTER] = IN(platform_state, pic_master),
-        [PLATFORM_PIC_SLAVE]  = IN(platform_state, pic_slave),
-        [PLATFORM_IOAPIC]     = IN(platform_state, ioapic),
-        [PLATFORM_PIT]        = IN(platform_state, pit),
-        [PLATFORM_CLOCK]      = IN(platform_state, clock),
+const struct piece_rule native_platform_rules[] = {
+        [PLATFORM_PIC_MASTER] = { 1, 1, true },
+        [PLATFORM_PIC_SLAVE]  = { 1, 1, true },
+        [PLATFORM_IOAPIC]     = { 1, 1, true },
+        [PLATFORM_PIT]        = { 1, 1, true },
+        [PLATFORM_CLOCK]      = { 1, 1, true },
 };
-static_assert(ARRAY_LEN(native_platform_pieces) == PLATFORM_PIECES, "every piece of the platform is on disk");
+static_assert(ARRAY_LEN(native_platform_rules) == PLATFORM_PIECES, "every piece of the platform has its rule");
+
+static unsigned int first_lacking(const struct piece_rule *rules, unsigned int nr, uint32_t have)
+{
+        unsigned int p = 0;
+
+        while (p < nr && (!rules[p].needed || (have >> p & 1)))
+                p++;
+        return p;
+}
+
+/* XSAVE means little without XCR0, which says what of it the guest had enabled. */
+static enum vcpu_piece lacks_fpu(uint32_t have)
+{
+        if (have >> VCPU_XSAVE & 1)
+                return have >> VCPU_XCRS & 1 ? VCPU_PIECES : VCPU_XCRS;
+        return have >> VCPU_FPU & 1 ? VCPU_PIECES : VCPU_XSAVE;
+}
+
+enum vcpu_piece native_vcpu_lacks(uint32_t have)
+{
+        enum vcpu_piece p = first_lacking(native_vcpu_rules, VCPU_PIECES, have);
+
+        return p == VCPU_PIECES ? lacks_fpu(have) : p;
+}
+
+enum platform_piece native_platform_lacks(uint32_t have)
+{
+        return first_lacking(native_platform_rules, PLATFORM_PIECES, have);
+}
 
 void native_vcpu_section(char ret[NATIVE_NAME_MAX], uint32_t vcpu, const char *piece)
 {

@@ -6,20 +6,21 @@
 
 #include "core/model/identity.h"
 #include "core/model/mem_layout.h"
-#include "core/model/vm_state.h"
+#include "core/model/vm_pieces.h"
 #include "formats/section_file.h"
 
-/* Where a piece is in its struct, and how many bytes of it there may be. */
-struct piece_layout {
-        size_t   offset;        /* of the struct, or of the pointer to the array */
-        size_t   element_bytes; /* of the struct, or of one element */
-        size_t   count_offset;  /* of the uint32_t count of an array; PIECE_INLINE: a struct */
-        uint32_t count_min, count_max;
+/* What a file may say of a piece; where it lies in memory is vm_pieces.h's. */
+struct piece_rule {
+        uint32_t count_min, count_max; /* elements */
+        bool     needed;               /* KVM always gives it, and a guest cannot go on without */
 };
-#define PIECE_INLINE SIZE_MAX
 
-extern const struct piece_layout native_vcpu_pieces[VCPU_PIECES];         /* of struct vcpu_state */
-extern const struct piece_layout native_platform_pieces[PLATFORM_PIECES]; /* of struct platform_state */
+extern const struct piece_rule native_vcpu_rules[VCPU_PIECES];
+extern const struct piece_rule native_platform_rules[PLATFORM_PIECES];
+
+/* The first piece that is needed and not in `have`; VCPU_PIECES or PLATFORM_PIECES: none. */
+enum vcpu_piece     native_vcpu_lacks(uint32_t have);
+enum platform_piece native_platform_lacks(uint32_t have);
 
 /* The names of sections: at most NATIVE_NAME_MAX bytes with the NUL. */
 void native_vcpu_section(char ret[NATIVE_NAME_MAX], uint32_t vcpu, const char *piece);

@@ -11,10 +11,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* name below dir_fd, or any path with AT_FDCWD; `shown` is what messages call it. */
 static int write_file(int dir_fd, const char *name, const char *shown, const struct identity *id, const struct page_map *map,
-                      struct err *e)
+                      mode_t mode, struct err *e)
 {
         _cleanup_free_ struct table_run *runs = NULL;
         _cleanup_free_ void             *buf = NULL;
@@ -28,7 +29,7 @@ static int write_file(int dir_fd, const char *name, const char *shown, const str
         r = table_file_pack(&table_index, &t, &buf, &len, e);
         if (r < 0)
                 return r;
-        r = fd_replace_file(dir_fd, name, buf, len, 0600);
+        r = fd_replace_file(dir_fd, name, buf, len, mode);
         return r < 0 ? err_set(e, r, "write page index %s: %s", shown, strerror(-r)) : 0;
 }
 
@@ -64,17 +65,23 @@ static void adopt_runs(struct page_map *map, struct page_map *index)
         index->nr_runs = index->cap_runs = 0;
 }
 
-static int use(const struct table_file *t, const char *shown, const struct identity *id, struct page_map *map, struct err *e)
+static int check_owner(const struct table_file *t, const char *shown, const struct identity *id, const struct page_map *map,
+                       struct err *e)
+{
+        if (!identity_equal(&t->identity, id))
+                return stale(shown, e, "it was made for another state of this snapshot");
+        if (t->ram_pages != map->nr_pages)
+                return stale(shown, e, "it was made for another size of RAM");
+        return 0;
+}
+
+static int use(const struct table_file *t, const char *shown, struct page_map *map, struct err *e)
 {
         _cleanup_(page_map_free) struct page_map index;
         uint64_t                                 covered;
         int                                      r;
 
         page_map_init(&index, map->nr_pages);
-        if (!identity_equal(&t->identity, id))
-                return stale(shown, e, "it was made for another state of this snapshot");
-        if (t->ram_pages != map->nr_pages)
-                return stale(shown, e, "it was made for another size of RAM");
         r = table_runs_unpack(t, shown, &index, e);
         if (r < 0)
                 return r;
@@ -92,14 +99,32 @@ static int use(const struct table_file *t, const char *shown, const struct ident
 static int read_part(struct part *p, const char *shown, const struct identity *id, struct page_map *map, struct err *e)
 {
         _cleanup_(table_file_free) struct table_file t = { 0 };
-        int                                          r = table_file_read(p, shown, &table_index, &t, e);
+        int                                          r = table_file_read_header(p, shown, &table_index, &t, e);
 
-        return r < 0 ? r : use(&t, shown, id, map, e);
+        r = r < 0 ? r : check_owner(&t, shown, id, map, e);
+        r = r < 0 ? r : table_file_read(p, shown, &table_index, &t, e);
+        return r < 0 ? r : use(&t, shown, map, e);
+}
+
+/* Whoever may read the memory may know where its zeros are, and nobody else. */
+static int mode_of_memory(const struct page_map *map, mode_t *ret, struct err *e)
+{
+        struct stat st;
+
+        if (!map->nr_sources)
+                return err_set(e, -EINVAL, "page index: expected a map of a memory file, found one without");
+        if (fstat(map->sources[0].fd, &st) < 0)
+                return err_set(e, -errno, "stat %s: %s", map->sources[0].name, strerror(errno));
+        *ret = st.st_mode & 0666;
+        return 0;
 }
 
 int page_index_write(int dir_fd, const char *name, const struct identity *id, const struct page_map *map, struct err *e)
 {
-        return write_file(dir_fd, name, name, id, map, e);
+        mode_t mode;
+        int    r = mode_of_memory(map, &mode, e);
+
+        return r < 0 ? r : write_file(dir_fd, name, name, id, map, mode, e);
 }
 
 int page_index_read(int dir_fd, const char *name, const struct identity *id, struct page_map *map, struct err *e)
@@ -117,7 +142,7 @@ int page_index_write_data_dir(const char *data_dir, const struct identity *id, c
         _cleanup_free_ char *path = NULL;
         int                  r = data_path_make(data_dir, "index", id, &path, e);
 
-        return r < 0 ? r : write_file(AT_FDCWD, path, path, id, map, e);
+        return r < 0 ? r : write_file(AT_FDCWD, path, path, id, map, 0600, e);
 }
 
 int page_index_read_data_dir(const char *data_dir, const struct identity *id, struct page_map *map, struct err *e)

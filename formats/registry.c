@@ -120,6 +120,7 @@ void snapshot_close(struct snapshot *s)
         if (!s)
                 return;
         page_map_free(&s->pages);
+        page_map_free(&s->raw_pages);
         vm_state_free(&s->vm);
         if (s->path && s->dir_fd >= 0) /* a zeroed one has no path, and descriptor 0 is not its own */
                 close(s->dir_fd);

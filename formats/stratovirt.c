@@ -139,6 +139,17 @@ static void find_index(struct snapshot *s, const char *data_dir)
                 snapshot_note(s, "page index is not used: %s", why.text);
 }
 
+/* Before an index takes the place of these runs. */
+static int keep_raw_pages(struct snapshot *s, struct err *e)
+{
+        int r = 0;
+
+        page_map_init(&s->raw_pages, s->pages.nr_pages);
+        for (size_t i = 0; r == 0 && i < s->pages.nr_runs; i++)
+                r = page_map_append(&s->raw_pages, &s->pages.runs[i]);
+        return r < 0 ? err_set(e, r, "no memory for the page map") : 0;
+}
+
 static int read_snapshot(struct snapshot *s, const struct snapshot_open_options *o, struct err *e)
 {
         _cleanup_free_ void              *state = NULL;
@@ -152,13 +163,14 @@ static int read_snapshot(struct snapshot *s, const struct snapshot_open_options 
                 return err_set(e, -ENOMEM, "no memory for descriptors");
         r = read_file(s->dir_fd, &state, &len, e);
         r = r < 0 ? r : read_header(state, len, &h, e);
-        r = r < 0 ? r : sv_header_check_vendor(&h, o->allow_cpu_mismatch, s, e);
         r = r < 0 ? r : read_vm(state, len, &h, descs, s, e);
         r = r < 0 ? r : part_open_needed(s->dir_fd, MEMORY_NAME, &memory, e);
         r = r < 0 ? r : identify(state, len, &memory, &s->identity, e);
         r = r < 0 ? r : sv_memory_read(&memory, &h, &s->layout, &s->pages, e);
+        r = r < 0 ? r : keep_raw_pages(s, e);
         if (r < 0)
                 return r;
+        sv_header_note_vendor(&h, s);
         find_index(s, o->data_dir);
         return 0;
 }

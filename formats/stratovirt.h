@@ -26,8 +26,8 @@ int sv_header_read(const char *file, const uint8_t *page, const char *format, st
 /* The shapes that a probe knows, in len bytes from the start of `state`. */
 bool sv_header_looks_new(const uint8_t *page, size_t len);
 bool sv_header_looks_like_generation_1(const uint8_t *page, size_t len);
-/* A snapshot of another vendor's CPU than this host's is refused; where the user allows it, it becomes a note of s. */
-int sv_header_check_vendor(const struct sv_header *h, bool allow, struct snapshot *s, struct err *e);
+/* Another vendor's CPU than this host's is a note of s, no more: most guests go on all the same. */
+void sv_header_note_vendor(const struct sv_header *h, struct snapshot *s);
 
 /* --- descriptors --- */
 struct sv_desc {

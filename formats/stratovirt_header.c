@@ -151,18 +151,12 @@ static void host_vendor(char ret[17])
         memcpy(ret, part, sizeof(part));
 }
 
-int sv_header_check_vendor(const struct sv_header *h, bool allow, struct snapshot *s, struct err *e)
+void sv_header_note_vendor(const struct sv_header *h, struct snapshot *s)
 {
         char host[17];
 
         host_vendor(host);
-        if (!strcmp(h->vendor, host))
-                return 0;
-        if (!allow)
-                return err_bad(e, "state", 8, "cpu_model: expected this host's CPU vendor \"%s\", found \"%s\"; restore it on a "
-                               "host of that vendor"
-                               ", or with --allow-cpu-mismatch", host, h->vendor);
-        snapshot_note(s, "taken on a CPU of vendor \"%s\", this host's is \"%s\": the guest finds another CPU than it knows",
-                      h->vendor, host);
-        return 0;
+        if (strcmp(h->vendor, host))
+                snapshot_note(s, "saved on a %s CPU, this host is %s: a guest that uses what only the other has will fail", h->vendor,
+                              host);
 }

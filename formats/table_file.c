@@ -44,7 +44,21 @@ static int check_kind(const struct table_header *h, const char *name, const stru
         return 0;
 }
 
-/* The file is exactly as long as its counts say, so no count can ask for more memory than the file has bytes. */
+/* Runs are of one page at least, hints of one each, and a page has one sum: there are no more of them than pages. */
+static int check_counts(const struct table_header *h, const char *name, struct err *e)
+{
+        if (h->nr_entries > h->ram_pages)
+                return err_bad(e, name, offsetof(struct table_header, nr_entries),
+                               "expected at most %" PRIu64 " entries, one for each page of RAM, found %" PRIu64 DAMAGED, h->ram_pages,
+                               h->nr_entries);
+        if (h->nr_sums > h->ram_pages)
+                return err_bad(e, name, offsetof(struct table_header, nr_sums),
+                               "expected at most %" PRIu64 " page checksums, one for each page of RAM, found %" PRIu64 DAMAGED,
+                               h->ram_pages, h->nr_sums);
+        return 0;
+}
+
+/* The file is exactly as long as its counts say. */
 static int check_length(const struct table_header *h, const char *name, uint64_t file_bytes, struct err *e)
 {
         uint64_t entries_bytes, sums_bytes, all;
@@ -73,15 +87,28 @@ static int check_identity(const struct table_header *h, const char *name, struct
         return 0;
 }
 
-static int read_header(const struct part *p, const char *name, const struct table_kind *k, struct table_header *h,
-                       struct identity *ret_id,
-                       struct err *e)
+int table_file_read_header(const struct part *p, const char *name, const struct table_kind *k, struct table_file *ret, struct err *e)
 {
-        int r = part_read(p, name, "the header", 0, h, sizeof(*h), e);
+        struct table_header h;
+        struct identity     id;
+        int                 r = part_read(p, name, "the header", 0, &h, sizeof(h), e);
 
-        r = r < 0 ? r : check_kind(h, name, k, e);
-        r = r < 0 ? r : check_length(h, name, p->size_bytes, e);
-        return r < 0 ? r : check_identity(h, name, ret_id, e);
+        r = r < 0 ? r : check_kind(&h, name, k, e);
+        r = r < 0 ? r : check_counts(&h, name, e);
+        r = r < 0 ? r : check_length(&h, name, p->size_bytes, e);
+        r = r < 0 ? r : check_identity(&h, name, &id, e);
+        if (r < 0)
+                return r;
+        *ret = (struct table_file){
+                .identity    = id,
+                .ram_pages   = h.ram_pages,
+                .recordings  = h.recordings,
+                .nr_entries  = h.nr_entries,
+                .nr_sums     = h.nr_sums,
+                .entries_sum = h.entries_sum,
+                .sums_sum    = h.sums_sum,
+        };
+        return 0;
 }
 
 static int read_array(const struct part *p, const char *name, const char *what, uint64_t offset_bytes, uint64_t len,
@@ -107,28 +134,20 @@ static int read_array(const struct part *p, const char *name, const char *what, 
         return 0;
 }
 
-int table_file_read(const struct part *p, const char *name, const struct table_kind *k, struct table_file *ret, struct err *e)
+int table_file_read(const struct part *p, const char *name, const struct table_kind *k, struct table_file *t, struct err *e)
 {
-        _cleanup_(table_file_free) struct table_file t = { 0 };
-        struct table_header                          h;
-        uint64_t                                     entries_bytes;
-        int                                          r = read_header(p, name, k, &h, &t.identity, e);
+        _cleanup_free_ void *entries = NULL, *sums = NULL;
+        uint64_t             entries_bytes = t->nr_entries * k->entry_bytes; /* the header's check_length() saw that it fits */
+        int                  r;
 
+        r = read_array(p, name, "entries", sizeof(struct table_header), entries_bytes, t->entries_sum, &entries, e);
+        if (r == 0 && t->nr_sums)
+                r = read_array(p, name, "page checksums", sizeof(struct table_header) + entries_bytes, t->nr_sums * sizeof(uint64_t),
+                               t->sums_sum, &sums, e);
         if (r < 0)
                 return r;
-        entries_bytes = h.nr_entries * h.entry_bytes;
-        r = read_array(p, name, "entries", sizeof(h), entries_bytes, h.entries_sum, &t.entries, e);
-        if (r == 0 && h.nr_sums)
-                r = read_array(p, name, "page checksums", sizeof(h) + entries_bytes, h.nr_sums * sizeof(uint64_t), h.sums_sum,
-                               (void **)&t.sums, e);
-        if (r < 0)
-                return r;
-        t.ram_pages = h.ram_pages;
-        t.recordings = h.recordings;
-        t.nr_entries = h.nr_entries;
-        t.nr_sums = h.nr_sums;
-        *ret = t;
-        t = (struct table_file){ 0 };
+        t->entries = TAKE_PTR(entries);
+        t->sums = TAKE_PTR(sums);
         return 0;
 }
 

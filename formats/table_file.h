@@ -71,12 +71,18 @@ struct table_file {
         uint64_t        nr_entries, nr_sums;
         void           *entries;
         uint64_t       *sums; /* NULL when nr_sums is 0 */
+        uint64_t        entries_sum, sums_sum; /* as the header has them; used by table_file_read alone */
 };
 
 void table_file_free(struct table_file *t);
 
-/* Reads all of it and checks length and sums; damaged: -EBADMSG naming `name` and the offset. What the entries say is not checked. */
-int table_file_read(const struct part *p, const char *name, const struct table_kind *k, struct table_file *ret, struct err *e);
+/* The header, whose identity and ram_pages the caller compares with its snapshot's before it asks for more: then no count asks for
+ * more memory than that snapshot's RAM has pages for. Damaged: -EBADMSG naming `name` and the offset. ret owns no array yet. */
+int table_file_read_header(const struct part *p, const char *name, const struct table_kind *k, struct table_file *ret, struct err *e);
+
+/* The arrays of a file whose header is in *t, under their checksums. On failure *t is as it was. What the entries say is not
+ * checked. */
+int table_file_read(const struct part *p, const char *name, const struct table_kind *k, struct table_file *t, struct err *e);
 
 /* The bytes of the file, in a buffer for the caller to free. */
 int table_file_pack(const struct table_kind *k, const struct table_file *t, void **ret, size_t *ret_len, struct err *e);

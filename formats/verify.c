@@ -1,9 +1,11 @@
-/* formats/verify.c: reads each stored page once and compares it with its checksum, if it has one. */
+/* formats/verify.c: reads each stored page once and holds it against its checksum, or against the map that calls it zero. */
 #include "formats/verify.h"
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
 #include "core/base/fdio.h"
+#include "core/base/is_zero.h"
+#include "formats/hints_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,6 +25,27 @@ struct walk {
         struct err             first; /* what is wrong with the first bad page */
 };
 
+/* Pages that lie one behind the other in a file, and what they must be. */
+struct stretch {
+        const struct page_source *src;
+        uint64_t                  first_page, nr_pages;
+        uint64_t                  file_offset_bytes; /* of first_page */
+        const uint64_t           *sums;              /* of first_page and those behind it; NULL: none to hold them against */
+        bool                      zero;              /* the map says so */
+};
+
+/* nr_pages of st, from its page `skip` on. */
+static struct stretch part_of(const struct stretch *st, uint64_t skip, uint64_t nr_pages)
+{
+        struct stretch part = *st;
+
+        part.first_page += skip;
+        part.nr_pages = nr_pages;
+        part.file_offset_bytes += pages_to_bytes(skip);
+        part.sums = st->sums ? st->sums + skip : NULL;
+        return part;
+}
+
 static void tell(struct walk *w, bool last)
 {
         uint64_t now = now_ns();
@@ -31,6 +54,12 @@ static void tell(struct walk *w, bool last)
                 return;
         w->told_ns = now;
         w->progress(w->arg, w->done_bytes, w->all_bytes);
+}
+
+static void advance(struct walk *w, uint64_t nr_pages)
+{
+        w->done_bytes += pages_to_bytes(nr_pages);
+        tell(w, false);
 }
 
 /* Counts a bad page; the first one is described by its caller, into the object that this returns. */
@@ -42,70 +71,171 @@ static struct err *bad_page(struct walk *w, uint64_t page)
         return &w->first;
 }
 
-static uint64_t offset_of(const struct page_run *run, uint64_t page)
+static void check_zero(struct walk *w, const struct stretch *one, const uint8_t *bytes)
 {
-        return run->file_offset_bytes + pages_to_bytes(page - run->first_page);
+        bool native = w->s->format == &format_native;
+
+        if (is_zero(bytes, PAGE_BYTES))
+                return;
+        err_bad(bad_page(w, one->first_page), one->src->name, one->file_offset_bytes,
+                "RAM page %" PRIu64 ": expected zeros, as %s says, found other bytes; %s", one->first_page,
+                native ? "`pages`" : "the page index",
+                native ? "use another copy of the snapshot" : "the index is wrong, `rouse inspect --index` makes a new one");
 }
 
-static void check_page(struct walk *w, const struct page_run *run, uint64_t page, const uint8_t *bytes)
+static void check_sum(struct walk *w, const struct stretch *one, const uint8_t *bytes)
 {
-        const struct page_map *m = &w->s->pages;
-        uint64_t               expected, found;
+        uint64_t found = XXH3_64bits(bytes, PAGE_BYTES);
 
-        if (!m->sums)
-                return;
         w->report.checked_pages++;
-        expected = m->sums[run->first_sum + (page - run->first_page)];
-        found = XXH3_64bits(bytes, PAGE_BYTES);
-        if (expected != found)
-                err_bad(bad_page(w, page), m->sources[run->source].name, offset_of(run, page),
+        if (*one->sums != found)
+                err_bad(bad_page(w, one->first_page), one->src->name, one->file_offset_bytes,
                         "RAM page %" PRIu64 ": expected checksum %#" PRIx64
-                        ", found %#" PRIx64 "; use another copy of the snapshot", page, expected, found);
+                        ", found %#" PRIx64 "; use another copy of the snapshot", one->first_page, *one->sums, found);
+}
+
+static void check_page(struct walk *w, const struct stretch *one, const uint8_t *bytes)
+{
+        if (one->zero)
+                check_zero(w, one, bytes);
+        else if (one->sums)
+                check_sum(w, one, bytes);
 }
 
 /* Page by page, to know which ones cannot be read. */
-static void check_slowly(struct walk *w, const struct page_run *run, uint64_t first, uint64_t nr_pages)
+static void check_slowly(struct walk *w, const struct stretch *st)
 {
-        const struct page_source *src = &w->s->pages.sources[run->source];
-
-        for (uint64_t page = first; page < first + nr_pages; page++) {
-                ssize_t n = fd_pread_full(src->fd, w->buf, PAGE_BYTES, offset_of(run, page));
+        for (uint64_t i = 0; i < st->nr_pages; i++) {
+                struct stretch one = part_of(st, i, 1);
+                ssize_t        n = fd_pread_full(one.src->fd, w->buf, PAGE_BYTES, one.file_offset_bytes);
 
                 if (n == (ssize_t)PAGE_BYTES)
-                        check_page(w, run, page, w->buf);
+                        check_page(w, &one, w->buf);
                 else
-                        err_bad(bad_page(w, page), src->name, offset_of(run, page),
+                        err_bad(bad_page(w, one.first_page), one.src->name, one.file_offset_bytes,
                                 "RAM page %" PRIu64 ": expected 4096 bytes, found %s"
-                                "; use another copy of the snapshot", page, n < 0 ? strerror((int)-n) : "the file's end");
+                                "; use another copy of the snapshot", one.first_page, n < 0 ? strerror((int)-n) : "the file's end");
         }
 }
 
-static void check_chunk(struct walk *w, const struct page_run *run, uint64_t first, uint64_t nr_pages)
+static void check_chunk(struct walk *w, const struct stretch *chunk)
 {
-        const struct page_source *src = &w->s->pages.sources[run->source];
-        ssize_t                   n = fd_pread_full(src->fd, w->buf, pages_to_bytes(nr_pages), offset_of(run, first));
+        ssize_t n = fd_pread_full(chunk->src->fd, w->buf, pages_to_bytes(chunk->nr_pages), chunk->file_offset_bytes);
 
-        if (n < 0 || (uint64_t)n != pages_to_bytes(nr_pages)) {
-                check_slowly(w, run, first, nr_pages);
+        if (n < 0 || (uint64_t)n != pages_to_bytes(chunk->nr_pages)) {
+                check_slowly(w, chunk);
                 return;
         }
-        for (uint64_t i = 0; i < nr_pages; i++)
-                check_page(w, run, first + i, w->buf + pages_to_bytes(i));
+        for (uint64_t i = 0; i < chunk->nr_pages; i++) {
+                struct stretch one = part_of(chunk, i, 1);
+
+                check_page(w, &one, w->buf + pages_to_bytes(i));
+        }
 }
 
-static void check_run(struct walk *w, const struct page_run *run)
+static void check_stretch(struct walk *w, const struct stretch *st)
 {
-        uint64_t end = run->first_page + run->nr_pages;
+        for (uint64_t skip = 0; skip < st->nr_pages; skip += CHUNK_PAGES) {
+                struct stretch chunk = part_of(st, skip, MIN(CHUNK_PAGES, st->nr_pages - skip));
 
-        if (run->kind == RUN_ZERO)
-                return;
-        for (uint64_t page = run->first_page; page < end; page += CHUNK_PAGES) {
-                uint64_t nr_pages = MIN(CHUNK_PAGES, end - page);
-
-                check_chunk(w, run, page, nr_pages);
-                w->done_bytes += pages_to_bytes(nr_pages);
-                tell(w, false);
+                check_chunk(w, &chunk);
+                advance(w, chunk.nr_pages);
         }
+}
+
+/* The pages from `skip` on that a hole follows, without the hole before them: false when only a hole is left. A file system that
+ * knows no holes says that all is data, which costs time only. */
+static bool next_data(const struct stretch *st, uint64_t skip, uint64_t *ret_begin, uint64_t *ret_end)
+{
+        off_t data = lseek(st->src->fd, (off_t)(st->file_offset_bytes + pages_to_bytes(skip)), SEEK_DATA);
+        off_t hole = data < 0 ? data : lseek(st->src->fd, data, SEEK_HOLE);
+
+        *ret_begin = skip;
+        *ret_end = st->nr_pages;
+        if (data < 0)
+                return errno != ENXIO; /* ENXIO: no data up to the file's end */
+        *ret_begin = bytes_to_pages((uint64_t)data - st->file_offset_bytes);
+        if (hole >= 0)
+                *ret_end = MIN(st->nr_pages, bytes_to_pages(align_up((uint64_t)hole - st->file_offset_bytes, PAGE_BYTES)));
+        return *ret_begin < st->nr_pages;
+}
+
+/* Zero pages that have a place in a file: only what is on disk there is read. */
+static void check_zero_stretch(struct walk *w, const struct stretch *st)
+{
+        uint64_t skip = 0, begin, end;
+
+        while (skip < st->nr_pages && next_data(st, skip, &begin, &end)) {
+                struct stretch data = part_of(st, begin, end - begin);
+
+                advance(w, begin - skip);
+                check_stretch(w, &data);
+                skip = end;
+        }
+        advance(w, st->nr_pages - skip);
+}
+
+static struct stretch stretch_of(const struct snapshot *s, const struct page_run *raw)
+{
+        return (struct stretch){
+                .src               = &s->pages.sources[raw->source],
+                .first_page        = raw->first_page,
+                .nr_pages          = raw->nr_pages,
+                .file_offset_bytes = raw->file_offset_bytes,
+        };
+}
+
+static void check_raw_run(struct walk *w, const struct page_run *run)
+{
+        const struct page_map *m = &w->s->pages;
+        struct stretch         st = stretch_of(w->s, run);
+
+        st.sums = m->sums ? m->sums + run->first_sum : NULL;
+        check_stretch(w, &st);
+}
+
+static void check_zero_run(struct walk *w, const struct page_run *run)
+{
+        const struct page_map *raw_pages = &w->s->raw_pages;
+        uint64_t               page = run->first_page, end = run->first_page + run->nr_pages;
+
+        while (page < end) {
+                const struct page_run *raw = page_map_find(raw_pages, page);
+                struct stretch         all, st;
+
+                if (!raw)
+                        return;
+                all = stretch_of(w->s, raw);
+                st = part_of(&all, page - raw->first_page, MIN(end, raw->first_page + raw->nr_pages) - page);
+                st.zero = true;
+                check_zero_stretch(w, &st);
+                page += st.nr_pages;
+        }
+}
+
+/* Hints are found by their name, so those that are there must be this snapshot's. */
+static int check_hints(const struct snapshot *s, struct err *e)
+{
+        _cleanup_(hints_free) struct hints h = { 0 };
+        struct err                         why = { 0 };
+        int                                r = 0;
+
+        if (s->format == &format_native)
+                r = hints_file_read(s->dir_fd, HINTS_NAME, &s->identity, s->pages.nr_pages, &h, &why);
+        if (r >= 0 || r == -ENOENT)
+                return 0;
+        if (e)
+                *e = why;
+        return r;
+}
+
+static int verdict(const struct walk *w, struct err *e)
+{
+        if (!w->report.bad_pages)
+                return check_hints(w->s, e);
+        if (e)
+                *e = w->first;
+        return -EBADMSG;
 }
 
 int snapshot_verify(const struct snapshot *s, void (*progress)(void *arg, uint64_t done_bytes, uint64_t all_bytes), void *arg,
@@ -117,14 +247,16 @@ int snapshot_verify(const struct snapshot *s, void (*progress)(void *arg, uint64
 
         if (!buf)
                 return err_set(e, -ENOMEM, "no memory to verify a snapshot");
-        w.all_bytes = pages_to_bytes(counts.raw_pages);
+        w.all_bytes = pages_to_bytes(counts.raw_pages + (s->raw_pages.nr_runs ? counts.zero_pages : 0));
         w.report.data_pages = counts.raw_pages;
         w.report.zero_pages = counts.zero_pages;
-        for (size_t i = 0; i < s->pages.nr_runs; i++)
-                check_run(&w, &s->pages.runs[i]);
+        for (size_t i = 0; i < s->pages.nr_runs; i++) {
+                if (s->pages.runs[i].kind == RUN_ZERO)
+                        check_zero_run(&w, &s->pages.runs[i]);
+                else
+                        check_raw_run(&w, &s->pages.runs[i]);
+        }
         tell(&w, true);
         *ret = w.report;
-        if (w.report.bad_pages && e)
-                *e = w.first;
-        return w.report.bad_pages ? -EBADMSG : 0;
+        return verdict(&w, e);
 }
