@@ -84,7 +84,8 @@ static void run_rouse(const struct bench *b, const char *dir, const char *const 
                 die(dir, "rouse restore failed");
 }
 
-static double find(struct json_object *doc, const char *path)
+/* False where the ledger has no such key: not reached, or not this arm's. */
+static bool find(struct json_object *doc, const char *path, double *ret)
 {
         char key[32];
 
@@ -93,9 +94,11 @@ static double find(struct json_object *doc, const char *path)
 
                 snprintf(key, sizeof(key), "%.*s", (int)n, path);
                 if (!json_object_object_get_ex(doc, key, &doc))
-                        return 0;
-                if (!path[n])
-                        return json_object_get_double(doc);
+                        return false;
+                if (!path[n]) {
+                        *ret = json_object_get_double(doc);
+                        return true;
+                }
                 path += n + 1;
         }
 }
@@ -107,10 +110,16 @@ static void take_ledger(struct snapshot_runs *s, enum arm arm, const char *path)
         if (!doc)
                 die(path, "no ledger");
         for (int c = 0; c < COLS; c++) {
-                double v = find(doc, heads[c].path) / heads[c].divide;
+                double v, t2;
 
-                if (c == COL_T2_BARE)
-                        v = find(doc, "t_us.t2") / 1000 - v;
+                if (!find(doc, heads[c].path, &v)) {
+                        if (c <= COL_T4)
+                                die(s->dir, "a run did not reach T4");
+                        continue;
+                }
+                v /= heads[c].divide;
+                if (c == COL_T2_BARE && find(doc, "t_us.t2", &t2))
+                        v = t2 / 1000 - v;
                 sample_add(&s->samples[arm][c], v);
         }
         json_object_put(doc);
@@ -163,7 +172,10 @@ static void print_snapshot(const struct bench *b, struct snapshot_runs *s)
 
                 printf("%-6s", arm_names[a]);
                 for (int c = 0; c < COLS; c++)
-                        printf("%9.*f", c == COL_DEMAND ? 0 : 2, sample_quantile(&s->samples[a][c], 0.5));
+                        if (s->samples[a][c].nr)
+                                printf("%9.*f", c == COL_DEMAND ? 0 : 2, sample_quantile(&s->samples[a][c], 0.5));
+                        else
+                                printf("%9s", "-");
                 if (b->runs >= 20)
                         printf("%9.2f", sample_quantile(&s->samples[a][COL_T3], 0.95));
                 else

@@ -52,7 +52,8 @@ int session_boot(const struct boot_options *o, struct session **ret, struct err 
                 session_free(s);
                 return r;
         }
-        s->ledger.t_ns[LEDGER_T1] = now_ns();
+        session_stamp(s, LEDGER_T1, now_ns());
+        session_count_at(s, LEDGER_T1, false);
         *ret = s;
         return 0;
 }

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <regex.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -67,9 +68,11 @@ static void write_out(struct console *c, const uint8_t *p, size_t len)
 
                 if (poll(fds, 2, -1) < 0 && errno != EINTR)
                         return;
+                if (fds[0].revents & (POLLERR | POLLHUP | POLLNVAL))
+                        return; /* the reader is gone: the VM goes on without one */
                 if (!(fds[0].revents & POLLOUT)) {
-                        if (fds[0].revents || fds[1].revents)
-                                return; /* the reader hung up, or nobody wants the rest */
+                        if (fds[1].revents)
+                                return; /* nobody wants the rest */
                         continue;
                 }
                 n = write(c->cfg.out_fd, p, MIN(len, (size_t)GATHER_BYTES)); /* <= PIPE_BUF: does not block after POLLOUT */
@@ -131,6 +134,7 @@ static void *writer(void *arg)
 
 static int start_writer(struct console *c, struct err *e)
 {
+        sigset_t all, old;
         int r;
 
         if (c->cfg.out_fd < 0)
@@ -138,7 +142,11 @@ static int start_writer(struct console *c, struct err *e)
         c->quit_fd = eventfd(0, EFD_CLOEXEC);
         if (c->quit_fd < 0)
                 return err_set(e, -errno, "eventfd for the serial output: %s", strerror(errno));
+        /* The thread takes no signals: they are the session's, and SIGPIPE is an error of write(2) like any other. */
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
         r = pthread_create(&c->writer, NULL, writer, c);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
         if (r)
                 return err_set(e, -r, "thread for the serial output: %s", strerror(r));
         c->started = true;

@@ -1,4 +1,4 @@
-/* Whoever cuts a mapped file cuts the guest's memory: that is noticed when it happens, not when the guest trips over it. */
+/* Whoever changes a mapped file changes the guest's memory: that is noticed when it happens, not when the guest trips over it. */
 #include "core/mapped_sources.h"
 
 #include "core/base/cleanup.h"
@@ -8,17 +8,17 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
-int mapped_sources_watch(const struct page_map *map, int *ret_fd, struct err *e)
+int mapped_sources_watch(const struct page_map *map, int *ret_fd)
 {
         _cleanup_close_ int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         char path[64];
 
         if (fd < 0)
-                return err_set(e, -errno, "inotify: %s", strerror(errno));
+                return -errno;
         for (size_t i = 0; i < map->nr_sources; i++) {
                 snprintf(path, sizeof(path), "/proc/self/fd/%d", map->sources[i].fd);
                 if (inotify_add_watch(fd, path, IN_MODIFY) < 0)
-                        return err_set(e, -errno, "watch %s: %s", map->sources[i].name, strerror(errno));
+                        return -errno;
         }
         *ret_fd = TAKE_FD(fd);
         return 0;
@@ -32,16 +32,30 @@ void mapped_sources_drain(int fd)
                 ;
 }
 
-bool mapped_sources_shrunk(const struct page_map *map, struct err *e)
+static bool is_changed(const struct page_source *src, uint64_t *ret_size_bytes)
+{
+        struct stat st;
+
+        if (fstat(src->fd, &st) < 0)
+                return false;
+        *ret_size_bytes = (uint64_t)st.st_size;
+        return (uint64_t)st.st_size < src->size_bytes || st.st_mtim.tv_sec != src->mtime.tv_sec || st.st_mtim.tv_nsec != src->mtime.tv_nsec;
+}
+
+bool mapped_sources_changed(const struct page_map *map, struct err *e)
 {
         for (size_t i = 0; i < map->nr_sources; i++) {
                 const struct page_source *src = &map->sources[i];
-                struct stat st;
+                uint64_t size_bytes;
 
-                if (fstat(src->fd, &st) < 0 || (uint64_t)st.st_size >= src->size_bytes)
+                if (!is_changed(src, &size_bytes))
                         continue;
-                err_bad(e, src->name, (uint64_t)st.st_size, "expected %llu bytes, found the end of the file; pages are lost: it was cut short while it was "
-                        "mapped as guest RAM", (unsigned long long)src->size_bytes);
+                if (size_bytes < src->size_bytes)
+                        err_bad(e, src->name, size_bytes, "expected %llu bytes, found the end of the file; pages are lost: it was cut short while it was "
+                                "mapped as guest RAM", (unsigned long long)src->size_bytes);
+                else
+                        err_bad(e, src->name, ERR_NO_OFFSET, "expected the file as it was opened, found that it was written since; pages are lost: it must "
+                                "not change while it is mapped as guest RAM");
                 e->kind = ERR_LOST;
                 return true;
         }

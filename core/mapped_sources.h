@@ -1,5 +1,5 @@
-/* core/mapped_sources.h: files that are mapped as guest RAM must not shrink: the kernel then takes the pages away, those too that
- * the guest has written since (mmap(2), "SIGBUS"; truncation unmaps private copies as well).
+/* core/mapped_sources.h: files that are mapped as guest RAM must not change: a file that is cut takes the guest's pages away, those
+ * too that the guest has written since (truncation unmaps private copies), and one that is written shows in pages not yet touched.
  * Owns:    nothing; the descriptor returned belongs to the caller.
  * Threads: session thread.
  * Blocks:  no. */
@@ -8,12 +8,12 @@
 #include "core/base/err.h"
 #include "core/model/page_map.h"
 
-/* An inotify descriptor, readable when one of the sources was written or cut; nonblocking. What the file system does not tell (NFS)
- * shows as a KVM error when the guest touches it. */
-int mapped_sources_watch(const struct page_map *map, int *ret_fd, struct err *e);
+/* An inotify descriptor, readable when one of the sources was written or cut; nonblocking. 0 or -errno: without it a change shows
+ * only when the VM ends or KVM fails. */
+int mapped_sources_watch(const struct page_map *map, int *ret_fd);
 
 /* Empties the descriptor. */
 void mapped_sources_drain(int fd);
 
-/* True when a source is shorter than it was: then *e says where, kind ERR_LOST. */
-bool mapped_sources_shrunk(const struct page_map *map, struct err *e);
+/* True when a source is no longer what page_map holds of it (size, mtime): then *e says so, kind ERR_LOST. */
+bool mapped_sources_changed(const struct page_map *map, struct err *e);

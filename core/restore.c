@@ -100,11 +100,12 @@ static int plan_mmap(struct session *s, struct err *e)
 
         if (r < 0)
                 return r;
-        r = mapped_sources_watch(&s->snap.pages, &s->sources_fd, e);
-        if (r >= 0)
-                r = session_watch(s, s->sources_fd, POLLIN, session_sources_changed, s);
+        s->sources_mapped = true;
+        r = mapped_sources_watch(&s->snap.pages, &s->sources_fd);
         if (r < 0)
-                return r;
+                snapshot_note(&s->snap, "the memory file is not watched (inotify: %s): a change of it shows late", strerror(-r));
+        else
+                session_watch(s, s->sources_fd, POLLIN, session_sources_changed, s);
         s->ram_is_anonymous = false;
         set_arm(s, "mmap");
         plan_row(&s->ledger, "map", mappings, n.raw_pages, "MAP_PRIVATE of the memory file: the kernel is the pager");
@@ -136,8 +137,8 @@ static int stage_plan(struct session *s, const struct restore_options *o, struct
                 return plan_mmap(s, e);
         case RESTORE_EAGER:
                 r = plan_eager(s, o, e);
-                if (r >= 0)
-                        session_stamp(s, LEDGER_T6, now_ns());
+                session_stamp(s, LEDGER_T6, now_ns());
+                session_post(s, EVENT_SETTLED);
                 return r;
         case RESTORE_LAZY:
                 return plan_pager(s, o, e);
@@ -214,7 +215,8 @@ int session_restore(const struct restore_options *o, struct session **ret, struc
                 session_free(s);
                 return err_wrap(e, r, "%s", o->path);
         }
-        s->ledger.t_ns[LEDGER_T1] = now_ns();
+        session_stamp(s, LEDGER_T1, now_ns());
+        session_count_at(s, LEDGER_T1, false);
         *ret = s;
         return 0;
 }

@@ -69,8 +69,13 @@ static int fetch_absent(struct session *s, struct err *e)
 
         if (s->pager) {
                 pager_hurry(s->pager);
-                r = pager_wait(s->pager, -1);
+                do {
+                        r = pager_wait(s->pager, 100);
+                        session_handle_events(s); /* the VM may end meanwhile */
+                } while (r == -ETIMEDOUT && s->result.why == SESSION_NONE);
         }
+        if (s->result.why != SESSION_NONE)
+                return err_set(e, -ECANCELED, "the VM ended before it could be saved");
         if (r == -EIO)
                 return err_set(e, r, "pages of this VM are lost: it cannot be saved");
         return r < 0 ? err_set(e, r, "fetch the pages that are still absent: %s", strerror(-r)) : 0;

@@ -25,6 +25,7 @@ enum session_event {
         EVENT_SETTLED = 1 << 4,  /* T6 */
         EVENT_LOST = 1 << 5,     /* first_lost is set */
         EVENT_EXITED = 1 << 6,   /* exit_* is set */
+        EVENT_ENTERED = 1 << 7,  /* T2 */
 };
 
 struct watch {
@@ -48,7 +49,8 @@ struct session {
         struct console        *console;
         const char            *record_path, *data_dir;
         int                    event_fd;
-        int                    sources_fd; /* files mapped as RAM: told when they change; -1 without any */
+        bool                   sources_mapped; /* the memory file itself is the RAM: it must not change */
+        int                    sources_fd;     /* told when it does; -1 where nobody tells */
         bool                   index_wanted;
         uint64_t               eager_bytes; /* read before the guest ran, where no pager was needed */
         /* session thread only */
@@ -80,6 +82,7 @@ void session_post(struct session *s, enum session_event ev);                    
 void session_stamp(struct session *s, enum ledger_stamp st, uint64_t ns);                /* any thread; the first one counts */
 void session_message(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* session thread */
 void session_fill_vm_events(struct session *s, struct vm_events *ret);
+void session_fill_console_events(struct session *s, struct console_config *ret);
 void session_fill_pager_events(struct session *s, struct pager_events *ret);
 /* From here on (NULL: no longer) a demanded page that is lost condemns the VM. */
 void session_set_live(struct session *s, struct vm *vm);
@@ -87,5 +90,15 @@ void session_set_live(struct session *s, struct vm *vm);
 bool session_find_lost(struct session *s, struct err *e);
 /* As a watch of sources_fd. */
 void session_sources_changed(void *arg, int fd, short revents);
+/* The first one counts. Session thread. */
+void session_end(struct session *s, enum session_end why);
+/* Takes what the other threads have told. Session thread. */
+void session_handle_events(struct session *s);
+/* Begins to look for zero pages, once, where that is wanted. */
+void session_start_index(struct session *s);
+/* Writes the hints of a recording that is whole. After the guest was stopped. */
+void session_keep_record(struct session *s);
+/* The stamp and the counters of this moment, into the ledger. Session thread. */
+void session_count_at(struct session *s, enum ledger_stamp st, bool with_pss);
 /* Copies counters into the ledger at a stamp (or its end); pss costs a walk over all RAM, so not at every stamp. */
 void session_count(struct session *s, struct ledger_counters *ret, bool with_pss);

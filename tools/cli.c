@@ -50,13 +50,19 @@ int cli_getopt(const struct verb *v, int argc, char **argv, const struct option 
         int c;
 
         opterr = 0;
-        c = getopt_long(argc, argv, ":h", options, NULL);
+        c = getopt_long(argc, argv, ":", options, NULL);
+        if (c == 'h') {
+                printf("%s", v->help);
+                exit(fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED);
+        }
         if (c == ':') {
                 cli_usage(v->name, "option '%s' needs a value", argv[optind - 1]);
                 return '?';
         }
-        if (c == '?')
-                cli_usage(v->name, "unknown option '%s'", optind > 0 && optind <= argc ? argv[optind - 1] : "");
+        if (c == '?' && optopt)
+                cli_usage(v->name, "unknown option '-%c'", optopt);
+        else if (c == '?')
+                cli_usage(v->name, "unknown option '%s'", argv[optind - 1]);
         return c;
 }
 

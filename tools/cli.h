@@ -22,6 +22,9 @@ enum exit_status {
         EXIT_SIGNAL_BASE = 128,
 };
 
+/* Ends every verb's list of options. */
+#define CLI_LAST_OPTIONS {"help", no_argument, NULL, 'h'}, {0}
+
 struct verb {
         const char *name;
         const char *summary; /* one line */
@@ -39,7 +42,7 @@ int cli_usage(const char *verb, const char *fmt, ...) __attribute__((format(prin
 void cli_message(void *arg, const char *text);
 
 /* getopt_long without its own messages: the next option's value, -1 at the end, '?' after printing what is wrong (an unknown
- * option, a missing argument): then return EXIT_USAGE. */
+ * option, a missing argument): then return EXIT_USAGE. --help prints the help and ends the program. */
 int cli_getopt(const struct verb *v, int argc, char **argv, const struct option *options);
 
 /* "128M" -> bytes; K, M, G are powers of 1024. "500ms", "2s", "10us" -> ns. False: not of that form or too large. */

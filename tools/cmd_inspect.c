@@ -10,7 +10,7 @@ static const struct option options[] = {
         {"pages", no_argument, NULL, 'p'},
         {"index", no_argument, NULL, 'i'},
         {"format", required_argument, NULL, 'F'},
-        {0},
+        CLI_LAST_OPTIONS,
 };
 
 struct words {

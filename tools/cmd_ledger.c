@@ -4,7 +4,7 @@
 
 #include <json-c/json.h>
 
-static const struct option options[] = {{0}};
+static const struct option options[] = {CLI_LAST_OPTIONS};
 
 static int run(int argc, char **argv, uint64_t t0_ns)
 {

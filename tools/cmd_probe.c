@@ -8,7 +8,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
-static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {0}};
+static const struct option options[] = {{"json", no_argument, NULL, 'j'}, CLI_LAST_OPTIONS};
 
 struct fact {
         const char *key;

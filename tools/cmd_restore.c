@@ -15,7 +15,7 @@ static const struct option options[] = {
         {"fill", required_argument, NULL, 'L'},
         {"verify", required_argument, NULL, 'V'},
         {"source-timeout", required_argument, NULL, 'S'},
-        {0},
+        CLI_LAST_OPTIONS,
 };
 
 static int bad(const char *option, const char *expected)
@@ -126,7 +126,9 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         if (o.record_path && strcmp(o.record_path, "auto") == 0 && !o.data_dir)
                 return cli_usage("restore", "--record auto needs a home: set XDG_DATA_HOME");
         o.common.serial_out_fd = strcmp(f.serial, "stdio") == 0 ? STDOUT_FILENO : -1;
-        front_block_signals();
+        c = front_check_name(&o.common);
+        if (c != EXIT_OK)
+                return c;
         if (session_restore(&o, &s, &err) < 0)
                 return cli_fail(&err);
         return front_run(s, &f);

@@ -14,7 +14,7 @@ static const struct option options[] = {
         {"append", required_argument, NULL, 'A'},
         {"memory", required_argument, NULL, 'M'},
         {"cpus", required_argument, NULL, 'C'},
-        {0},
+        CLI_LAST_OPTIONS,
 };
 
 static int take_option(int c, struct front *f, struct boot_options *o)
@@ -64,7 +64,9 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         if (!o.kernel)
                 return cli_usage("run", "--kernel FILE is missing");
         o.common.serial_out_fd = strcmp(f.serial, "stdio") == 0 ? STDOUT_FILENO : -1;
-        front_block_signals();
+        c = front_check_name(&o.common);
+        if (c != EXIT_OK)
+                return c;
         if (session_boot(&o, &s, &err) < 0)
                 return cli_fail(&err);
         return front_run(s, &f);

@@ -13,7 +13,7 @@ static const struct option options[] = {
         {"then", required_argument, NULL, 't'},
         {"replace", no_argument, NULL, 'r'},
         {"ledger", required_argument, NULL, 'l'},
-        {0},
+        CLI_LAST_OPTIONS,
 };
 
 /* The VM has another working directory: it gets an absolute path. The last part need not exist yet. */

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-static const struct option options[] = {{"format", required_argument, NULL, 'F'}, {0}};
+static const struct option options[] = {{"format", required_argument, NULL, 'F'}, CLI_LAST_OPTIONS};
 
 static void show_progress(void *arg, uint64_t done_bytes, uint64_t all_bytes)
 {

@@ -62,14 +62,6 @@ static void fill_signals(sigset_t *set)
         sigaddset(set, SIGHUP);
 }
 
-void front_block_signals(void)
-{
-        sigset_t set;
-
-        fill_signals(&set);
-        pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
 static void signalled(void *arg, int fd, short revents)
 {
         struct signalfd_siginfo si;
@@ -79,15 +71,27 @@ static void signalled(void *arg, int fd, short revents)
                 session_end_by_signal(arg, (int)si.ssi_signo);
 }
 
+/* From here on INT, TERM and HUP end the VM in order; before, while there is nothing to lose, they end the program. */
 static int watch_signals(struct session *s, int *ret_fd, struct err *e)
 {
         sigset_t set;
 
         fill_signals(&set);
+        pthread_sigmask(SIG_BLOCK, &set, NULL);
         *ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (*ret_fd < 0)
                 return err_set(e, -errno, "signalfd: %s", strerror(errno));
         return session_watch(s, *ret_fd, POLLIN, signalled, s);
+}
+
+int front_check_name(const struct session_options *o)
+{
+        struct err err = {0};
+        char dir[4096];
+
+        if (!o->name || !cli_runtime_dir(dir, sizeof(dir)))
+                return EXIT_OK; /* listen_by_name says what is wrong with the directory */
+        return control_name_check(dir, o->name, &err) < 0 ? cli_fail(&err) : EXIT_OK;
 }
 
 static int listen_by_name(struct session *s, struct control_server **ret, struct err *e)
@@ -144,9 +148,12 @@ int front_run(struct session *s, const struct front *f)
         struct err err = {0};
         int r = run(s, f, &result, &err), status;
 
-        if (r >= 0 && f->ledger_path)
-                r = ledger_write(session_ledger(s), f->ledger_path, &err);
         status = r < 0 ? cli_fail(&err) : status_of(&result);
+        if (r >= 0 && f->ledger_path && ledger_write(session_ledger(s), f->ledger_path, &err) < 0) {
+                int failed = cli_fail(&err);
+
+                status = status ? status : failed; /* how the VM ended is the greater news */
+        }
         session_free(s);
         return status;
 }

@@ -1,6 +1,6 @@
 /* tools/front.h: what stands around a VM in the foreground: shared options, signals, terminal, control socket, ledger, exit status.
  * Owns:    nothing that outlives front_run.
- * Threads: main thread; front_block_signals before any other thread is made.
+ * Threads: main thread; the session is made before, and its threads take no signals.
  * Blocks:  front_run until the VM has ended. */
 #pragma once
 
@@ -22,8 +22,8 @@ struct front {
         "  --name NAME           other rouse verbs find the VM by this name\n"                      \
         "  --serial stdio|null   where the guest's serial port goes (default stdio)\n"              \
         "  --paused              set everything up, do not run the guest\n"                         \
-        "  --until REGEX         end with exit 0 when a serial line matches; stamps T4\n"           \
-        "  --mark REGEX          stamp T4 when a serial line matches, and go on\n"                  \
+        "  --until REGEX         end with exit 0 when a whole serial line matches; stamps T4\n"           \
+        "  --mark REGEX          stamp T4 when a whole serial line matches, and go on\n"                  \
         "  --timeout TIME        end with exit 124 after TIME (us, ms, s)\n"                        \
         "  --ledger FILE|-       write the ledger: JSON to FILE, or a table on standard error\n"    \
         "  --t0-ns N             the moment of the request, CLOCK_MONOTONIC, from the launcher\n"
@@ -32,8 +32,8 @@ void front_defaults(struct front *f, struct session_options *o, uint64_t t0_ns);
 /* Takes option c: 1 taken, 0 not one of these, -1 a bad value, reported. */
 int front_option(const struct verb *v, int c, const char *value, struct front *f, struct session_options *o);
 
-/* INT, TERM and HUP end the VM in order: they are read from a descriptor, so every thread blocks them. */
-void front_block_signals(void);
+/* Can the VM have its name? EXIT_OK, or the exit status after saying why not. Before the session is made. */
+int front_check_name(const struct session_options *o);
 
 /* Runs the session to its end and frees it; returns the exit status. */
 int front_run(struct session *s, const struct front *f);

@@ -3,6 +3,7 @@
 #include "core/base/units.h"
 #include "tools/cli.h"
 
+#include <errno.h>
 #include <string.h>
 
 static const struct verb *const verbs[] = {
@@ -15,17 +16,24 @@ static void print_help(FILE *to)
         for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
                 fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
         fprintf(to, "\n'rouse VERB --help' tells the rest. An example:\n\n"
-                    "  rouse restore /srv/snapshots/web --until 'login:' --ledger -\n\n"
+                    "  rouse restore /srv/snapshots/web --until 'ready' --ledger -\n\n"
                     "Exit status: 0 done, 1 failed, 2 wrong usage, 4 bad snapshot, 5 a page was lost,\n"
                     "124 --timeout passed, 128+n ended by signal n.\n");
 }
 
+/* A result that could not be written is no result. */
+static int finish(int status)
+{
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return status;
+        fprintf(stderr, "rouse: standard output: %s\n", strerror(errno));
+        return status ? status : EXIT_FAILED;
+}
+
 static bool wants_help(int argc, char **argv)
 {
-        for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
-                if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-                        return true;
-        return false;
+        /* Right behind the verb only: later it may be the value of an option. */
+        return argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
 }
 
 int main(int argc, char **argv)
@@ -48,7 +56,7 @@ int main(int argc, char **argv)
                         printf("%s", verbs[i]->help);
                         return EXIT_OK;
                 }
-                return verbs[i]->run(argc - 1, argv + 1, t0_ns);
+                return finish(verbs[i]->run(argc - 1, argv + 1, t0_ns));
         }
         if (name[0])
                 fprintf(stderr, "rouse: unknown verb '%s'; see 'rouse --help'\n", name);

@@ -94,6 +94,8 @@ int terminal_new(struct session *s, struct terminal **ret, struct err *e)
         if (t->timer_fd < 0 || tcgetattr(STDIN_FILENO, &t->before) < 0) {
                 int r = err_set(e, -errno, "terminal on standard input: %s", strerror(errno));
 
+                if (t->timer_fd >= 0)
+                        close(t->timer_fd);
                 free(t);
                 return r;
         }

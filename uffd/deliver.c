@@ -163,6 +163,21 @@ void pager_answer_lost(struct pager *p, uint64_t page)
                 count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
 }
 
+static void let_one_go(struct pager *p, uint64_t page)
+{
+        if (is_open(p, page))
+                page_state_lose(&p->states, page, -ECANCELED);
+        if (!p->c.caps->uffd_poison || let_go(p, page, true) != 0)
+                (void)let_go(p, page, false);
+        (void)demand_take(&p->demand, page, 1, now_ns());
+}
+
+void pager_let_all_go(struct pager *p)
+{
+        while (p->demand.nr > 0 && !pager_must_end(p))
+                let_one_go(p, p->demand.v[0].page);
+}
+
 void pager_lose(struct pager *p, uint64_t page, int error)
 {
         if (!page_state_lose(&p->states, page, error))

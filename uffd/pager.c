@@ -109,6 +109,11 @@ static bool round_of_work(struct pager *p, uint64_t *ret_when_ns)
         bool more;
 
         (void)pager_drain(p);
+        if (atomic_load_explicit(&p->given_up, memory_order_relaxed)) { /* a flag and no more: the kick made this thread look */
+                pager_let_all_go(p);
+                *ret_when_ns = UINT64_MAX;
+                return false;
+        }
         more = p->fresh;
         pager_answer(p);
         if (slow_finish(p, now_ns()))
@@ -323,7 +328,7 @@ static void kick(struct pager *p)
         (void)eventfd_write(p->kick_fd, 1); /* it fails only where enough kicks wait already */
 }
 
-/* The four commands below store relaxed: the thread takes one value each and no other memory with it; the kick makes it look. */
+/* The five commands below store relaxed: the thread takes one value each and no other memory with it; the kick makes it look. */
 void pager_guest_entered(struct pager *p, uint64_t ns)
 {
         atomic_store_explicit(&p->entered_ns, ns, memory_order_relaxed);
@@ -340,6 +345,12 @@ void pager_hurry(struct pager *p)
 {
         record_end(&p->record);
         atomic_store_explicit(&p->hurried, true, memory_order_relaxed);
+        kick(p);
+}
+
+void pager_give_up(struct pager *p)
+{
+        atomic_store_explicit(&p->given_up, true, memory_order_relaxed);
         kick(p);
 }
 

@@ -72,6 +72,9 @@ void pager_guest_spoke(struct pager *p, uint64_t ns);
 void pager_hurry(struct pager *p);
 /* Any thread. Stops recording; replay stays off; fill begins if it was asked for. */
 void pager_end_record(struct pager *p);
+/* Any thread. Nobody will use the guest any more: who waits, now or later, is let go at once, as over a lost page (events.lost is not
+ * told, nothing is counted). The VM must be condemned before. */
+void pager_give_up(struct pager *p);
 /* Waits for done or timeout_ms (-1: for ever): 0, -ETIMEDOUT. -EIO when it ended with lost pages, -ECANCELED when it was stopped
  * before that, -EINVAL when it was never armed. */
 int pager_wait(struct pager *p, int timeout_ms);

@@ -84,7 +84,7 @@ struct pager {
         /* written by one side, read by the other; see each use */
         struct record         record;
         struct pager_counters n;
-        _Atomic bool          stop, hurried;
+        _Atomic bool          stop, hurried, given_up;
         _Atomic uint64_t      entered_ns, spoke_ns;
         _Atomic bool          ended;
         _Atomic int           cpu_clock;
@@ -126,6 +126,8 @@ void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages
 void pager_lose(struct pager *p, uint64_t page, int error);
 /* A fault waits for a page that is lost: tells of it and lets the waiters go, where they may. */
 void pager_answer_lost(struct pager *p, uint64_t page);
+/* After pager_give_up: lets everybody go. */
+void pager_let_all_go(struct pager *p);
 /* How pager_lost describes a lost page. */
 struct pager_lost pager_describe_lost(const struct pager *p, uint64_t page);
 

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #define CLIENTS_MAX  8
 #define REQUEST_MAX  (64 * KIB)
@@ -115,11 +116,14 @@ static void listen_ready(void *arg, int listen_fd, short revents)
 {
         struct control_server *srv = arg;
         _cleanup_close_ int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        static const char too_many[] = "{\"error\":{\"class\":\"GenericError\",\"desc\":\"8 clients are connected already\"}}\n";
         size_t i = 0;
         (void)revents;
 
         while (i < CLIENTS_MAX && srv->clients[i])
                 i++;
+        if (fd >= 0 && i == CLIENTS_MAX)
+                (void)send(fd, too_many, strlen(too_many), MSG_NOSIGNAL | MSG_DONTWAIT);
         if (fd < 0 || i == CLIENTS_MAX)
                 return;
         srv->clients[i] = client_new(srv, fd);
@@ -128,6 +132,24 @@ static void listen_ready(void *arg, int listen_fd, short revents)
         TAKE_FD(fd);
         if (session_watch(srv->session, srv->clients[i]->fd, POLLIN, client_ready, srv->clients[i]) < 0)
                 drop(srv->clients[i]);
+}
+
+static int err_taken(const char *name, struct err *e)
+{
+        return err_set(e, -EADDRINUSE, "a VM named '%s' is running already; give this one another --name", name);
+}
+
+/* In /tmp anybody can make the directory first, and then put his own socket in place of ours. */
+static int check_owner(const char *runtime_dir, struct err *e)
+{
+        struct stat st;
+
+        if (lstat(runtime_dir, &st) < 0)
+                return err_set(e, -errno, "%s: %s", runtime_dir, strerror(errno));
+        if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
+                return err_set(e, -EPERM, "%s: expected a directory of user %u that nobody else can write to, found another; set XDG_RUNTIME_DIR",
+                               runtime_dir, (unsigned)geteuid());
+        return 0;
 }
 
 /* The lock, not the socket, says whether the name is taken: a socket outlives a VM that was killed. */
@@ -141,12 +163,29 @@ static int take_name(struct control_server *srv, const char *runtime_dir, const 
         r = fd_make_dirs(runtime_dir, 0700);
         if (r < 0)
                 return err_set(e, r, "make %s: %s", runtime_dir, strerror(-r));
+        r = check_owner(runtime_dir, e);
+        if (r < 0)
+                return r;
         snprintf(path, sizeof(path), "%s/%s.lock", runtime_dir, name);
         srv->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (srv->lock_fd < 0)
                 return err_set(e, -errno, "open %s: %s", path, strerror(errno));
-        if (flock(srv->lock_fd, LOCK_EX | LOCK_NB) < 0)
-                return err_set(e, -EADDRINUSE, "a VM named '%s' is running already; give this one another --name", name);
+        return flock(srv->lock_fd, LOCK_EX | LOCK_NB) < 0 ? err_taken(name, e) : 0;
+}
+
+int control_name_check(const char *runtime_dir, const char *name, struct err *e)
+{
+        struct sockaddr_un a;
+        char path[sizeof(a.sun_path) + 8];
+        _cleanup_close_ int fd = -1;
+        int r = control_address(runtime_dir, name, &a, e);
+
+        if (r < 0)
+                return r;
+        snprintf(path, sizeof(path), "%s/%s.lock", runtime_dir, name);
+        fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return err_taken(name, e);
         return 0;
 }
 

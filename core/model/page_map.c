@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FIRST_CAP_RUNS 16
@@ -31,6 +32,7 @@ int page_map_add_source(struct page_map *m, int fd, uint64_t size_bytes, const c
 {
         struct page_source *grown = reallocarray(m->sources, m->nr_sources + 1, sizeof(*grown));
         struct page_source *s;
+        struct stat st;
 
         if (!grown) {
                 if (fd >= 0)
@@ -41,6 +43,8 @@ int page_map_add_source(struct page_map *m, int fd, uint64_t size_bytes, const c
         s = &grown[m->nr_sources];
         *s = (struct page_source){ .fd = fd, .size_bytes = size_bytes };
         snprintf(s->name, sizeof(s->name), "%s", name);
+        if (fstat(fd, &st) == 0)
+                s->mtime = st.st_mtim;
         return (int)m->nr_sources++;
 }
 

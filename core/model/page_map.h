@@ -8,6 +8,7 @@
 #include "core/base/units.h"
 
 #include <stddef.h>
+#include <time.h>
 
 /* Packed, parent and remote runs get kinds of their own when something writes them. */
 enum run_kind {
@@ -26,7 +27,8 @@ struct page_run {
 
 struct page_source {
         int      fd;
-        uint64_t size_bytes; /* when it was opened */
+        uint64_t size_bytes;   /* when it was opened */
+        struct timespec mtime; /* likewise; set by page_map_add_source */
         char     name[64];   /* as messages name it: "memory" */
 };
 

@@ -78,6 +78,36 @@ Test(faults, a_memory_file_cut_short_under_an_mmap_restore_ends_it_with_exit_5, 
         check_cut(RESTORE_MMAP, true);
 }
 
+/* The same while it ticks: every page that it needs is there already, its own writes too, and the kernel takes them away. */
+static void change_while_it_ticks(const char *command)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct child vm;
+        char dir[4300], text[9000];
+
+        need_kvm();
+        need_uffd();
+        snprintf(dir, sizeof(dir), "%s/copy", t.path);
+        copy_fixture("stratovirt/microvm-128m", dir);
+        vm = START(rouse_program(), "restore", dir, "--mode", "mmap", "--timeout", "30s");
+        cr_assert(child_wait_output(&vm, "TICK 6 ", 20000), "%s", vm.err);
+        snprintf(text, sizeof(text), "cd %s && %s", dir, command);
+        cr_assert_eq(system(text), 0);
+        cr_expect_eq(child_wait(&vm, 40000), 5, "exit %d: %s", vm.status, vm.err);
+        cr_expect(strstr(vm.err, "memory: ") && strstr(vm.err, "expected") && strstr(vm.err, "found"), "%s", vm.err);
+        child_free(&vm);
+}
+
+Test(faults, a_mapped_memory_file_that_is_cut_while_the_guest_ticks_ends_it_with_exit_5, .timeout = 90)
+{
+        change_while_it_ticks("truncate -s 0 memory");
+}
+
+Test(faults, a_mapped_memory_file_that_is_written_anew_ends_it_with_exit_5, .timeout = 90)
+{
+        change_while_it_ticks("n=$(stat -c %s memory) && truncate -s 0 memory && truncate -s $n memory");
+}
+
 /* A native page whose byte was flipped is never given to the guest. */
 Test(faults, a_page_that_does_not_match_its_checksum_is_lost_and_never_seen_by_the_guest, .timeout = 90)
 {

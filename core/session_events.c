@@ -1,0 +1,286 @@
+/* What the other threads tell, any of them, and what the session thread makes of it. */
+#include "core/session_internal.h"
+
+#include "core/mapped_sources.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- events: any thread tells, the session thread listens --- */
+
+void session_post(struct session *s, enum session_event ev)
+{
+        uint64_t one = 1;
+
+        /* release: pairs with the acquire in take_events; what the event speaks of is written before it */
+        atomic_fetch_or_explicit(&s->events, ev, memory_order_release);
+        if (write(s->event_fd, &one, sizeof(one)) < 0)
+                return; /* the counter is full: the session thread is awake anyway */
+}
+
+static uint32_t take_events(struct session *s)
+{
+        uint64_t n;
+
+        if (read(s->event_fd, &n, sizeof(n)) < 0)
+                return 0;
+        return atomic_exchange_explicit(&s->events, 0, memory_order_acquire);
+}
+
+void session_stamp(struct session *s, enum ledger_stamp st, uint64_t ns)
+{
+        uint64_t unset = 0;
+
+        /* relaxed: the event bit that follows carries it over */
+        atomic_compare_exchange_strong_explicit(&s->stamp_ns[st], &unset, ns, memory_order_relaxed, memory_order_relaxed);
+}
+
+static void on_entered(void *arg, uint64_t ns)
+{
+        struct session *s = arg;
+
+        session_stamp(s, LEDGER_T2, ns);
+        if (s->pager)
+                pager_guest_entered(s->pager, ns);
+        session_post(s, EVENT_ENTERED);
+}
+
+static void on_serial_out(void *arg, uint8_t byte)
+{
+        struct session *s = arg;
+
+        console_put(s->console, byte);
+}
+
+static void on_exited(void *arg, enum vm_exit why, uint32_t vcpu, gpa_t gpa, const char *text)
+{
+        struct session *s = arg;
+
+        pthread_mutex_lock(&s->lock);
+        if (!s->exit_set) {
+                s->exit_set = true;
+                s->exit_why = why;
+                s->exit_vcpu = vcpu;
+                s->exit_gpa = gpa;
+                snprintf(s->exit_text, sizeof(s->exit_text), "%s", text ? text : "");
+        }
+        pthread_mutex_unlock(&s->lock);
+        session_post(s, EVENT_EXITED);
+}
+
+static void on_first_byte(void *arg, uint64_t ns)
+{
+        struct session *s = arg;
+
+        session_stamp(s, LEDGER_T3, ns);
+        if (s->pager)
+                pager_guest_spoke(s->pager, ns);
+        session_post(s, EVENT_SPOKE);
+}
+
+static void on_matched(void *arg, bool until, uint64_t ns)
+{
+        struct session *s = arg;
+
+        session_stamp(s, LEDGER_T4, ns);
+        session_post(s, until ? EVENT_UNTIL : EVENT_MARK);
+}
+
+/* A page that somebody waits for ends the VM before he is let go: what he does with wrong bytes is dropped. Before the VM can run,
+ * session_restore finds `lost_demanded` and gives up. */
+static bool on_lost(void *arg, const struct pager_lost *lost)
+{
+        struct session *s = arg;
+
+        pthread_mutex_lock(&s->lock);
+        /* The one to tell of is the one that ends the VM. */
+        if (!s->has_lost || (lost->demanded && !s->lost_demanded))
+                s->first_lost = *lost;
+        s->has_lost = true;
+        s->lost_demanded |= lost->demanded;
+        if (lost->demanded)
+                vm_condemn(s->live_vm); /* under the lock: session_free takes live_vm away before it frees it */
+        pthread_mutex_unlock(&s->lock);
+        session_post(s, EVENT_LOST);
+        return lost->demanded;
+}
+
+static void on_replayed(void *arg, uint64_t ns)
+{
+        struct session *s = arg;
+
+        session_stamp(s, LEDGER_T5, ns);
+        session_post(s, EVENT_REPLAYED);
+}
+
+static void on_settled(void *arg, uint64_t ns)
+{
+        struct session *s = arg;
+
+        session_stamp(s, LEDGER_T6, ns);
+        session_post(s, EVENT_SETTLED);
+}
+
+void session_set_live(struct session *s, struct vm *vm)
+{
+        pthread_mutex_lock(&s->lock);
+        s->live_vm = vm;
+        pthread_mutex_unlock(&s->lock);
+}
+
+void session_fill_vm_events(struct session *s, struct vm_events *ret)
+{
+        *ret = (struct vm_events){.arg = s, .entered = on_entered, .serial_out = on_serial_out, .exited = on_exited};
+}
+
+void session_fill_console_events(struct session *s, struct console_config *ret)
+{
+        ret->arg = s;
+        ret->first_byte = on_first_byte;
+        ret->matched = on_matched;
+}
+
+void session_fill_pager_events(struct session *s, struct pager_events *ret)
+{
+        *ret = (struct pager_events){.arg = s, .lost = on_lost, .replayed = on_replayed, .done = on_settled};
+}
+
+static void describe_lost(struct session *s, const struct pager_lost *l, struct err *e)
+{
+        unsigned long long page = l->page, off = l->file_offset_bytes;
+        unsigned long long gpa = mem_layout_offset_to_gpa(&s->layout, pages_to_bytes(l->page));
+
+        e->kind = ERR_LOST;
+        e->code = l->error;
+        if (l->error == -ENODATA)
+                snprintf(e->text, sizeof(e->text), "%s: offset %llu: expected the 4096 bytes of page %llu (guest address %#llx), found the end of the file; "
+                         "the page is lost: the file was cut short while it was in use", l->source, off, page, gpa);
+        else if (l->error == -EBADMSG)
+                snprintf(e->text, sizeof(e->text), "%s: offset %llu: page %llu (guest address %#llx) does not match its checksum; the page is lost: take the "
+                         "snapshot from a good copy", l->source, off, page, gpa);
+        else
+                snprintf(e->text, sizeof(e->text), "%s: offset %llu: cannot read page %llu (guest address %#llx): %s; the page is lost", l->source, off, page,
+                         gpa, strerror(-l->error));
+}
+
+bool session_find_lost(struct session *s, struct err *e)
+{
+        bool demanded;
+
+        pthread_mutex_lock(&s->lock);
+        demanded = s->lost_demanded;
+        if (s->has_lost)
+                describe_lost(s, &s->first_lost, e);
+        pthread_mutex_unlock(&s->lock);
+        return demanded;
+}
+
+static void handle_lost(struct session *s)
+{
+        struct err err = {0};
+
+        if (session_find_lost(s, &err)) {
+                s->result.err = err;
+                session_end(s, SESSION_LOST);
+        } else if (!s->told_lost) {
+                s->told_lost = true;
+                session_message(s, "%s; the VM goes on until it needs it", err.text);
+        }
+}
+
+static bool find_changed_source(const struct session *s, struct err *e)
+{
+        return s->sources_mapped && mapped_sources_changed(&s->snap.pages, e);
+}
+
+void session_sources_changed(void *arg, int fd, short revents)
+{
+        struct session *s = arg;
+        (void)revents;
+
+        mapped_sources_drain(fd);
+        if (find_changed_source(s, &s->result.err))
+                session_end(s, SESSION_LOST);
+}
+
+static void handle_exit(struct session *s)
+{
+        struct err *e = &s->result.err;
+        struct pager_lost l;
+        uint64_t offset;
+
+        switch (s->exit_why) {
+        case VM_EXIT_SHUTDOWN: /* a guest whose memory was taken away ends like this, too */
+                session_end(s, find_changed_source(s, e) ? SESSION_LOST : SESSION_GUEST_OFF);
+                return;
+        case VM_EXIT_LOST:
+                if (s->pager && mem_layout_gpa_to_offset(&s->layout, s->exit_gpa, 1, &offset) &&
+                    pager_find_lost(s->pager, bytes_to_pages(offset), &l))
+                        describe_lost(s, &l, e);
+                else if (!find_changed_source(s, e)) {
+                        err_set(e, -EFAULT, "vCPU %u: the memory at guest address %#llx is not there: %s", s->exit_vcpu,
+                                (unsigned long long)s->exit_gpa, s->exit_text);
+                        e->kind = ERR_LOST;
+                }
+                session_end(s, SESSION_LOST);
+                return;
+        case VM_EXIT_ERROR:
+                if (find_changed_source(s, e)) {
+                        session_end(s, SESSION_LOST);
+                } else {
+                        err_set(e, -EIO, "vCPU %u: %s", s->exit_vcpu, s->exit_text);
+                        session_end(s, SESSION_ERROR);
+                }
+                return;
+        }
+}
+
+void session_count_at(struct session *s, enum ledger_stamp st, bool with_pss)
+{
+        s->ledger.t_ns[st] = atomic_load_explicit(&s->stamp_ns[st], memory_order_relaxed); /* after take_events' acquire */
+        session_count(s, &s->ledger.at[st], with_pss);
+        s->ledger.has_at[st] = true;
+}
+
+void session_start_index(struct session *s)
+{
+        struct err err = {0};
+
+        if (!s->index_wanted)
+                return;
+        s->index_wanted = false;
+        if (indexer_start(&s->snap, s->data_dir, &s->indexer, &err) < 0)
+                session_message(s, "%s", err.text);
+}
+
+void session_handle_events(struct session *s)
+{
+        uint32_t ev = take_events(s);
+
+        if (ev & EVENT_LOST)
+                handle_lost(s);
+        if (ev & EVENT_ENTERED)
+                session_count_at(s, LEDGER_T2, false);
+        if (ev & EVENT_SPOKE) {
+                session_count_at(s, LEDGER_T3, false);
+                session_start_index(s);
+        }
+        if (ev & (EVENT_MARK | EVENT_UNTIL)) {
+                session_count_at(s, LEDGER_T4, false);
+                if (s->pager)
+                        pager_end_record(s->pager);
+        }
+        if (ev & EVENT_REPLAYED)
+                session_count_at(s, LEDGER_T5, false);
+        if (ev & EVENT_SETTLED) {
+                session_count_at(s, LEDGER_T6, true);
+                if (s->pager)
+                        session_start_index(s); /* of a guest that never spoke */
+        }
+        if (ev & EVENT_UNTIL)
+                session_end(s, SESSION_UNTIL);
+        if (ev & EVENT_EXITED)
+                handle_exit(s);
+}
