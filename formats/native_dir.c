@@ -2,45 +2,23 @@
 #include "formats/native_dir.h"
 
 #include "core/base/cleanup.h"
-#include "core/base/fdio.h"
+#include "core/base/units.h"
 #include "formats/format.h"
+#include "formats/native_members.h"
+#include "formats/native_temporary.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-
-/* 30 random bits beside one name; a second try is for whoever took the first. 8: arbitrary. */
-#define NAME_TRIES 8
-
-/* Removes the directory `name` and the files in it; what is no file of a snapshot's (a directory) stays, and so does its parent. */
-static void remove_dir(int parent_fd, const char *name)
-{
-        int            fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        DIR           *dir = fd >= 0 ? fdopendir(fd) : NULL;
-        struct dirent *entry;
-
-        if (!dir) {
-                if (fd >= 0)
-                        close(fd);
-                return;
-        }
-        while ((entry = readdir(dir)))
-                if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-                        unlinkat(fd, entry->d_name, 0);
-        closedir(dir);
-        unlinkat(parent_fd, name, AT_REMOVEDIR);
-}
 
 void native_dir_free(struct native_dir *d)
 {
         if (d->temporary)
-                remove_dir(d->parent_fd, d->temporary);
+                native_temporary_remove(d->parent_fd, d->temporary);
         if (d->fd >= 0)
                 close(d->fd);
         if (d->parent_fd >= 0)
@@ -73,16 +51,36 @@ static int split(struct native_dir *d, const char *path, struct err *e)
         return d->parent_fd < 0 ? err_set(e, -errno, "open directory %s: %s", parent, strerror(errno)) : 0;
 }
 
-/* Only another rouse snapshot is replaced: a slip of the hand must not remove somebody's home. */
-static int check_old(const struct native_dir *d, struct err *e)
+static int not_a_snapshot(const struct native_dir *d, const char *what, struct err *e)
 {
-        _cleanup_close_ int fd = openat(d->parent_fd, d->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        int                 r = fd < 0 ? 0 : format_native.probe(fd, e);
+        return err_set(e, -EEXIST, "%s: expected a rouse snapshot to replace, found %s; choose another name", d->path, what);
+}
 
+/* Only another rouse snapshot is replaced: a slip of the hand must not remove somebody's home. Returns its descriptor; its lock keeps
+ * a second rouse from replacing it at the same time. */
+static int lock_old(const struct native_dir *d, struct err *e)
+{
+        _cleanup_close_ int fd = native_lock(d->parent_fd, d->name);
+        int                 r;
+
+        if (fd == -ENOTDIR)
+                return not_a_snapshot(d, "something that is no directory", e);
+        if (fd == -EBUSY)
+                return err_set(e, fd, "%s: expected nobody else to replace it, found that another process does; try again", d->path);
+        if (fd < 0)
+                return err_set(e, fd, "open snapshot %s: %s", d->path, strerror(-fd));
+        r = format_native.probe(fd, e);
         if (r < 0)
                 return err_wrap(e, r, "%s", d->path);
-        return r ? 0 : err_set(e, -EEXIST, "%s: expected a rouse snapshot to replace, found something else; choose another name",
-                               d->path);
+        r = r ? native_members_only(fd, d->path, e) : not_a_snapshot(d, "another directory", e);
+        return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int check_old(const struct native_dir *d, struct err *e)
+{
+        _cleanup_close_ int fd = lock_old(d, e);
+
+        return MIN(fd, 0);
 }
 
 static int exists(const struct native_dir *d, struct err *e)
@@ -97,7 +95,9 @@ static int check_target(const struct native_dir *d, bool replace, struct err *e)
 
         if (fstatat(d->parent_fd, d->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : err_set(e, -errno, "stat %s: %s", d->path, strerror(errno));
-        return replace ? check_old(d, e) : exists(d, e);
+        if (!replace)
+                return exists(d, e);
+        return S_ISLNK(st.st_mode) ? not_a_snapshot(d, "that it is a symbolic link", e) : check_old(d, e);
 }
 
 static int check_space(const struct native_dir *d, uint64_t need_bytes, struct err *e)
@@ -116,44 +116,19 @@ static int check_space(const struct native_dir *d, uint64_t need_bytes, struct e
                        d->path, need_bytes, free_bytes);
 }
 
-static int make_temporary(struct native_dir *d, struct err *e)
-{
-        static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
-        uint8_t           random[6];
-        char              suffix[sizeof(random) + 1] = "";
-
-        for (int try = 0; try < NAME_TRIES; try++) {
-                _cleanup_free_ char *name = NULL;
-
-                if (getrandom(random, sizeof(random), 0) != sizeof(random))
-                        return err_set(e, -EIO, "getrandom: it gave too few bytes");
-                for (size_t i = 0; i < sizeof(random); i++)
-                        suffix[i] = letters[random[i] & 31];
-                if (asprintf(&name, ".%s.%s.rouse-tmp", d->name, suffix) < 0)
-                        return err_set(e, -ENOMEM, "no memory for a name");
-                if (mkdirat(d->parent_fd, name, 0700) == 0) {
-                        d->temporary = TAKE_PTR(name);
-                        return 0;
-                }
-                if (errno != EEXIST)
-                        return err_set(e, -errno, "make directory %s beside %s: %s", name, d->path, strerror(errno));
-        }
-        return err_set(e, -EEXIST, "make a temporary directory beside %s: every name is taken", d->path);
-}
-
 int native_dir_new(const char *path, bool replace, uint64_t need_bytes, struct native_dir *ret, struct err *e)
 {
         _cleanup_(native_dir_free) struct native_dir d = NATIVE_DIR_NONE;
         int                                          r = split(&d, path, e);
 
         r = r < 0 ? r : check_target(&d, replace, e);
-        r = r < 0 ? r : check_space(&d, need_bytes, e);
-        r = r < 0 ? r : make_temporary(&d, e);
         if (r < 0)
                 return r;
-        d.fd = openat(d.parent_fd, d.temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (d.fd < 0)
-                return err_set(e, -errno, "open directory %s beside %s: %s", d.temporary, d.path, strerror(errno));
+        native_temporary_sweep(d.parent_fd, d.name); /* before the free space is looked at */
+        r = check_space(&d, need_bytes, e);
+        r = r < 0 ? r : native_temporary_new(d.parent_fd, d.name, d.path, &d.temporary, &d.fd, e);
+        if (r < 0)
+                return r;
         *ret = d;
         d = (struct native_dir)NATIVE_DIR_NONE;
         return 0;
@@ -164,37 +139,63 @@ static int rename_failed(const struct native_dir *d, int r, struct err *e)
         return err_set(e, r, "rename %s to %s: %s", d->temporary, d->path, strerror(-r));
 }
 
-/* The old directory takes the temporary name, and is then removed under it. */
-static int exchange(struct native_dir *d, struct err *e)
+/* The old directory takes the temporary name. Returns its descriptor: while that is open, nobody sweeps it away. */
+static int exchange(const struct native_dir *d, struct err *e)
 {
-        int r = check_old(d, e);
+        _cleanup_close_ int old_fd = lock_old(d, e);
 
-        if (r < 0)
-                return r;
+        if (old_fd < 0)
+                return old_fd;
         if (renameat2(d->parent_fd, d->temporary, d->parent_fd, d->name, RENAME_EXCHANGE) < 0)
                 return rename_failed(d, -errno, e);
-        remove_dir(d->parent_fd, d->temporary);
-        return 0;
+        return TAKE_FD(old_fd);
 }
 
-static int move_into_place(struct native_dir *d, bool replace, struct err *e)
+/* ret_old_fd: that of the old one, where there was one. */
+static int move_into_place(const struct native_dir *d, bool replace, int *ret_old_fd, struct err *e)
 {
+        int r;
+
         if (renameat2(d->parent_fd, d->temporary, d->parent_fd, d->name, RENAME_NOREPLACE) == 0)
                 return 0;
         if (errno != EEXIST)
                 return rename_failed(d, -errno, e);
-        return replace ? exchange(d, e) : exists(d, e);
+        r = replace ? exchange(d, e) : exists(d, e);
+        if (r < 0)
+                return r;
+        *ret_old_fd = r;
+        return 0;
+}
+
+/* Nobody knows whether the rename is on disk (r says why), so it must not have happened. Where that fails too, nothing is removed
+ * any more: what has the temporary name then may be the old snapshot. */
+static int move_back(struct native_dir *d, bool exchanged, int r, struct err *e)
+{
+        unsigned int how = exchanged ? RENAME_EXCHANGE : RENAME_NOREPLACE;
+
+        if (renameat2(d->parent_fd, d->name, d->parent_fd, d->temporary, how) == 0)
+                return err_set(e, r, "fsync of the directory of %s: %s", d->path, strerror(-r));
+        err_set(e, r, "fsync of the directory of %s: %s; and it could not be renamed back to %s: %s", d->path, strerror(-r),
+                d->temporary, strerror(errno));
+        free(TAKE_PTR(d->temporary));
+        return r;
 }
 
 int native_dir_publish(struct native_dir *d, bool replace, struct err *e)
 {
-        int r;
+        _cleanup_close_ int old_fd = -1;
+        int                 r;
 
         if (fsync(d->fd) < 0)
                 return err_set(e, -errno, "fsync %s: %s", d->temporary, strerror(errno));
-        r = move_into_place(d, replace, e);
+        r = move_into_place(d, replace, &old_fd, e);
         if (r < 0)
                 return r;
+        /* before the old one is removed: power that goes in between must not take both */
+        if (fsync(d->parent_fd) < 0)
+                return move_back(d, old_fd >= 0, -errno, e);
+        if (old_fd >= 0)
+                native_temporary_remove(d->parent_fd, d->temporary);
         free(TAKE_PTR(d->temporary));
-        return fsync(d->parent_fd) < 0 ? err_set(e, -errno, "fsync of the directory of %s: %s", d->path, strerror(errno)) : 0;
+        return 0;
 }

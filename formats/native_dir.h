@@ -13,13 +13,16 @@ struct native_dir {
         char *path;      /* as the user gave it, without slashes at the end */
         char *name;      /* the last part of path */
         char *temporary; /* name beside it; NULL before it is made and after it is published */
-        int   parent_fd, fd;
+        int   parent_fd;
+        int   fd; /* of the directory, and its lock (native_temporary.h) */
 };
 
-/* Makes ".NAME.XXXXXX.rouse-tmp" beside path. What is at path already: -EEXIST, unless replace and it is a rouse snapshot. */
+/* Makes ".NAME.XXXXXX.rouse-tmp" beside path, and removes what killed ones left there. What is at path already: -EEXIST, unless replace
+ * and it is a rouse snapshot and nothing else (no link, and no file that is not a snapshot's). */
 int native_dir_new(const char *path, bool replace, uint64_t need_bytes, struct native_dir *ret, struct err *e);
 
-/* fsync of the directory and the rename; the files in it have been synced. With replace the old one is removed. */
+/* fsync of the directory, the rename, fsync of its parent; the files in it have been synced. With replace the old one is then removed.
+ * Whichever of these fails, path is afterwards what it was before. */
 int native_dir_publish(struct native_dir *d, bool replace, struct err *e);
 
 /* Accepts one made by NATIVE_DIR_NONE. */

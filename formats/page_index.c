@@ -121,7 +121,7 @@ static int mode_of_memory(const struct page_map *map, mode_t *ret, struct err *e
 
 int page_index_write(int dir_fd, const char *name, const struct identity *id, const struct page_map *map, struct err *e)
 {
-        mode_t mode;
+        mode_t mode = 0;
         int    r = mode_of_memory(map, &mode, e);
 
         return r < 0 ? r : write_file(dir_fd, name, name, id, map, mode, e);

@@ -143,8 +143,8 @@ static void check_stretch(struct walk *w, const struct stretch *st)
         }
 }
 
-/* The pages from `skip` on that a hole follows, without the hole before them: false when only a hole is left. A file system that
- * knows no holes says that all is data, which costs time only. */
+/* [begin, end): the first pages from `skip` on that are no hole. False: there is only a hole left. A file system that knows no holes
+ * says that all is data, which costs time only. */
 static bool next_data(const struct stretch *st, uint64_t skip, uint64_t *ret_begin, uint64_t *ret_end)
 {
         off_t data = lseek(st->src->fd, (off_t)(st->file_offset_bytes + pages_to_bytes(skip)), SEEK_DATA);

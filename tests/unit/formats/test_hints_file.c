@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -176,11 +177,38 @@ Test(hints_file, a_count_that_would_ask_for_all_memory_is_refused_under_a_right_
 
         cr_assert_eq(table_file_pack(&table_hints, &f, &buf, &len, NULL), 0);
         for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+                const char *message = counts[i] > RAM_PAGES ? "expected at most 1000 entries, one for each page of RAM" : "hints: offset ";
+
                 memcpy(&h, buf, sizeof(h));
                 h.nr_entries = counts[i];
                 h.header_sum = XXH3_64bits(&h, offsetof(struct table_header, header_sum));
                 memcpy(buf, &h, sizeof(h));
                 tmpdir_write(&t, HINTS_NAME, buf, len);
-                assert_refused(&t, "hints: offset ");
+                assert_refused(&t, message);
         }
+}
+
+static int truncate_to(const struct tmpdir *t, uint64_t len)
+{
+        _cleanup_close_ int fd = openat(t->fd, HINTS_NAME, O_RDWR | O_CLOEXEC);
+
+        return ftruncate(fd, (off_t)len);
+}
+
+/* A sparse file of 1 TiB costs nothing, its entries in memory would: that it is somebody else's must be seen before. */
+Test(hints_file, another_snapshots_hints_are_refused_before_they_are_read)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct table_header            h = { .version = 1, .entry_bytes = sizeof(struct hint), .recordings = 1 };
+        struct rlimit                  small = { 1 * GIB, 1 * GIB };
+
+        memcpy(h.magic, table_hints.magic, sizeof(h.magic));
+        memcpy(h.identity, id.s, sizeof(h.identity));
+        h.ram_pages = h.nr_entries = (1ULL << 40) / sizeof(struct hint);
+        h.header_sum = XXH3_64bits(&h, offsetof(struct table_header, header_sum));
+        tmpdir_write(&t, HINTS_NAME, &h, sizeof(h));
+        if (truncate_to(&t, sizeof(h) + (1ULL << 40)) < 0)
+                cr_skip_test("a file system without files of 1 TiB");
+        cr_assert_eq(setrlimit(RLIMIT_DATA, &small), 0);
+        assert_refused(&t, "hints: offset 112: expected hints for 1000 RAM pages, found them for 68719476736");
 }

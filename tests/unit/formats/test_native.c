@@ -3,6 +3,7 @@
 #include "core/base/fdio.h"
 #include "core/base/units.h"
 #include "formats/format.h"
+#include "formats/hints_file.h"
 #include "formats/native_layout.h"
 #include "formats/native_write.h"
 #include "formats/section_file.h"
@@ -29,7 +30,7 @@
 #define _cleanup_vm_       _cleanup_(vm_state_free)
 #define RAM_PAGES          512ULL /* 2 MiB */
 
-static const struct snapshot_open_options any = { .allow_cpu_mismatch = true };
+static const struct snapshot_open_options any = { 0 };
 
 static void fill(void *p, size_t len, uint64_t seed)
 {
@@ -237,22 +238,27 @@ Test(native, every_piece_of_a_machine_comes_back_as_it_was)
         }
 }
 
-Test(native, a_machine_with_few_pieces_comes_back_with_as_few)
+/* What KVM gives on some hosts only. */
+Test(native, a_machine_without_the_pieces_that_some_hosts_have_not_comes_back_as_it_was)
 {
-        _cleanup_snapshot_ struct snapshot s = { 0 };
-        _cleanup_vm_ struct vm_state       vm = { 0 };
-        struct err                         e = { 0 };
-        char                               what[80] = "";
-        struct made                        m;
+        static const uint32_t without[] = {
+                1u << VCPU_TSC_KHZ | 1u << VCPU_NESTED | 1u << VCPU_FPU,
+                1u << VCPU_XSAVE | 1u << VCPU_XCRS,
+        };
 
-        cr_assert_eq(vm_state_init(&vm, MACHINE_MICROVM, 2), 0);
-        vm.vcpus[1].have = 1u << VCPU_REGS | 1u << VCPU_MSRS;
-        vm.vcpus[1].cpuid_origin = CPUID_STRATOVIRT;
-        vm.vcpus[1].topology = (struct cpu_topology){ 2, 1, 2, 1, 1, true };
-        m = make(&vm);
-        cr_assert_eq(snapshot_open(m.path, &any, &s, &e), 0, "%s", e.text);
-        cr_assert(vm_state_equal(&vm, &s.vm, what), "%s", what);
-        made_free(&m);
+        for (size_t i = 0; i < ARRAY_LEN(without); i++) {
+                _cleanup_vm_ struct vm_state       vm = make_vm(2);
+                _cleanup_snapshot_ struct snapshot s = { 0 };
+                struct err                         e = { 0 };
+                char                               what[80] = "";
+                struct made                        m;
+
+                vm.vcpus[1].have &= ~without[i];
+                m = make(&vm);
+                cr_assert_eq(snapshot_open(m.path, &any, &s, &e), 0, "%s", e.text);
+                cr_assert(vm_state_equal(&vm, &s.vm, what), "%s", what);
+                made_free(&m);
+        }
 }
 
 Test(native, pages_come_back_each_at_its_offset_with_its_checksum_and_zeros_as_holes)
@@ -303,6 +309,20 @@ Test(native, the_directory_and_its_files_are_for_their_owner_alone_and_nothing_e
         cr_assert_eq(count_entries(m.t.path), 1);
 }
 
+/* What KVM adds when it restores one: CPUID and the PICs are in no StratoVirt file. */
+static void complete(struct vm_state *vm)
+{
+        for (uint32_t i = 0; i < vm->nr_vcpus; i++) {
+                struct vcpu_state *v = &vm->vcpus[i];
+
+                v->cpuid_origin = CPUID_SAVED;
+                v->nr_cpuid = 30;
+                v->cpuid = array_of(v->nr_cpuid * sizeof(*v->cpuid), i);
+                v->have |= 1u << VCPU_CPUID;
+        }
+        vm->platform.have = (1u << PLATFORM_PIECES) - 1;
+}
+
 Test(native, a_stratovirt_snapshot_written_natively_is_the_same_machine)
 {
         _cleanup_snapshot_ struct snapshot a = { 0 }, b = { 0 };
@@ -322,6 +342,7 @@ Test(native, a_stratovirt_snapshot_written_natively_is_the_same_machine)
         }
         n = native_writer_counts(w);
         cr_assert(n.data_pages == 8232 && n.zero_pages == 24536); /* as expect.json says */
+        complete(&a.vm);
         cr_assert_eq(native_writer_state(w, &a.vm, &a.layout, &e), 0, "%s", e.text);
         cr_assert_eq(native_writer_commit(w, NULL, &e), 0, "%s", e.text);
         native_writer_free(w);
@@ -472,6 +493,51 @@ Test(native, a_flipped_bit_of_memory_opens_and_does_not_verify)
         cr_assert_eq(strncmp(e.text, "memory: offset 409600: RAM page 100: expected checksum ", 55), 0, "%s", e.text);
 }
 
+static int verify(const struct made *m, struct verify_report *ret, struct err *e)
+{
+        _cleanup_snapshot_ struct snapshot s = { 0 };
+
+        cr_assert_eq(snapshot_open(m->path, &any, &s, e), 0, "%s", e->text);
+        return snapshot_verify(&s, NULL, NULL, ret, e);
+}
+
+Test(native, a_zero_page_that_has_other_bytes_on_disk_does_not_verify)
+{
+        _cleanup_made_ struct made m = make_plain();
+        _cleanup_close_ int        fd = openat(m.dir_fd, "memory", O_RDWR | O_CLOEXEC);
+        struct verify_report       report;
+        struct err                 e = { 0 };
+
+        cr_assert_eq(fd_pwrite_full(fd, "\0", 1, 3 * PAGE_BYTES + 17), 0); /* no hole any more, and zeros all the same */
+        cr_assert_eq(verify(&m, &report, &e), 0, "%s", e.text);
+        cr_assert_eq(fd_pwrite_full(fd, "\1", 1, 450 * PAGE_BYTES + 4095), 0);
+        cr_assert_eq(fd_pwrite_full(fd, "\1", 1, 511 * PAGE_BYTES + 4095), 0);
+        cr_assert_eq(verify(&m, &report, &e), -EBADMSG);
+        cr_assert_eq(e.kind, ERR_SNAPSHOT);
+        cr_assert(report.bad_pages == 2 && report.first_bad_page == 450);
+        cr_assert_str_eq(e.text, "memory: offset 1843200: RAM page 450: expected zeros, as `pages` says, found other bytes; use another "
+                         "copy of the snapshot");
+}
+
+Test(native, hints_that_are_not_this_snapshots_do_not_verify)
+{
+        _cleanup_made_ struct made m = make_plain();
+        struct hint                v[] = { { 7, 1, 0 } };
+        struct hints               h = { .snapshot = m.id, .ram_pages = RAM_PAGES, .recordings = 1, .nr = 1, .v = v };
+        struct verify_report       report;
+        struct err                 e = { 0 };
+
+        cr_assert_eq(hints_file_write(m.dir_fd, HINTS_NAME, &h, &e), 0, "%s", e.text);
+        cr_assert_eq(verify(&m, &report, &e), 0, "%s", e.text);
+        h.snapshot.s[0] = h.snapshot.s[0] == 'a' ? 'b' : 'a';
+        cr_assert_eq(hints_file_write(m.dir_fd, HINTS_NAME, &h, &e), 0, "%s", e.text);
+        cr_assert_eq(verify(&m, &report, &e), -EBADMSG);
+        cr_assert_not_null(strstr(e.text, "hints: offset 16: expected hints for snapshot"), "%s", e.text);
+        cr_assert(report.bad_pages == 0 && report.checked_pages == report.data_pages);
+        store(&m, "hints", "x", 1);
+        cr_assert_eq(verify(&m, &report, &e), -EBADMSG);
+}
+
 /* Sections as a newer or a malicious writer would make them, with all checksums right. */
 static void rewrite(const struct made *m, const char *skip, const char *add, uint32_t add_version, const void *bytes, size_t len)
 {
@@ -527,10 +593,11 @@ Test(native, a_section_that_lacks_is_there_twice_or_has_another_version_is_refus
                 { NULL, "vcpu.0.regs", 1, 144, "expected one section vcpu.0.regs, found a second" },
                 { "vcpu.0.regs", "vcpu.0.regs", 2, 144, "section vcpu.0.regs: expected version 1, found 2" },
                 { "vcpu.0.regs", "vcpu.0.regs", 1, 143, "section vcpu.0.regs: expected 144 to 144 bytes" },
-                { "vcpu.0.cpuid", "vcpu.0.cpuid", 1, 41, "section vcpu.0.cpuid: expected 0 to 10240 bytes, a multiple of 40, "
+                { "vcpu.0.cpuid", "vcpu.0.cpuid", 1, 41, "section vcpu.0.cpuid: expected 40 to 10240 bytes, a multiple of 40, "
                 "found 41" },
-                { "vcpu.0.msrs", "vcpu.0.msrs", 1, 16400, "section vcpu.0.msrs: expected 0 to 16384 bytes" },
+                { "vcpu.0.msrs", "vcpu.0.msrs", 1, 16400, "section vcpu.0.msrs: expected 16 to 16384 bytes" },
                 { "vcpu.0.xsave", "vcpu.0.xsave", 1, 4095, "section vcpu.0.xsave: expected 4096 to 65536 bytes" },
+                { "vcpu.0.cpuid", "vcpu.0.cpuid", 1, 0, "section vcpu.0.cpuid: expected 40 to 10240 bytes" },
                 { "machine", "machine", 1, 15, "section machine: expected 16 bytes, found 15" },
                 { "machine", "machine", 1, 16, "section machine: expected kind 1 (microVM) with 1 to 16 vCPUs, found kind 0 with "
                 "0" },
@@ -549,6 +616,43 @@ Test(native, a_section_that_lacks_is_there_twice_or_has_another_version_is_refus
         }
 }
 
+Test(native, a_piece_that_every_guest_needs_and_that_lacks_is_refused_by_name)
+{
+        static const char *const needed[] = {
+                "vcpu.1.cpuid", "vcpu.1.mp_state", "vcpu.1.sregs", "vcpu.1.regs", "vcpu.1.xcrs", "vcpu.1.debugregs", "vcpu.1.lapic",
+                "vcpu.1.msrs", "vcpu.1.events", "platform.pic_master", "platform.pic_slave", "platform.ioapic", "platform.pit",
+                "platform.clock",
+        };
+        _cleanup_vm_ struct vm_state vm = make_vm(2);
+
+        for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+                _cleanup_made_ struct made m = make(&vm);
+                char                       message[80];
+
+                rewrite(&m, needed[i], NULL, 0, NULL, 0);
+                snprintf(message, sizeof(message), "state: expected a section %s, found none", needed[i]);
+                assert_refused(&m, message);
+        }
+}
+
+Test(native, a_vcpu_with_neither_fpu_nor_xsave_is_refused)
+{
+        _cleanup_made_ struct made m = make_plain();
+
+        rewrite(&m, "vcpu.0.fpu", NULL, 0, NULL, 0);
+        rewrite(&m, "vcpu.0.xsave", NULL, 0, NULL, 0);
+        assert_refused(&m, "state: expected a section vcpu.0.xsave, found none");
+}
+
+Test(native, bytes_that_only_a_newer_rouse_gives_a_meaning_are_refused)
+{
+        static const uint32_t      info[4] = { 0, 0, 1, 0 };
+        _cleanup_made_ struct made m = make_plain();
+
+        rewrite(&m, "vcpu.0.info", "vcpu.0.info", 1, info, sizeof(info));
+        assert_refused(&m, "section vcpu.0.info: expected zeros after the APIC id");
+}
+
 Test(native, windows_that_are_not_a_microvms_are_refused)
 {
         _cleanup_made_ struct made m = make_plain();
@@ -564,7 +668,7 @@ static void assert_run_refused(const struct table_run *run, uint64_t nr_sums, co
         _cleanup_made_ struct made m = make_plain();
         uint64_t                   sums[RAM_PAGES] = { 0 };
         struct table_run           copy = *run;
-        struct table_file          t = { m.id, RAM_PAGES, 0, 1, nr_sums, &copy, sums };
+        struct table_file          t = { .identity = m.id, .ram_pages = RAM_PAGES, .nr_entries = 1, .nr_sums = nr_sums, .entries = &copy, .sums = sums };
         _cleanup_free_ void       *buf = NULL;
         struct err                 e = { 0 };
         size_t                     len;
@@ -763,6 +867,33 @@ Test(native_write, a_writer_that_is_dropped_leaves_nothing_behind)
         native_writer_free(w);
         cr_assert_eq(count_entries(t.path), 0);
         native_writer_free(NULL);
+}
+
+Test(native_write, a_machine_that_lacks_what_a_reader_needs_is_not_written)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        _cleanup_vm_ struct vm_state   vm = make_vm(2);
+        struct mem_layout              l = make_layout(RAM_PAGES * PAGE_BYTES);
+        char                           path[PATH_MAX + 16];
+        struct native_writer          *w;
+        struct err                     e = { 0 };
+
+        snprintf(path, sizeof(path), "%s/snap", t.path);
+        w = begin(path, false, RAM_PAGES);
+        cr_assert_eq(native_writer_pages(w, NULL, RAM_PAGES, NULL), 0);
+        vm.vcpus[1].have &= ~(1u << VCPU_LAPIC);
+        cr_assert_eq(native_writer_state(w, &vm, &l, &e), -EINVAL);
+        cr_assert_str_eq(e.text, "native state: vCPU 1: expected its lapic as KVM gives it, found none");
+        vm.vcpus[1].have |= 1u << VCPU_LAPIC;
+        vm.vcpus[0].cpuid_origin = CPUID_STRATOVIRT;
+        cr_assert_eq(native_writer_state(w, &vm, &l, &e), -EINVAL);
+        cr_assert_str_eq(e.text, "native state: vCPU 0: expected its cpuid as KVM gives it, found none");
+        vm.vcpus[0].cpuid_origin = CPUID_SAVED;
+        vm.platform.have &= ~(1u << PLATFORM_PIT);
+        cr_assert_eq(native_writer_state(w, &vm, &l, &e), -EINVAL);
+        cr_assert_str_eq(e.text, "native state: expected a pit, found none");
+        native_writer_free(w);
+        cr_assert_eq(count_entries(t.path), 0);
 }
 
 Test(native_write, a_state_before_all_pages_or_a_commit_before_the_state_is_refused)

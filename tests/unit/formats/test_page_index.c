@@ -5,6 +5,7 @@
 #include "formats/format.h"
 #include "formats/page_index.h"
 #include "formats/table_file.h"
+#include "formats/verify.h"
 #include "tests/support/sv_snapshot.h"
 
 #include <criterion/criterion.h>
@@ -38,7 +39,7 @@ static void write_snapshot(const struct tmpdir *t)
 
 static struct snapshot open_at(const struct tmpdir *t, const char *data_dir)
 {
-        struct snapshot_open_options o = { .data_dir = data_dir, .allow_cpu_mismatch = true };
+        struct snapshot_open_options o = { .data_dir = data_dir };
         struct snapshot              s;
         struct err                   e = { 0 };
 
@@ -95,7 +96,6 @@ Test(page_index, an_index_beside_the_snapshot_is_used)
         _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
         _cleanup_snapshot_ struct snapshot s = { 0 }, again = { 0 };
         _cleanup_map_ struct page_map      m = { 0 };
-        struct stat                        st;
         struct err                         e = { 0 };
         size_t                             notes;
 
@@ -104,12 +104,58 @@ Test(page_index, an_index_beside_the_snapshot_is_used)
         notes = s.nr_notes;
         m = build(&s);
         cr_assert_eq(page_index_write(s.dir_fd, PAGE_INDEX_NAME, &s.identity, &m, &e), 0, "%s", e.text);
-        cr_assert_eq(fstatat(t.fd, PAGE_INDEX_NAME, &st, 0), 0);
-        cr_assert_eq(st.st_mode & 07777, 0600);
         again = open_at(&t, NULL);
         assert_right(&again.pages);
         cr_assert(page_map_equal(&again.pages, &m));
         cr_assert_eq(again.nr_notes, notes);
+}
+
+Test(page_index, whoever_may_read_the_memory_may_read_the_index_beside_it)
+{
+        static const mode_t                modes[] = { 0600, 0640, 0444, 0755, 06664 };
+        _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
+        _cleanup_snapshot_ struct snapshot s = { 0 };
+        _cleanup_map_ struct page_map      m = { 0 };
+        struct stat                        st;
+        struct err                         e = { 0 };
+
+        write_snapshot(&t);
+        s = open_at(&t, NULL);
+        m = build(&s);
+        umask(0);
+        for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+                cr_assert_eq(fchmodat(t.fd, "memory", modes[i], 0), 0);
+                cr_assert_eq(page_index_write(s.dir_fd, PAGE_INDEX_NAME, &s.identity, &m, &e), 0, "%s", e.text);
+                cr_assert_eq(fstatat(t.fd, PAGE_INDEX_NAME, &st, 0), 0);
+                cr_assert_eq(st.st_mode & 07777, modes[i] & 0666);
+        }
+}
+
+Test(page_index, pages_that_a_wrong_index_calls_zero_do_not_verify)
+{
+        _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
+        _cleanup_snapshot_ struct snapshot s = { 0 }, again = { 0 };
+        _cleanup_map_ struct page_map      m = { 0 };
+        struct verify_report               report;
+        struct err                         e = { 0 };
+
+        write_snapshot(&t);
+        s = open_at(&t, NULL);
+        m = build(&s);
+        cr_assert_eq(page_index_write(s.dir_fd, PAGE_INDEX_NAME, &s.identity, &m, &e), 0, "%s", e.text);
+        again = open_at(&t, NULL);
+        cr_assert_eq(snapshot_verify(&again, NULL, NULL, &report, &e), 0, "%s", e.text);
+        cr_assert(report.data_pages == ARRAY_LEN(data_pages) && report.zero_pages == RAM_PAGES - ARRAY_LEN(data_pages));
+        snapshot_close(&again);
+
+        m.runs[1] = (struct page_run){ .first_page = 5, .nr_pages = 3, .kind = RUN_ZERO };
+        cr_assert_eq(page_index_write(s.dir_fd, PAGE_INDEX_NAME, &s.identity, &m, &e), 0, "%s", e.text);
+        again = open_at(&t, NULL);
+        cr_assert(again.pages.zeros_known);
+        cr_assert_eq(snapshot_verify(&again, NULL, NULL, &report, &e), -EBADMSG);
+        cr_assert(report.bad_pages == 3 && report.first_bad_page == 5);
+        cr_assert_str_eq(e.text, "memory: offset 28672: RAM page 5: expected zeros, as the page index says, found other bytes; the "
+                         "index is wrong, `rouse inspect --index` makes a new one");
 }
 
 Test(page_index, an_index_in_the_data_directory_is_found_by_identity)
@@ -118,6 +164,7 @@ Test(page_index, an_index_in_the_data_directory_is_found_by_identity)
         _cleanup_snapshot_ struct snapshot s = { 0 }, again = { 0 };
         _cleanup_map_ struct page_map      m = { 0 };
         char                               dir[PATH_MAX + 16], path[PATH_MAX + 200];
+        struct stat                        st;
         struct err                         e = { 0 };
 
         write_snapshot(&t);
@@ -126,7 +173,8 @@ Test(page_index, an_index_in_the_data_directory_is_found_by_identity)
         m = build(&s);
         cr_assert_eq(page_index_write_data_dir(dir, &s.identity, &m, &e), 0, "%s", e.text);
         snprintf(path, sizeof(path), "%s/index/%s", dir, s.identity.s);
-        cr_assert_eq(access(path, R_OK), 0);
+        cr_assert_eq(stat(path, &st), 0);
+        cr_assert_eq(st.st_mode & 07777, 0600);
         again = open_at(&t, dir);
         assert_right(&again.pages);
 }

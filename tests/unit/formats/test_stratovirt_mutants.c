@@ -14,7 +14,7 @@
 
 #define FIXTURE "stratovirt/microvm-128m"
 
-static const struct snapshot_open_options any_cpu = { .allow_cpu_mismatch = true };
+static const struct snapshot_open_options any = { 0 };
 
 struct bench {
         struct tmpdir   t;
@@ -64,7 +64,7 @@ static void check(struct bench *b, const char *what, uint64_t at)
 {
         struct snapshot s;
         struct err      e = { 0 };
-        int             r = snapshot_open(b->t.path, &any_cpu, &s, &e);
+        int             r = snapshot_open(b->t.path, &any, &s, &e);
 
         if (r == 0) {
                 cr_assert(s.vm.nr_vcpus >= 1 && s.layout.total_bytes == 128 * MIB && s.pages.nr_runs == 1);

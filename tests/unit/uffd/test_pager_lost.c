@@ -24,6 +24,12 @@ static bool touch_is_sigbus(const struct rig *g, uint64_t page)
         return false;
 }
 
+static void exit_thread(int sig)
+{
+        (void)sig;
+        pthread_exit(NULL);
+}
+
 static void assert_lost(const struct rig *g, uint64_t page, int error)
 {
         struct pager_lost l;
@@ -285,4 +291,39 @@ Test(pager_lost, an_unpoisoned_page_that_was_lost_ahead_is_told_again_when_a_fau
         cr_assert(!t.came_back);
         for (uint64_t page = 0; page < 63; page++)
                 cr_assert(rig_page_equal(g, page));
+}
+
+/* The source keeps silent for ten seconds; whoever waits for it must not. */
+static void check_given_up(bool poison)
+{
+        struct rig    *g = rig_new(64, RIG_TMPFS);
+        struct toucher t = { .g = g, .page = 2 };
+        pthread_t      thread;
+        int            pipe_fds[2];
+        uint64_t       start_ns;
+
+        silence(g, pipe_fds, 2);
+        g->c.source_timeout_ms = 10000;
+        g->caps.uffd_poison &= poison;
+        rig_start(g);
+        cr_assert(rig_page_equal(g, 1));
+        signal(SIGBUS, exit_thread);
+        pthread_create(&thread, NULL, touch_in_thread, &t);
+        rig_await(rig_stats(g).messages >= 2);
+        start_ns = now_ns();
+        pager_give_up(g->p);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        cr_assert_lt(now_ns() - start_ns, 2 * NS_PER_S);
+        cr_assert_eq(g->lost, 0, "nobody is told: the VM has ended already");
+        rig_free(g);
+}
+
+Test(pager_lost, who_waits_for_a_silent_source_is_let_go_when_the_pager_is_given_up, .timeout = 20)
+{
+        check_given_up(true);
+}
+
+Test(pager_lost, who_waits_for_a_silent_source_is_let_go_without_poison_too, .timeout = 20)
+{
+        check_given_up(false);
 }
