@@ -163,14 +163,16 @@ static int read_snapshot(struct snapshot *s, const struct snapshot_open_options 
                 return err_set(e, -ENOMEM, "no memory for descriptors");
         r = read_file(s->dir_fd, &state, &len, e);
         r = r < 0 ? r : read_header(state, len, &h, e);
-        r = r < 0 ? r : read_vm(state, len, &h, descs, s, e);
+        if (r < 0)
+                return r;
+        sv_header_note_vendor(&h, s);
+        r = read_vm(state, len, &h, descs, s, e);
         r = r < 0 ? r : part_open_needed(s->dir_fd, MEMORY_NAME, &memory, e);
         r = r < 0 ? r : identify(state, len, &memory, &s->identity, e);
         r = r < 0 ? r : sv_memory_read(&memory, &h, &s->layout, &s->pages, e);
         r = r < 0 ? r : keep_raw_pages(s, e);
         if (r < 0)
                 return r;
-        sv_header_note_vendor(&h, s);
         find_index(s, o->data_dir);
         return 0;
 }

@@ -38,6 +38,7 @@ static int verify(const struct inspection *i)
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
         const char *format = NULL;
+        char data_dir[4096];
         struct inspection i = {0};
         struct err err = {0};
         int c, status;
@@ -50,7 +51,7 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         }
         if (argc - optind != 1)
                 return cli_usage("verify", "expected one DIR, found %d words", argc - optind);
-        if (inspect_open(argv[optind], format, NULL, &i, &err) < 0)
+        if (inspect_open(argv[optind], format, cli_data_dir(data_dir, sizeof(data_dir)), &i, &err) < 0)
                 return cli_fail(&err);
         status = verify(&i);
         inspect_close(&i);

@@ -668,11 +668,13 @@ static void assert_run_refused(const struct table_run *run, uint64_t nr_sums, co
         _cleanup_made_ struct made m = make_plain();
         uint64_t                   sums[RAM_PAGES] = { 0 };
         struct table_run           copy = *run;
-        struct table_file          t = { .identity = m.id, .ram_pages = RAM_PAGES, .nr_entries = 1, .nr_sums = nr_sums, .entries = &copy, .sums = sums };
+        struct table_file          t = { .identity = m.id, .ram_pages = RAM_PAGES, .nr_entries = 1, .entries = &copy };
         _cleanup_free_ void       *buf = NULL;
         struct err                 e = { 0 };
         size_t                     len;
 
+        t.nr_sums = nr_sums;
+        t.sums = sums;
         cr_assert_eq(table_file_pack(&table_pages, &t, &buf, &len, &e), 0);
         store(&m, "pages", buf, len);
         assert_refused(&m, message);
