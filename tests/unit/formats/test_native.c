@@ -834,7 +834,8 @@ Test(native_write, a_full_file_system_leaves_nothing_behind)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
 
-        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        /* In a chroot "/" is no mount point and cannot be made private; the mount below is undone either way. */
+        if (unshare(CLONE_NEWNS) < 0 || (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 && errno != EINVAL) ||
             mount("tmpfs", t.path, "tmpfs", 0, "size=256k") < 0)
                 cr_skip_test("no right to mount a small file system");
         assert_write_fails(t.path, -ENOSPC);
