@@ -51,7 +51,7 @@ int inspect_open(const char *path, const char *format, const char *data_dir, str
         r = snapshot_open(path, &o, i.snapshot, e);
         if (r < 0) {
                 free(i.snapshot);
-                return err_wrap(e, r, "%s", path);
+                return r;
         }
         look_for_hints(&i, i.snapshot, data_dir);
         show(&i, i.snapshot);

@@ -197,6 +197,17 @@ static int stage_build(struct session *s, struct err *e)
         return 0;
 }
 
+static int prepare(struct session *s, const struct restore_options *o, struct err *e)
+{
+        int r = stage_plan(s, o, e);
+
+        if (r >= 0)
+                r = stage_arm(s, e);
+        if (r >= 0)
+                r = stage_build(s, e);
+        return r;
+}
+
 int session_restore(const struct restore_options *o, struct session **ret, struct err *e)
 {
         struct session *s;
@@ -205,15 +216,14 @@ int session_restore(const struct restore_options *o, struct session **ret, struc
         if (r < 0)
                 return r;
         r = stage_open(s, o, e);
-        if (r >= 0)
-                r = stage_plan(s, o, e);
-        if (r >= 0)
-                r = stage_arm(s, e);
-        if (r >= 0)
-                r = stage_build(s, e);
+        if (r >= 0) {
+                r = prepare(s, o, e);
+                if (r < 0)
+                        err_wrap(e, r, "%s", o->path);
+        }
         if (r < 0) {
                 session_free(s);
-                return err_wrap(e, r, "%s", o->path);
+                return r;
         }
         session_stamp(s, LEDGER_T1, now_ns());
         session_count_at(s, LEDGER_T1, false);

@@ -93,7 +93,7 @@ static int open_dir(const char *path, struct snapshot *s, struct err *e)
                 return 0;
         if (errno == ENOTDIR)
                 return err_bad(e, path, ERR_NO_OFFSET, "expected a directory, found a file; give the directory of the snapshot");
-        return err_set(e, -errno, "open snapshot %s: %s", path, strerror(errno));
+        return err_set(e, -errno, "%s: open the snapshot: %s", path, strerror(errno));
 }
 
 int snapshot_open(const char *path, const struct snapshot_open_options *o, struct snapshot *ret, struct err *e)
@@ -109,7 +109,7 @@ int snapshot_open(const char *path, const struct snapshot_open_options *o, struc
                 return r;
         r = s.format->read(&s, o, e);
         if (r < 0)
-                return r;
+                return err_wrap(e, r, "%s", path); /* "state: offset N: ...": of which snapshot */
         *ret = s;
         s = (struct snapshot){ 0 }; /* given away */
         return 0;

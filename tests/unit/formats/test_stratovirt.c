@@ -531,7 +531,7 @@ static void assert_memory_refused(uint64_t total, const char *from, const char *
         sv_write_memory(&t, total, from, to);
         cr_assert_eq(snapshot_open(t.path, &any, &s, &e), -EBADMSG, "%s -> %s", from, to);
         cr_assert_not_null(strstr(e.text, message), "expected '%s' in '%s'", message, e.text);
-        cr_assert_eq(strncmp(e.text, "memory: ", 8), 0, "%s", e.text);
+        cr_assert_not_null(strstr(e.text, ": memory: "), "%s", e.text);
 }
 
 Test(stratovirt, memory_above_3_gib_lies_in_two_windows_at_ascending_file_offsets)
@@ -584,7 +584,7 @@ static void assert_size_refused(int64_t more, const char *message)
         fd = openat(t.fd, "memory", O_RDWR | O_CLOEXEC);
         cr_assert_eq(ftruncate(fd, (off_t)(FIXTURE_RAM + 12288) + more), 0);
         cr_assert_eq(snapshot_open(t.path, &any, &s, &e), -EBADMSG, "%" PRId64, more);
-        cr_assert_eq(strncmp(e.text, "memory: offset ", 15), 0, "%s", e.text);
+        cr_assert_not_null(strstr(e.text, ": memory: offset "), "%s", e.text);
         cr_assert_not_null(strstr(e.text, message), "%" PRId64 ": expected '%s' in '%s'", more, message, e.text);
 }
 
