@@ -1,11 +1,14 @@
 /* What is wrong before the guest runs: one line, the right exit status, nothing written, nothing left. */
 #include "core/base/cleanup.h"
+#include "core/probe.h"
+#include "core/session.h"
 #include "tests/support/fixture.h"
 #include "tests/support/need.h"
 #include "tests/support/tmpdir.h"
 #include "tests/support/vm.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,4 +171,33 @@ Test(bad_input, wrong_words_exit_2, .timeout = 30)
                 cr_expect_eq(c.status, 2, "rouse %s %s %s: exit %d", words[i][0], words[i][1] ? words[i][1] : "", words[i][2] ? words[i][2] : "", c.status);
                 child_free(&c);
         }
+}
+
+/* Masked, as this host has both. */
+static void assert_host_refused(const struct host_caps *caps, const char *lack, const char *mend)
+{
+        struct restore_options o = {.common = {.serial_out_fd = -1, .caps = caps}, .path = fixture_dir("stratovirt/microvm-128m"), .hints = HINTS_NONE};
+        struct session *s = NULL;
+        struct err e = {0};
+
+        cr_assert_lt(session_restore(&o, &s, &e), 0);
+        cr_expect_eq(e.kind, ERR_HOST, "so that the exit status is 1");
+        cr_expect(strstr(e.text, lack) && strstr(e.text, mend), "%s", e.text);
+}
+
+Test(bad_input, a_host_without_kvm_or_userfaultfd_is_refused_with_the_command_that_mends_it, .timeout = 30)
+{
+        struct host_caps caps;
+
+        host_probe(&caps);
+        caps.kvm_errno = ENOENT;
+        assert_host_refused(&caps, "/dev/kvm", "modprobe");
+        caps.kvm_errno = EACCES;
+        assert_host_refused(&caps, "/dev/kvm", "usermod -aG kvm");
+        host_probe(&caps);
+        caps.uffd_way = UFFD_WAY_NONE;
+        caps.uffd_errno = EPERM;
+        assert_host_refused(&caps, "userfaultfd", "setfacl");
+        caps.uffd_errno = ENOSYS;
+        assert_host_refused(&caps, "userfaultfd", "--mode mmap");
 }
