@@ -25,14 +25,3 @@ static inline void bitmap_set(struct bitmap *b, uint64_t i)
 {
         b->words[i >> 6] |= 1ULL << (i & 63);
 }
-
-static inline void bitmap_clear(struct bitmap *b, uint64_t i)
-{
-        b->words[i >> 6] &= ~(1ULL << (i & 63));
-}
-
-void     bitmap_set_range(struct bitmap *b, uint64_t first, uint64_t nr);
-uint64_t bitmap_count(const struct bitmap *b);
-/* The first set (clear) bit at or after i, or nr_bits. */
-uint64_t bitmap_next_set(const struct bitmap *b, uint64_t i);
-uint64_t bitmap_next_clear(const struct bitmap *b, uint64_t i);

@@ -6,11 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -92,27 +90,6 @@ int fd_write_full(int fd, const void *buf, size_t len_bytes)
                         return -EIO;
                 done += (size_t)n;
         }
-        return 0;
-}
-
-int fd_size(int fd, uint64_t *ret_bytes)
-{
-        struct stat st;
-        uint64_t    bytes;
-
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        if (S_ISDIR(st.st_mode))
-                return -EISDIR;
-        if (S_ISREG(st.st_mode)) {
-                bytes = (uint64_t)st.st_size;
-        } else if (S_ISBLK(st.st_mode)) {
-                if (ioctl(fd, BLKGETSIZE64, &bytes) < 0)
-                        return -errno;
-        } else {
-                return -EINVAL;
-        }
-        *ret_bytes = bytes;
         return 0;
 }
 

@@ -19,9 +19,6 @@ ssize_t fd_pread_full(int fd, void *buf, size_t len_bytes, uint64_t offset_bytes
 int fd_pwrite_full(int fd, const void *buf, size_t len_bytes, uint64_t offset_bytes);
 int fd_write_full(int fd, const void *buf, size_t len_bytes);
 
-/* Size in bytes of a regular file or a block device, or -errno (-EISDIR for a directory, -EINVAL for anything else). */
-int fd_size(int fd, uint64_t *ret_bytes);
-
 /* The whole file, at most max_bytes (else -EFBIG), NUL-terminated one past its end; the caller frees *ret_buf. */
 int fd_read_all(int fd, size_t max_bytes, void **ret_buf, size_t *ret_len_bytes);
 
