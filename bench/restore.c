@@ -5,6 +5,7 @@
 #include "bench/sample.h"
 #include "core/base/clock.h"
 #include "core/base/units.h"
+#include "core/control/json_text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,20 +88,11 @@ static void run_rouse(const struct bench *b, const char *dir, const char *const 
 /* False where the ledger has no such key: not reached, or not this arm's. */
 static bool find(struct json_object *doc, const char *path, double *ret)
 {
-        char key[32];
+        struct json_object *v = json_at(doc, path);
 
-        for (;;) {
-                size_t n = strcspn(path, ".");
-
-                snprintf(key, sizeof(key), "%.*s", (int)n, path);
-                if (!json_object_object_get_ex(doc, key, &doc))
-                        return false;
-                if (!path[n]) {
-                        *ret = json_object_get_double(doc);
-                        return true;
-                }
-                path += n + 1;
-        }
+        if (v)
+                *ret = json_object_get_double(v);
+        return v != NULL;
 }
 
 static void take_ledger(struct snapshot_runs *s, enum arm arm, const char *path)

@@ -1,17 +1,9 @@
 /* A snapshot as one JSON document. */
 #include "tools/inspect_out.h"
 
+#include "core/control/json_text.h"
+
 #include <json-c/json.h>
-
-static void add_str(struct json_object *o, const char *key, const char *v)
-{
-        json_object_object_add(o, key, json_object_new_string(v));
-}
-
-static void add_u64(struct json_object *o, const char *key, uint64_t v)
-{
-        json_object_object_add(o, key, json_object_new_uint64(v));
-}
 
 static void add_bool(struct json_object *o, const char *key, bool v)
 {
@@ -24,14 +16,14 @@ static void add_hex(struct json_object *o, const char *key, uint64_t v)
         char text[24];
 
         snprintf(text, sizeof(text), "0x%llx", (unsigned long long)v);
-        add_str(o, key, text);
+        json_add_str(o, key, text);
 }
 
 static struct json_object *vcpu_json(const struct vcpu_state *v)
 {
         struct json_object *o = json_object_new_object();
 
-        add_u64(o, "apic_id", v->apic_id);
+        json_add_u64(o, "apic_id", v->apic_id);
         add_hex(o, "rip", v->regs.rip);
         add_hex(o, "rsp", v->regs.rsp);
         add_hex(o, "rflags", v->regs.rflags);
@@ -39,10 +31,10 @@ static struct json_object *vcpu_json(const struct vcpu_state *v)
         add_hex(o, "cr3", v->sregs.cr3);
         add_hex(o, "cr4", v->sregs.cr4);
         add_hex(o, "efer", v->sregs.efer);
-        add_u64(o, "mp_state", v->mp_state.mp_state);
-        add_u64(o, "msr_count", v->nr_msrs);
-        add_u64(o, "xsave_bytes", v->xsave_bytes);
-        add_str(o, "cpuid", v->cpuid_origin == CPUID_SAVED ? "saved" : "rebuilt");
+        json_add_u64(o, "mp_state", v->mp_state.mp_state);
+        json_add_u64(o, "msr_count", v->nr_msrs);
+        json_add_u64(o, "xsave_bytes", v->xsave_bytes);
+        json_add_str(o, "cpuid", v->cpuid_origin == CPUID_SAVED ? "saved" : "rebuilt");
         return o;
 }
 
@@ -53,12 +45,12 @@ static struct json_object *runs_json(const struct page_map *m)
         for (size_t i = 0; i < m->nr_runs; i++) {
                 struct json_object *o = json_object_new_object();
 
-                add_u64(o, "first_page", m->runs[i].first_page);
-                add_u64(o, "pages", m->runs[i].nr_pages);
-                add_str(o, "kind", m->runs[i].kind == RUN_ZERO ? "zero" : "raw");
+                json_add_u64(o, "first_page", m->runs[i].first_page);
+                json_add_u64(o, "pages", m->runs[i].nr_pages);
+                json_add_str(o, "kind", m->runs[i].kind == RUN_ZERO ? "zero" : "raw");
                 if (m->runs[i].kind == RUN_RAW) {
-                        add_str(o, "file", m->sources[m->runs[i].source].name);
-                        add_u64(o, "offset", m->runs[i].file_offset_bytes);
+                        json_add_str(o, "file", m->sources[m->runs[i].source].name);
+                        json_add_u64(o, "offset", m->runs[i].file_offset_bytes);
                 }
                 json_object_array_add(a, o);
         }
@@ -70,21 +62,21 @@ static struct json_object *memory_json(const struct inspection *i, bool pages)
         struct json_object *o = json_object_new_object(), *windows = json_object_new_array();
         struct page_counts n = page_map_count(i->pages);
 
-        add_u64(o, "bytes", i->layout->total_bytes);
+        json_add_u64(o, "bytes", i->layout->total_bytes);
         add_bool(o, "indexed", i->pages->zeros_known);
-        add_u64(o, i->pages->zeros_known ? "data_pages" : "unknown_pages", n.raw_pages);
+        json_add_u64(o, i->pages->zeros_known ? "data_pages" : "unknown_pages", n.raw_pages);
         if (i->pages->zeros_known)
-                add_u64(o, "zero_pages", n.zero_pages);
+                json_add_u64(o, "zero_pages", n.zero_pages);
         add_bool(o, "verifiable", i->verifiable);
         for (size_t k = 0; k < i->layout->nr; k++) {
                 struct json_object *w = json_object_new_object();
 
                 add_hex(w, "gpa", i->layout->w[k].gpa);
-                add_u64(w, "bytes", i->layout->w[k].size_bytes);
+                json_add_u64(w, "bytes", i->layout->w[k].size_bytes);
                 json_object_array_add(windows, w);
         }
         json_object_object_add(o, "windows", windows);
-        add_u64(o, "runs", i->pages->nr_runs);
+        json_add_u64(o, "runs", i->pages->nr_runs);
         if (pages)
                 json_object_object_add(o, "run_list", runs_json(i->pages));
         return o;
@@ -103,20 +95,20 @@ void inspect_print_json(FILE *to, const struct inspection *i, bool pages)
 {
         struct json_object *o = json_object_new_object(), *vcpus = json_object_new_array(), *notes = json_object_new_array();
 
-        add_str(o, "path", i->path);
-        add_str(o, "format", i->format);
-        add_str(o, "version", i->version);
-        add_str(o, "identity", i->identity.s);
+        json_add_str(o, "path", i->path);
+        json_add_str(o, "format", i->format);
+        json_add_str(o, "version", i->version);
+        json_add_str(o, "identity", i->identity.s);
         if (i->parent.s[0])
-                add_str(o, "parent", i->parent.s);
-        add_str(o, "machine", "microvm");
+                json_add_str(o, "parent", i->parent.s);
+        json_add_str(o, "machine", "microvm");
         for (uint32_t k = 0; k < i->vm->nr_vcpus; k++)
                 json_object_array_add(vcpus, vcpu_json(&i->vm->vcpus[k]));
         json_object_object_add(o, "vcpus", vcpus);
         json_object_object_add(o, "devices", names_json(i));
         json_object_object_add(o, "memory", memory_json(i, pages));
         if (i->has_hints)
-                add_u64(o, "hints", i->nr_hints);
+                json_add_u64(o, "hints", i->nr_hints);
         for (size_t k = 0; k < i->nr_notes; k++)
                 json_object_array_add(notes, json_object_new_string(i->notes[k]));
         json_object_object_add(o, "notes", notes);

@@ -1,21 +1,11 @@
 /* The ledger as JSON: the keys that scripts rely on (design/cli.md, "Ledger JSON"). */
 #include "tools/ledger_out.h"
 
-#include "core/base/cleanup.h"
+#include "core/control/json_text.h"
 
 #include <errno.h>
 #include <json-c/json.h>
 #include <string.h>
-
-static void add_str(struct json_object *o, const char *key, const char *v)
-{
-        json_object_object_add(o, key, json_object_new_string(v));
-}
-
-static void add_u64(struct json_object *o, const char *key, uint64_t v)
-{
-        json_object_object_add(o, key, json_object_new_uint64(v));
-}
 
 static const char *const stamp_names[LEDGER_STAMPS] = {"t0", "t1", "t2", "t3", "t4", "t5", "t6"};
 
@@ -25,31 +15,31 @@ static void add_counters(struct json_object *o, const struct ledger_counters *c)
         struct json_object *faults = json_object_new_object(), *bytes = json_object_new_object();
 
         for (int i = 0; i < FAULT_CLASSES; i++)
-                add_u64(faults, ledger_fault_name((enum fault_class)i), c->faults[i]);
-        add_u64(bytes, "installed", c->installed_bytes);
-        add_u64(bytes, "read", c->read_bytes);
+                json_add_u64(faults, ledger_fault_name((enum fault_class)i), c->faults[i]);
+        json_add_u64(bytes, "installed", c->installed_bytes);
+        json_add_u64(bytes, "read", c->read_bytes);
         json_object_object_add(o, "faults", faults);
         json_object_object_add(o, "bytes", bytes);
-        add_u64(o, "lost_pages", c->lost_pages);
+        json_add_u64(o, "lost_pages", c->lost_pages);
         if (c->has_stall) {
-                add_u64(o, "stall_us", c->stall_us);
-                add_u64(o, "pager_cpu_us", c->pager_cpu_us);
+                json_add_u64(o, "stall_us", c->stall_us);
+                json_add_u64(o, "pager_cpu_us", c->pager_cpu_us);
         }
-        add_u64(o, "major_faults", c->major_faults);
-        add_u64(o, "rss_peak_bytes", c->rss_peak_bytes);
+        json_add_u64(o, "major_faults", c->major_faults);
+        json_add_u64(o, "rss_peak_bytes", c->rss_peak_bytes);
         if (c->pss_bytes)
-                add_u64(o, "pss_bytes", c->pss_bytes);
+                json_add_u64(o, "pss_bytes", c->pss_bytes);
 }
 
 static struct json_object *snapshot_json(const struct ledger *l)
 {
         struct json_object *o = json_object_new_object();
 
-        add_str(o, "path", l->path);
-        add_str(o, "format", l->format);
-        add_str(o, "identity", l->identity.s);
-        add_u64(o, "memory_bytes", l->memory_bytes);
-        add_u64(o, "zero_bytes", l->zero_bytes);
+        json_add_str(o, "path", l->path);
+        json_add_str(o, "format", l->format);
+        json_add_str(o, "identity", l->identity.s);
+        json_add_u64(o, "memory_bytes", l->memory_bytes);
+        json_add_u64(o, "zero_bytes", l->zero_bytes);
         return o;
 }
 
@@ -60,10 +50,10 @@ static struct json_object *plan_json(const struct ledger *l)
         for (size_t i = 0; i < l->nr_plan; i++) {
                 struct json_object *row = json_object_new_object();
 
-                add_str(row, "mechanism", l->plan[i].mechanism);
-                add_u64(row, "runs", l->plan[i].runs);
-                add_u64(row, "bytes", l->plan[i].bytes);
-                add_str(row, "why", l->plan[i].why);
+                json_add_str(row, "mechanism", l->plan[i].mechanism);
+                json_add_u64(row, "runs", l->plan[i].runs);
+                json_add_u64(row, "bytes", l->plan[i].bytes);
+                json_add_str(row, "why", l->plan[i].why);
                 json_object_array_add(rows, row);
         }
         return rows;
@@ -75,7 +65,7 @@ static void add_stamps(struct json_object *o, const struct ledger *l)
 
         for (int st = LEDGER_T1; st < LEDGER_STAMPS; st++) {
                 if (l->t_ns[st])
-                        add_u64(t_us, stamp_names[st], ledger_us(l, (enum ledger_stamp)st));
+                        json_add_u64(t_us, stamp_names[st], ledger_us(l, (enum ledger_stamp)st));
                 if (l->has_at[st]) {
                         struct json_object *c = json_object_new_object();
 
@@ -93,15 +83,15 @@ struct json_object *ledger_to_json(const struct ledger *l)
         struct json_object *o = json_object_new_object();
 
         json_object_object_add(o, "version", json_object_new_int(1));
-        add_str(o, "arm", l->arm);
-        add_str(o, "t0", t0_names[l->t0_from]);
+        json_add_str(o, "arm", l->arm);
+        json_add_str(o, "t0", t0_names[l->t0_from]);
         json_object_object_add(o, "snapshot", snapshot_json(l));
         json_object_object_add(o, "plan", plan_json(l));
-        add_str(o, "verify", l->verify);
+        json_add_str(o, "verify", l->verify);
         add_stamps(o, l);
         add_counters(o, &l->end);
-        add_u64(o, "msrs_refused", l->msrs_refused);
-        add_u64(o, "slots_us", l->slots_ns / NS_PER_US);
+        json_add_u64(o, "msrs_refused", l->msrs_refused);
+        json_add_u64(o, "slots_us", l->slots_ns / NS_PER_US);
         return o;
 }
 

@@ -2,6 +2,7 @@
 #include "tools/ledger_out.h"
 
 #include "core/base/units.h"
+#include "core/control/json_text.h"
 
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -40,21 +41,11 @@ static const struct row rows[] = {
 /* The number at "a.b.c", or false. */
 static bool find(struct json_object *doc, const char *path, uint64_t *ret)
 {
-        char key[32];
+        struct json_object *v = json_at(doc, path);
 
-        while (doc) {
-                size_t n = strcspn(path, ".");
-
-                snprintf(key, sizeof(key), "%.*s", (int)n, path);
-                if (!json_object_object_get_ex(doc, key, &doc))
-                        return false;
-                if (!path[n]) {
-                        *ret = json_object_get_uint64(doc);
-                        return true;
-                }
-                path += n + 1;
-        }
-        return false;
+        if (v)
+                *ret = json_object_get_uint64(v);
+        return v != NULL;
 }
 
 static const char *find_text(struct json_object *doc, const char *object, const char *key)

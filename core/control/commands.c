@@ -2,6 +2,7 @@
 #include "core/control/commands.h"
 
 #include "core/base/units.h"
+#include "core/control/json_text.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -14,24 +15,14 @@ struct command {
         int (*run)(struct session *s, struct json_object *args, struct json_object *ret, struct err *e);
 };
 
-static void add_u64(struct json_object *o, const char *key, uint64_t v)
-{
-        json_object_object_add(o, key, json_object_new_uint64(v));
-}
-
-static void add_str(struct json_object *o, const char *key, const char *v)
-{
-        json_object_object_add(o, key, json_object_new_string(v));
-}
-
 static int run_status(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
 {
         (void)args, (void)e;
-        add_str(ret, "name", session_name(s) ? session_name(s) : "");
-        add_u64(ret, "pid", (uint64_t)getpid());
-        add_str(ret, "state", session_is_paused(s) ? "paused" : "running");
-        add_u64(ret, "vcpus", session_nr_vcpus(s));
-        add_u64(ret, "memory_bytes", session_memory_bytes(s));
+        json_add_str(ret, "name", session_name(s) ? session_name(s) : "");
+        json_add_u64(ret, "pid", (uint64_t)getpid());
+        json_add_str(ret, "state", session_is_paused(s) ? "paused" : "running");
+        json_add_u64(ret, "vcpus", session_nr_vcpus(s));
+        json_add_u64(ret, "memory_bytes", session_memory_bytes(s));
         return 0;
 }
 
@@ -89,11 +80,11 @@ static int run_snapshot(struct session *s, struct json_object *args, struct json
                 return r;
         if (strcmp(then, "quit") == 0)
                 session_quit(s);
-        add_str(ret, "identity", rep.identity.s);
-        add_u64(ret, "pause_us", rep.pause_ns / NS_PER_US);
-        add_u64(ret, "total_us", rep.total_ns / NS_PER_US);
-        add_u64(ret, "data_bytes", rep.data_bytes);
-        add_u64(ret, "zero_bytes", rep.zero_bytes);
+        json_add_str(ret, "identity", rep.identity.s);
+        json_add_u64(ret, "pause_us", rep.pause_ns / NS_PER_US);
+        json_add_u64(ret, "total_us", rep.total_ns / NS_PER_US);
+        json_add_u64(ret, "data_bytes", rep.data_bytes);
+        json_add_u64(ret, "zero_bytes", rep.zero_bytes);
         return 0;
 }
 
@@ -134,8 +125,8 @@ struct json_object *control_execute(struct session *s, const char *request)
         }
         json_object_put(ret);
         ret = json_object_new_object();
-        add_str(ret, "class", "GenericError");
-        add_str(ret, "desc", err.text);
+        json_add_str(ret, "class", "GenericError");
+        json_add_str(ret, "desc", err.text);
         json_object_object_add(answer, "error", ret);
         return answer;
 }
