@@ -1,6 +1,7 @@
 /* Guest RAM is one contiguous private mapping; what stands behind each part of it is the plan's choice. */
 #include "core/guest_ram.h"
 
+#include "core/base/checked_copy.h"
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 
@@ -8,7 +9,6 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <xxhash.h>
 
 int guest_ram_map(uint64_t size_bytes, bool huge, struct guest_ram *ret, struct err *e)
@@ -186,11 +186,5 @@ int guest_ram_read_all(struct guest_ram *r, const struct page_map *map, bool ver
 
 int guest_ram_read(const struct guest_ram *r, uint64_t offset_bytes, void *buf, uint64_t len_bytes)
 {
-        struct iovec to = {.iov_base = buf, .iov_len = len_bytes};
-        struct iovec from = {.iov_base = r->base + offset_bytes, .iov_len = len_bytes};
-        ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
-
-        if (n < 0)
-                return -errno;
-        return (uint64_t)n == len_bytes ? 0 : -EFAULT;
+        return checked_read(buf, r->base + offset_bytes, len_bytes);
 }

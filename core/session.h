@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/base/err.h"
+#include "core/model/device_config.h"
 #include "core/model/host_caps.h"
 #include "core/model/ledger.h"
 
@@ -22,6 +23,9 @@ struct session_options {
         bool                    paused;        /* do not run the guest until session_resume */
         uint64_t                t0_ns;
         enum ledger_t0          t0_from;
+        /* What stands behind the virtio slots: for a boot, the devices there are; for a restore, the backends of those in the snapshot. */
+        const struct device_config *devices;
+        size_t                      nr_devices;
         const struct host_caps *caps; /* tests mask them; NULL: this host's, probed */
         /* One line for the user (an MSR refused, a stale index, a page lost); may be NULL. */
         void (*message)(void *arg, const char *text);
@@ -49,6 +53,7 @@ struct restore_options {
         const char            *record_path; /* a file, "auto" (data_dir, where HINTS_AUTO finds it), or NULL */
         bool                   fill, verify;
         uint32_t               source_timeout_ms;
+        bool                   allow_cpu_mismatch; /* a CPU that lacks what the guest saw is a message, not a refusal */
 };
 
 /* Boots: the guest waits at its first instruction. */
@@ -93,9 +98,13 @@ void session_resume(struct session *s);
 bool session_is_paused(const struct session *s);
 
 struct save_options {
-        const char *path; /* the directory to be */
+        const char *path;   /* the directory to be */
+        const char *format; /* "native", "stratovirt"; NULL: native */
         bool        replace;
         bool        pause_after; /* leave it paused */
+        /* Called on the session thread every some ms while pages are fetched and written; true: give up (-ECANCELED). May be NULL. */
+        bool (*cancelled)(void *arg);
+        void *cancelled_arg;
 };
 struct save_report {
         uint64_t        pause_ns; /* guest stopped to guest going on (or to the state written, with pause_after) */
@@ -103,9 +112,18 @@ struct save_report {
         uint64_t        data_bytes, zero_bytes;
         struct identity identity;
 };
-/* A native snapshot of the VM as it is. First brings in every page that is still absent, while the guest runs. When it fails the
+/* A snapshot of the VM as it is. Refused at once, with the guest untouched: no room for it, a device that has no state, a format that
+ * cannot hold this VM. First brings in every page that is still absent, while the guest runs. When it fails the
  * guest goes on as before and nothing is left on disk. */
 int session_save(struct session *s, const struct save_options *o, struct save_report *ret, struct err *e);
+
+/* Who must know what happens to the VM; called on the session thread. One at a time; NULL: nobody. */
+enum session_change { SESSION_STOPPED, SESSION_RESUMED, SESSION_SHUTDOWN };
+void session_observe(struct session *s, void (*changed)(void *arg, enum session_change what), void *arg);
+
+/* The balloon: -ENODEV without one. */
+int session_balloon_set(struct session *s, uint64_t target_bytes);
+int session_balloon_get(struct session *s, uint64_t *ret_bytes);
 
 /* Bytes for the guest's serial port; returns how many it took. */
 size_t session_serial_in(struct session *s, const uint8_t *bytes, size_t len);
@@ -114,6 +132,9 @@ size_t session_serial_in(struct session *s, const uint8_t *bytes, size_t len);
 const struct ledger *session_ledger(const struct session *s);
 const char          *session_name(const struct session *s); /* or NULL */
 uint32_t             session_nr_vcpus(const struct session *s);
+int                  session_vcpu_tid(const struct session *s, uint32_t vcpu); /* the kernel's thread id; 0: not started */
+bool                 session_is_restored(const struct session *s);
+bool                 session_is_settled(const struct session *s); /* T6: it needs its snapshot's files no more */
 uint64_t             session_memory_bytes(const struct session *s);
 /* XXH3-64 (seed 0) of all RAM as it is now, windows in order of gpa: for tests and verify. Paused VM, every page resident. */
 int session_hash_ram(const struct session *s, uint64_t *ret_xxh3, struct err *e);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/base/err.h"
+#include "core/model/device_config.h"
 #include "core/model/host_caps.h"
 #include "core/model/mem_layout.h"
 #include "core/model/vm_state.h"
@@ -31,6 +32,10 @@ struct vm_events {
         void (*serial_out)(void *arg, uint8_t byte);
         /* A vCPU will not go on; its thread waits to be stopped. gpa: VM_EXIT_LOST; text else. May come once per vCPU. */
         void (*exited)(void *arg, enum vm_exit why, uint32_t vcpu, gpa_t gpa, const char *text);
+        /* A balloon gave whole pages back: they read as zeros from now on. Device threads; may be NULL where there is no balloon. */
+        void (*discard)(void *arg, gpa_t gpa, uint64_t len_bytes);
+        /* One line for the user, from a device. Device threads. May be NULL. */
+        void (*message)(void *arg, const char *text);
 };
 
 struct vm_config {
@@ -39,6 +44,10 @@ struct vm_config {
         enum machine_kind        machine;
         uint32_t                 nr_vcpus;
         struct vm_events         events;
+        /* What stands behind the virtio slots. The machine's fixed slots are always there, with or without one. */
+        const struct device_config *devices;
+        size_t                      nr_devices;
+        const struct vm_state      *saved; /* what will be loaded: devices are made as it says; NULL: a VM to boot */
 };
 
 /* Build stage: VM, TSS and identity map, every memory slot, and only then irqchip, PIT, vCPUs (the order is one table in vm.c, with
@@ -60,6 +69,9 @@ struct vm_load_report {
  * (MSRs aside): ERR_SNAPSHOT, naming vCPU and piece. PICs that are not in *s are fresh, with all lines masked. */
 int vm_load(struct vm *vm, const struct vm_state *s, struct vm_load_report *ret, struct err *e);
 
+/* What the guest saw of its CPU and this host's lacks: "avx512f, pku": at most size bytes; returns how many features. Before vm_load. */
+int vm_cpu_lacks(struct vm *vm, const struct vm_state *s, char *ret, size_t size, struct err *e);
+
 /* Everything KVM can tell. Paused VM only. The caller frees *ret with vm_state_free, also on failure. */
 int vm_save(struct vm *vm, struct vm_state *ret, struct err *e);
 
@@ -73,6 +85,16 @@ void vm_free(struct vm *vm); /* stops first; accepts NULL */
 /* As vm_stop, but waits for nobody: no vCPU enters the guest again, and what one still completes inside KVM is dropped. For a fault that
  * can only be answered with wrong bytes: condemn the VM first. Accepts NULL. */
 void vm_condemn(struct vm *vm);
+
+/* Every page of RAM is there: devices need not look any more. Any thread. */
+void vm_settled(struct vm *vm);
+/* The slots that have a device, a bit each. */
+uint32_t vm_slots(const struct vm *vm);
+/* The balloon: -ENODEV without one. */
+int vm_balloon_set(struct vm *vm, uint64_t target_bytes);  /* what the guest is to give */
+int vm_balloon_get(struct vm *vm, uint64_t *ret_bytes);    /* what it gave */
+/* The kernel's thread id of a vCPU; 0 before vm_start. */
+int vm_vcpu_tid(const struct vm *vm, uint32_t vcpu);
 
 /* Bytes typed at the serial port; returns how many its receiver took now. Session thread. */
 size_t vm_serial_in(struct vm *vm, const uint8_t *bytes, size_t len);

@@ -37,8 +37,8 @@ static int take_option(int c, struct front *f, struct boot_options *o)
                 cli_usage("run", "--memory: expected a size in whole pages like 256M, found '%s'", optarg);
                 return -1;
         case 'C':
-                if (!cli_number(optarg, 1, VCPUS_MAX, &n)) {
-                        cli_usage("run", "--cpus: expected 1 to %d, found '%s'", VCPUS_MAX, optarg);
+                if (!cli_number(optarg, 1, BOOT_VCPUS_MAX, &n)) {
+                        cli_usage("run", "--cpus: expected 1 to %d, found '%s'", BOOT_VCPUS_MAX, optarg);
                         return -1;
                 }
                 o->nr_vcpus = (uint32_t)n;

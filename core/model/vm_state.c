@@ -95,3 +95,11 @@ const struct device_record *vm_state_device(const struct vm_state *s, enum devic
                         return &s->devices[i];
         return NULL;
 }
+
+const struct virtio_state *vm_state_virtio(const struct vm_state *s, uint32_t slot)
+{
+        for (uint32_t i = 0; i < s->nr_devices; i++)
+                if (s->devices[i].kind == DEVICE_VIRTIO && s->devices[i].u.virtio.slot == slot)
+                        return &s->devices[i].u.virtio;
+        return NULL;
+}

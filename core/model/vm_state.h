@@ -6,11 +6,13 @@
 
 #include "core/base/err.h"
 #include "core/base/units.h"
+#include "core/model/virtio_state.h"
 
 #include <linux/kvm.h>
 #include <stddef.h>
 
-#define VCPUS_MAX      16 /* of rouse's own microVM and of what it restores */
+#define VCPUS_MAX      254 /* StratoVirt's most; KVM's own limit is asked for too */
+#define BOOT_VCPUS_MAX 16 /* of a VM that rouse boots: its MP table has room for no more */
 #define MSRS_MAX       1024
 #define CPUID_MAX      256
 #define XSAVE_MAX      65536
@@ -54,7 +56,7 @@ struct vcpu_state {
         uint32_t                have;    /* 1 << enum vcpu_piece */
         uint32_t                apic_id;
         enum cpuid_origin       cpuid_origin;
-        struct cpu_topology     topology; /* CPUID_STRATOVIRT only */
+        struct cpu_topology     topology; /* max_vcpus 0: none is known. CPUID_STRATOVIRT needs it; kept with a saved CPUID for the way back */
         uint32_t                nr_cpuid;
         struct kvm_cpuid_entry2 *cpuid;
         uint32_t                tsc_khz;
@@ -103,13 +105,15 @@ struct serial_state {
 
 enum device_kind {
         DEVICE_SERIAL = 1,
+        DEVICE_VIRTIO = 2,
 };
 
 struct device_record {
         enum device_kind kind;
-        char             id[32]; /* "serial" */
+        char             id[32]; /* "serial"; of a virtio device, its name where the format has one ("rng0"), else "" */
         union {
                 struct serial_state serial;
+                struct virtio_state virtio;
         } u;
 };
 
@@ -126,7 +130,9 @@ int  vm_state_init(struct vm_state *s, enum machine_kind machine, uint32_t nr_vc
 void vm_state_free(struct vm_state *s);
 /* Adds a zeroed device record and returns it, or NULL without memory. */
 struct device_record       *vm_state_add_device(struct vm_state *s, enum device_kind kind, const char *id);
-const struct device_record *vm_state_device(const struct vm_state *s, enum device_kind kind);
+const struct device_record *vm_state_device(const struct vm_state *s, enum device_kind kind); /* the first one */
+/* The virtio device in that slot, or NULL. */
+const struct virtio_state  *vm_state_virtio(const struct vm_state *s, uint32_t slot);
 /* Byte for byte, padding of kernel structs included. Names the first difference in *ret_what ("vcpu 1 msr 0x10"), at most 80 bytes. */
 bool vm_state_equal(const struct vm_state *a, const struct vm_state *b, char ret_what[80]);
 

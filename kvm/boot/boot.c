@@ -80,8 +80,8 @@ int boot_load(const struct boot_config *c, const struct mem_layout *l, struct bo
 
         if (!mem_layout_gpa_to_hva(l, 0, MIB))
                 return err_set(e, -EINVAL, "boot: expected mapped RAM from 0 to 1 MiB, found none");
-        if (c->nr_vcpus < 1 || c->nr_vcpus > VCPUS_MAX)
-                return err_usage(e, "vCPUs: expected 1 to %d, found %u", VCPUS_MAX, c->nr_vcpus);
+        if (c->nr_vcpus < 1 || c->nr_vcpus > BOOT_VCPUS_MAX)
+                return err_usage(e, "vCPUs: expected 1 to %d, found %u", BOOT_VCPUS_MAX, c->nr_vcpus);
         r = boot_file_open("kernel", c->kernel, &f, e);
         if (r >= 0)
                 r = load_image(&f, l, &image, e);

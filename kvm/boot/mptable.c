@@ -71,7 +71,7 @@ static_assert(sizeof(struct mp_irq) == 8, "MP 4.3.4");
 struct mp_table {
         struct mp_pointer pointer;
         struct mp_header  header;
-        uint8_t           entries[VCPUS_MAX * sizeof(struct mp_cpu) + sizeof(struct mp_bus) + sizeof(struct mp_ioapic) +
+        uint8_t           entries[BOOT_VCPUS_MAX * sizeof(struct mp_cpu) + sizeof(struct mp_bus) + sizeof(struct mp_ioapic) +
                                   (ISA_IRQS + 2) * sizeof(struct mp_irq)];
 };
 static_assert(sizeof(struct mp_table) <= MAP_EBDA_END - MAP_EBDA, "it fits the kilobyte that is searched for it");

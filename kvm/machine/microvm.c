@@ -2,6 +2,7 @@
 #include "kvm/machine/machine.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #define SIZE_MIN_BYTES MIB         /* what the boot structures below 1 MiB need */
 #define SIZE_MAX_BYTES (512 * GIB) /* StratoVirt's own limit */
@@ -18,6 +19,10 @@ const struct machine machine_microvm = {
         .mmio_first       = 0xf0100000,
         .mmio_end         = 0xfec00000,
         .mmio_stride      = 0x200,
+        .nr_slots         = 11, /* interrupts 5 to 15 */
+        .first_irq        = 5,
+        .nr_fixed         = 6,
+        .fixed            = { VIRTIO_BLK, VIRTIO_BLK, VIRTIO_BLK, VIRTIO_BLK, VIRTIO_NET, VIRTIO_NET },
 };
 
 static const struct machine *const machines[] = { &machine_microvm };
@@ -28,6 +33,21 @@ const struct machine *machine_find(enum machine_kind kind)
                 if (machines[i]->kind == kind)
                         return machines[i];
         return NULL;
+}
+
+int machine_cmdline(const struct machine *m, uint32_t slots, char *ret, size_t size)
+{
+        size_t len = 0;
+
+        if (size)
+                *ret = 0;
+        for (uint32_t i = 0; i < m->nr_slots; i++) {
+                if (!(slots >> i & 1))
+                        continue;
+                len += (size_t)snprintf(len < size ? ret + len : NULL, len < size ? size - len : 0, " virtio_mmio.device=%u@0x%08" PRIx64 ":%u",
+                                        m->mmio_stride, m->mmio_first + (uint64_t)i * m->mmio_stride, m->first_irq + i);
+        }
+        return (int)len;
 }
 
 int machine_layout(const struct machine *m, uint64_t size_bytes, struct mem_layout *ret, struct err *e)
