@@ -71,6 +71,7 @@ void session_free(struct session *s)
                 console_hold_open(s->console, true); /* nobody waits for a reader any more */
         session_set_live(s, NULL);
         vm_free(s->vm); /* the pager still answers: no vCPU is left waiting inside KVM */
+        discard_fini(&s->discard);
         pager_free(s->pager);
         guest_ram_unmap(&s->ram);
         console_free(s->console);
