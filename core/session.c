@@ -77,6 +77,7 @@ void session_free(struct session *s)
         snapshot_close(&s->snap);
         free(s->served);
         free(s->replay);
+        free(s->cpuid_cache);
         if (s->sources_fd >= 0)
                 close(s->sources_fd);
         if (s->event_fd >= 0)
