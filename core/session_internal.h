@@ -51,6 +51,7 @@ struct session {
         uint64_t              *replay;
         struct console        *console;
         const char            *record_path, *data_dir;
+        char                  *cpuid_cache; /* a file in data_dir, or NULL */
         int                    event_fd;
         bool                   sources_mapped; /* the memory file itself is the RAM: it must not change */
         int                    sources_fd;     /* told when it does; -1 where nobody tells */
