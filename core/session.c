@@ -268,6 +268,16 @@ void session_serial_to(struct session *s, int fd)
                 session_message(s, "serial port: %llu bytes were dropped, as nobody read them", (unsigned long long)dropped);
 }
 
+int session_balloon_set(struct session *s, uint64_t target_bytes)
+{
+        return vm_balloon_set(s->vm, target_bytes);
+}
+
+int session_balloon_get(struct session *s, uint64_t *ret_bytes)
+{
+        return vm_balloon_get(s->vm, ret_bytes);
+}
+
 const struct ledger *session_ledger(const struct session *s)
 {
         return &s->ledger;

@@ -2,6 +2,8 @@
  * client does not take stays in one buffer, and while that is not empty the guest's queue is left alone. */
 #include "kvm/device/console_internal.h"
 
+#include "core/base/unix_listen.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,8 +11,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define IN_BYTES      4096u     /* read from the client at once */
@@ -18,47 +18,13 @@
 
 /* --- opening and closing; session thread --- */
 
-/* Another process's socket, or a file, is left alone. */
-static int remove_stale(const char *path, const struct sockaddr_un *a, struct err *e)
-{
-        struct stat st;
-        int fd, r;
-
-        if (lstat(path, &st) < 0)
-                return 0;
-        if (!S_ISSOCK(st.st_mode))
-                return err_set(e, -EEXIST, "console socket %s: expected nothing or an old socket there, found something else; name another path", path);
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        r = fd < 0 || connect(fd, (const struct sockaddr *)a, sizeof(*a)) < 0 ? errno : 0;
-        if (fd >= 0)
-                close(fd);
-        if (r != ECONNREFUSED)
-                return err_set(e, -EADDRINUSE, "console socket %s: somebody listens there already; name another path", path);
-        unlink(path);
-        return 0;
-}
-
 static int open_socket(struct console_backend *b, struct err *e)
 {
-        struct sockaddr_un a = {.sun_family = AF_UNIX};
-        int r;
+        int r = unix_listen(b->path, 8, e);
 
-        if (strlen(b->path) >= sizeof(a.sun_path))
-                return err_set(e, -ENAMETOOLONG, "console socket %s: expected at most %zu bytes, found %zu; name a shorter path", b->path,
-                               sizeof(a.sun_path) - 1, strlen(b->path));
-        memcpy(a.sun_path, b->path, strlen(b->path));
-        r = remove_stale(b->path, &a, e);
         if (r < 0)
-                return r;
-        b->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        /* The mode of the socket's own inode is what bind(2) gives the name: no moment in which others may connect. */
-        if (b->listen_fd < 0 || fchmod(b->listen_fd, 0600) < 0 || bind(b->listen_fd, (const struct sockaddr *)&a, sizeof(a)) < 0) {
-                r = err_set(e, -errno, "console socket %s: %s", b->path, strerror(errno));
-                b->path = NULL; /* the name is not ours to remove */
-                return r;
-        }
-        if (listen(b->listen_fd, 8) < 0)
-                return err_set(e, -errno, "console socket %s: %s", b->path, strerror(errno));
+                return err_wrap(e, r, "console");
+        b->listen_fd = r;
         return 0;
 }
 
@@ -84,8 +50,7 @@ void console_port_close(struct console *c)
 
         if (b->listen_fd >= 0) {
                 close(b->listen_fd);
-                if (b->path)
-                        unlink(b->path);
+                unlink(b->path);
         }
         if (b->fd >= 0)
                 close(b->fd);
