@@ -27,7 +27,7 @@ void session_message(struct session *s, const char *fmt, ...)
 
 static int make_console(struct session *s, struct err *e)
 {
-        struct console_config c = {.out_fd = s->opt.serial_out_fd, .until = s->opt.until, .mark = s->opt.mark};
+        struct console_config c = {.out_fd = s->opt.serial_out_fd, .lossy = s->opt.serial_lossy, .until = s->opt.until, .mark = s->opt.mark};
 
         session_fill_console_events(s, &c);
         return console_new(&c, &s->console, e);
@@ -71,12 +71,14 @@ void session_free(struct session *s)
                 console_hold_open(s->console, true); /* nobody waits for a reader any more */
         session_set_live(s, NULL);
         vm_free(s->vm); /* the pager still answers: no vCPU is left waiting inside KVM */
+        discard_fini(&s->discard);
         pager_free(s->pager);
         guest_ram_unmap(&s->ram);
         console_free(s->console);
         snapshot_close(&s->snap);
         free(s->served);
         free(s->replay);
+        free(s->cpuid_cache);
         if (s->sources_fd >= 0)
                 close(s->sources_fd);
         if (s->event_fd >= 0)
@@ -248,12 +250,32 @@ void session_run(struct session *s, struct session_result *ret)
         if (s->record_path && s->pager)
                 session_keep_record(s);
         console_flush(s->console, 1000);
+        if (s->opt.serial_lossy)
+                session_serial_to(s, -1); /* says what was dropped */
         *ret = s->result;
 }
 
 size_t session_serial_in(struct session *s, const uint8_t *bytes, size_t len)
 {
         return vm_serial_in(s->vm, bytes, len);
+}
+
+void session_serial_to(struct session *s, int fd)
+{
+        uint64_t dropped = console_connect(s->console, fd);
+
+        if (dropped)
+                session_message(s, "serial port: %llu bytes were dropped, as nobody read them", (unsigned long long)dropped);
+}
+
+int session_balloon_set(struct session *s, uint64_t target_bytes)
+{
+        return vm_balloon_set(s->vm, target_bytes);
+}
+
+int session_balloon_get(struct session *s, uint64_t *ret_bytes)
+{
+        return vm_balloon_get(s->vm, ret_bytes);
 }
 
 const struct ledger *session_ledger(const struct session *s)

@@ -7,9 +7,14 @@
 #include "core/session.h"
 #include "tools/cli.h"
 
+struct serial_socket;
+
 struct front {
-        const char *serial;      /* "stdio" or "null" */
+        const char *serial;      /* "stdio", "null", "file=PATH", "unix=PATH" */
         const char *ledger_path; /* "-": a table on standard error; NULL: none */
+        /* from front_open on */
+        int                   serial_fd; /* of a file; else -1 */
+        struct serial_socket *serial_socket;
 };
 
 /* The options that run and restore have in common. */
@@ -20,7 +25,9 @@ struct front {
 
 #define FRONT_HELP                                                                                  \
         "  --name NAME           other rouse verbs find the VM by this name\n"                      \
-        "  --serial stdio|null   where the guest's serial port goes (default stdio)\n"              \
+        "  --serial stdio|null|file=PATH|unix=PATH\n"                                             \
+        "                        where the guest's serial port goes (default stdio). file: appended; unix: a socket for\n" \
+        "                        one client at a time; the newest 64 KiB wait for one, older output is dropped\n"  \
         "  --paused              set everything up, do not run the guest\n"                         \
         "  --until REGEX         end with exit 0 when a whole serial line matches; stamps T4\n"           \
         "  --mark REGEX          stamp T4 when a whole serial line matches, and go on\n"                  \
@@ -35,5 +42,9 @@ int front_option(const struct verb *v, int c, const char *value, struct front *f
 /* Can the VM have its name? EXIT_OK, or the exit status after saying why not. Before the session is made. */
 int front_check_name(const struct session_options *o);
 
+/* Opens what the session will be given: where the serial port goes. front_run closes it; front_close where there is no session. */
+int  front_open(struct front *f, struct session_options *o, struct err *e);
+void front_close(struct front *f);
+
 /* Runs the session to its end and frees it; returns the exit status. */
-int front_run(struct session *s, const struct front *f);
+int front_run(struct session *s, struct front *f);
