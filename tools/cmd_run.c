@@ -67,8 +67,11 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         c = front_check_name(&o.common);
         if (c != EXIT_OK)
                 return c;
+        c = front_listen(&f);
+        if (c != EXIT_OK)
+                return c;
         if (session_boot(&o, &s, &err) < 0)
-                return cli_fail(&err);
+                return front_fail(&f, &err);
         return front_run(s, &f);
 }
 

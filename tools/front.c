@@ -2,6 +2,7 @@
 #include "tools/front.h"
 
 #include "core/base/cleanup.h"
+#include "core/control/qmp.h"
 #include "core/control/server.h"
 #include "tools/ledger_out.h"
 #include "tools/terminal.h"
@@ -14,7 +15,7 @@
 
 void front_defaults(struct front *f, struct session_options *o, uint64_t t0_ns)
 {
-        *f = (struct front){.serial = "stdio"};
+        *f = (struct front){.serial = "stdio", .qmp.fd = -1};
         *o = (struct session_options){.t0_ns = t0_ns, .t0_from = LEDGER_T0_SELF, .message = cli_message};
 }
 
@@ -33,6 +34,9 @@ int front_option(const struct verb *v, int c, const char *value, struct front *f
         case 's':
                 f->serial = value;
                 return strcmp(value, "stdio") && strcmp(value, "null") ? bad(v, "serial", "stdio or null", value) : 1;
+        case 'q':
+                f->qmp_path = value + strlen("unix=");
+                return strncmp(value, "unix=", strlen("unix=")) || !*f->qmp_path ? bad(v, "qmp", "unix=PATH", value) : 1;
         case 'p':
                 o->paused = true;
                 return 1;
@@ -94,6 +98,19 @@ int front_check_name(const struct session_options *o)
         return control_name_check(dir, o->name, &err) < 0 ? cli_fail(&err) : EXIT_OK;
 }
 
+int front_listen(struct front *f)
+{
+        struct err err = {0};
+
+        return f->qmp_path && listener_open(f->qmp_path, &f->qmp, &err) < 0 ? cli_fail(&err) : EXIT_OK;
+}
+
+int front_fail(struct front *f, const struct err *e)
+{
+        listener_close(&f->qmp);
+        return cli_fail(e);
+}
+
 static int listen_by_name(struct session *s, struct control_server **ret, struct err *e)
 {
         char dir[4096];
@@ -128,21 +145,27 @@ static int run(struct session *s, const struct front *f, struct session_result *
 {
         _cleanup_close_ int signal_fd = -1;
         struct control_server *server = NULL;
+        struct qmp_server *qmp = NULL;
         struct terminal *terminal = NULL;
         int r = watch_signals(s, &signal_fd, e);
 
         if (r >= 0)
                 r = listen_by_name(s, &server, e);
+        if (r >= 0 && f->qmp_path)
+                r = qmp_server_new(s, &f->qmp, &qmp, e);
         if (r >= 0 && strcmp(f->serial, "stdio") == 0)
                 r = terminal_new(s, &terminal, e);
+        if (r >= 0 && qmp)
+                qmp_server_serve(qmp);
         if (r >= 0)
                 session_run(s, ret);
         terminal_free(terminal);
+        qmp_server_free(qmp);
         control_server_free(server);
         return r;
 }
 
-int front_run(struct session *s, const struct front *f)
+int front_run(struct session *s, struct front *f)
 {
         struct session_result result = {0};
         struct err err = {0};
@@ -154,6 +177,7 @@ int front_run(struct session *s, const struct front *f)
 
                 status = status ? status : failed; /* how the VM ended is the greater news */
         }
+        listener_close(&f->qmp);
         session_free(s);
         return status;
 }

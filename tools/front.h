@@ -4,22 +4,26 @@
  * Blocks:  front_run until the VM has ended. */
 #pragma once
 
+#include "core/control/listener.h"
 #include "core/session.h"
 #include "tools/cli.h"
 
 struct front {
         const char *serial;      /* "stdio" or "null" */
         const char *ledger_path; /* "-": a table on standard error; NULL: none */
+        const char *qmp_path;    /* NULL: none */
+        struct listener qmp;     /* from front_listen on */
 };
 
 /* The options that run and restore have in common. */
 #define FRONT_OPTIONS                                                                                                          \
-        {"name", required_argument, NULL, 'n'}, {"serial", required_argument, NULL, 's'}, {"paused", no_argument, NULL, 'p'},   \
+        {"name", required_argument, NULL, 'n'}, {"qmp", required_argument, NULL, 'q'}, {"serial", required_argument, NULL, 's'}, {"paused", no_argument, NULL, 'p'},   \
                 {"until", required_argument, NULL, 'u'}, {"mark", required_argument, NULL, 'k'},                                \
                 {"timeout", required_argument, NULL, 't'}, {"ledger", required_argument, NULL, 'l'}, {"t0-ns", required_argument, NULL, '0'}
 
 #define FRONT_HELP                                                                                  \
         "  --name NAME           other rouse verbs find the VM by this name\n"                      \
+        "  --qmp unix=PATH       answer QMP, as StratoVirt and QEMU do, on a socket at PATH\n"               \
         "  --serial stdio|null   where the guest's serial port goes (default stdio)\n"              \
         "  --paused              set everything up, do not run the guest\n"                         \
         "  --until REGEX         end with exit 0 when a whole serial line matches; stamps T4\n"           \
@@ -35,5 +39,11 @@ int front_option(const struct verb *v, int c, const char *value, struct front *f
 /* Can the VM have its name? EXIT_OK, or the exit status after saying why not. Before the session is made. */
 int front_check_name(const struct session_options *o);
 
+/* Listens where the VM is to answer QMP, before the session is made: who connects early is answered before the guest runs. EXIT_OK, or the
+ * exit status after saying why not. */
+int front_listen(struct front *f);
+/* There will be no session: takes the socket away again, says why and returns the exit status. */
+int front_fail(struct front *f, const struct err *e);
+
 /* Runs the session to its end and frees it; returns the exit status. */
-int front_run(struct session *s, const struct front *f);
+int front_run(struct session *s, struct front *f);
