@@ -278,14 +278,14 @@ static const struct clients_ops qmp_clients = {
         .left = on_left,
 };
 
-int qmp_server_new(struct session *s, const struct listener *at, struct qmp_server **ret, struct err *e)
+int qmp_server_new(struct session *s, int listen_fd, struct qmp_server **ret, struct err *e)
 {
         struct qmp_server *srv = calloc(1, sizeof(*srv));
-        int r = srv ? clients_new(s, at->fd, &qmp_clients, srv, &srv->clients) : -ENOMEM;
+        int r = srv ? clients_new(s, listen_fd, &qmp_clients, srv, &srv->clients) : -ENOMEM;
 
         if (r < 0) {
                 free(srv);
-                return err_set(e, r, "QMP at %s: %s", at->address.sun_path, strerror(-r));
+                return err_set(e, r, "QMP socket: %s", strerror(-r));
         }
         srv->vm = (struct qmp_vm){
                 .session      = s,

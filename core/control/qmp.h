@@ -1,6 +1,6 @@
 /* core/control/qmp.h: a VM answers QMP on a unix socket, as StratoVirt 2.5.0 does: its replies, error classes and texts, its events and their
  * order (the reply first, then STOP or RESUME).
- * Owns:    the clients; borrows the listener.
+ * Owns:    the clients; borrows the listening socket.
  * Threads: session thread.
  * Blocks:  while a command is carried out; never on a client.
  *
@@ -15,13 +15,12 @@
  *   - x-rouse-snapshot {dir, format, then, replace} saves in rouse's formats; its reply has identity, times and bytes (commands.h). */
 #pragma once
 
-#include "core/control/listener.h"
 #include "core/session.h"
 
 struct qmp_server;
 
 /* Observes the session (session_observe). Clients are greeted when session_run serves them, or by qmp_server_serve. */
-int  qmp_server_new(struct session *s, const struct listener *at, struct qmp_server **ret, struct err *e);
+int  qmp_server_new(struct session *s, int listen_fd, struct qmp_server **ret, struct err *e);
 void qmp_server_free(struct qmp_server *srv); /* accepts NULL; before session_free */
 
 /* Answers who waits just now: before session_run, so that one who connected while the VM was made is answered before the guest runs. */
