@@ -1,5 +1,6 @@
 /* migrate and its status machine. The session thread writes the snapshot itself, and serves the other clients from inside of it. */
 #include "core/control/commands.h"
+#include "core/control/qmp_parser.h"
 #include "core/control/qmp_vm.h"
 
 #include "core/base/units.h"
@@ -48,9 +49,9 @@ int migration_parse_uri(const char *uri, char **ret_dir, struct err *e)
         if (has_prefix(uri, "tcp:") || has_prefix(uri, "unix:"))
                 return err_set(e, -EINVAL, "MicroVM does not support migration");
         if (!colon || !colon[1])
-                return err_set(e, -EINVAL, "Invalid uri: %.256s", uri);
+                return err_set(e, -EINVAL, "Invalid uri: %.*s", qmp_clip(uri, 256), uri);
         if (!has_prefix(uri, "file:"))
-                return err_set(e, -EINVAL, "Unknown mode: invalid uri %.256s", uri);
+                return err_set(e, -EINVAL, "Unknown mode: invalid uri %.*s", qmp_clip(uri, 256), uri);
         len = strlen(colon + 1);
         for (size_t i = 0; i < ARRAY_LEN(options); i++) {
                 size_t n = strlen(options[i]);

@@ -74,9 +74,15 @@ static void set_error(struct qmp_request *rq, const char *before, const char *fo
         snprintf(rq->error, sizeof(rq->error), "%s%.*s%s", before, qmp_clip(found, 64), found, after);
 }
 
+/* A string that is one for strcmp(3), too. */
+static bool is_whole_string(struct json_object *v)
+{
+        return json_object_is_type(v, json_type_string) && strlen(json_object_get_string(v)) == (size_t)json_object_get_string_len(v);
+}
+
 static void take_member(struct qmp_request *rq, const char *key, struct json_object *value)
 {
-        if (strcmp(key, "execute") == 0 && json_object_is_type(value, json_type_string))
+        if (strcmp(key, "execute") == 0 && is_whole_string(value))
                 rq->execute = json_object_get_string(value);
         else if (strcmp(key, "arguments") == 0 && json_object_is_type(value, json_type_object))
                 rq->arguments = value;
