@@ -4,6 +4,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
 #include "core/base/units.h"
+#include "core/control/client.h"
 #include "core/control/socket_path.h"
 
 #include <errno.h>
@@ -21,18 +22,6 @@ struct peer {
         pid_t pid;
         char *name;
 };
-
-static int connect_to(struct peer *p, const struct sockaddr_un *a, struct err *e)
-{
-        p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (p->fd < 0)
-                return err_set(e, -errno, "socket: %s", strerror(errno));
-        if (connect(p->fd, (const struct sockaddr *)a, sizeof(*a)) == 0)
-                return 0;
-        if (errno == ENOENT || errno == ECONNREFUSED)
-                return err_set(e, -ENOENT, "no VM named '%s' is running (looked for %s)", p->name, a->sun_path);
-        return err_set(e, -errno, "connect to %s: %s", a->sun_path, strerror(errno));
-}
 
 /* SO_PEERCRED names whoever called listen(2). He had the socket open after the pidfd was made if it does not say by then that he hung up. */
 static int find_process(struct peer *p, struct err *e)
@@ -56,6 +45,7 @@ int peer_connect(const char *runtime_dir, const char *name, struct peer **ret, s
 {
         struct sockaddr_un a;
         struct peer *p;
+        char whom[80];
         int r = control_address(runtime_dir, name, &a, e);
 
         if (r < 0)
@@ -67,8 +57,9 @@ int peer_connect(const char *runtime_dir, const char *name, struct peer **ret, s
                 free(p);
                 return err_set(e, -ENOMEM, "no memory for a connection");
         }
-        p->fd = p->pid_fd = -1;
-        r = connect_to(p, &a, e);
+        snprintf(whom, sizeof(whom), "named '%s'", name);
+        p->pid_fd = -1;
+        p->fd = r = control_connect(&a, whom, e);
         if (r >= 0)
                 r = find_process(p, e);
         if (r < 0) {
@@ -115,17 +106,6 @@ static int wait_readable(int fd, uint64_t until_ns)
         }
 }
 
-static int send_request(const struct peer *p, struct json_object *request, struct err *e)
-{
-        const char *text = json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN);
-        struct iovec v[2] = {{.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)}, {.iov_base = (char[]){'\n'}, .iov_len = 1}};
-        struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
-
-        if (sendmsg(p->fd, &m, MSG_NOSIGNAL) != (ssize_t)v[0].iov_len + 1)
-                return err_set(e, -ECONNRESET, "the VM '%s' ended before it was asked", p->name);
-        return 0;
-}
-
 /* One line, into buf of REPLY_MAX bytes. */
 static int read_line(const struct peer *p, uint64_t until_ns, char *buf, struct err *e)
 {
@@ -145,17 +125,11 @@ static int read_line(const struct peer *p, uint64_t until_ns, char *buf, struct 
         return 0;
 }
 
-static int take_reply(const char *line, struct json_object **ret, struct err *e)
+static int take_line(const char *line, struct json_object **ret, struct err *e)
 {
-        struct json_object *reply = json_tokener_parse(line), *value, *desc;
-        int r = 0;
+        struct json_object *reply = json_tokener_parse(line);
+        int r = reply ? control_take_reply(reply, ret, e) : err_set(e, -EPROTO, "the VM's answer is no JSON");
 
-        if (reply && json_object_object_get_ex(reply, "return", &value))
-                *ret = json_object_get(value);
-        else if (reply && json_object_object_get_ex(reply, "error", &value) && json_object_object_get_ex(value, "desc", &desc))
-                r = err_set(e, -EIO, "%s", json_object_get_string(desc));
-        else
-                r = err_set(e, -EPROTO, "the VM's answer is no JSON with \"return\" or \"error\"");
         json_object_put(reply);
         return r;
 }
@@ -163,11 +137,11 @@ static int take_reply(const char *line, struct json_object **ret, struct err *e)
 int peer_ask(struct peer *p, struct json_object *request, uint64_t until_ns, struct json_object **ret_reply, struct err *e)
 {
         _cleanup_free_ char *line = malloc(REPLY_MAX);
-        int r = line ? send_request(p, request, e) : err_set(e, -ENOMEM, "no memory for an answer");
+        int r = line ? control_send(p->fd, request, e) : err_set(e, -ENOMEM, "no memory for an answer");
 
         if (r >= 0)
                 r = read_line(p, until_ns, line, e);
-        return r < 0 ? r : take_reply(line, ret_reply, e);
+        return r < 0 ? r : take_line(line, ret_reply, e);
 }
 
 int peer_wait_end(struct peer *p, uint64_t until_ns, struct err *e)
