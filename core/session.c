@@ -147,17 +147,44 @@ void session_end_by_signal(struct session *s, int signal)
         session_end(s, SESSION_SIGNAL);
 }
 
+enum session_end session_why(const struct session *s)
+{
+        return s->result.why;
+}
+
 /* --- running --- */
 
-void session_resume(struct session *s)
+void session_observe(struct session *s, void (*changed)(void *arg, enum session_change what), void *arg)
+{
+        s->changed = changed;
+        s->changed_arg = arg;
+}
+
+static void tell_change(struct session *s, enum session_change what)
+{
+        if (s->changed)
+                s->changed(s->changed_arg, what);
+}
+
+/* True when it did not run before. */
+static bool let_run(struct session *s)
 {
         if (s->running || s->result.why != SESSION_NONE)
-                return;
+                return false;
         console_hold_open(s->console, false);
         vm_resume(s->vm);
         s->running = true;
+        return true;
 }
 
+void session_resume(struct session *s)
+{
+        if (let_run(s))
+                tell_change(s, SESSION_RESUMED);
+}
+
+/* A vCPU that waits inside KVM for a page holds this up until the page comes, or until --source-timeout, when the pager declares it
+ * lost and condemns the VM: its vCPUs end instead of parking. */
 void session_pause(struct session *s)
 {
         if (!s->running)
@@ -165,6 +192,8 @@ void session_pause(struct session *s)
         console_hold_open(s->console, true);
         vm_pause(s->vm);
         s->running = false;
+        session_handle_events(s); /* was a page lost meanwhile? */
+        tell_change(s, SESSION_STOPPED);
 }
 
 bool session_is_paused(const struct session *s)
@@ -237,8 +266,9 @@ void session_run(struct session *s, struct session_result *ret)
         if (s->opt.paused)
                 session_start_index(s);
         else
-                session_resume(s);
+                let_run(s); /* that it runs at all is no news */
         loop(s);
+        tell_change(s, SESSION_SHUTDOWN);
         /* What the guest does from now on is not part of the story. Nobody waits for a vCPU that waits for a page: it is let go. */
         vm_condemn(s->vm);
         close_ledger(s);
@@ -291,6 +321,24 @@ const char *session_name(const struct session *s)
 uint32_t session_nr_vcpus(const struct session *s)
 {
         return s->nr_vcpus;
+}
+
+int session_vcpu_tid(const struct session *s, uint32_t vcpu)
+{
+        return vcpu < s->nr_vcpus ? vm_vcpu_tid(s->vm, vcpu) : 0;
+}
+
+bool session_is_restored(const struct session *s)
+{
+        return s->snap.format != NULL;
+}
+
+bool session_is_settled(const struct session *s)
+{
+        if (!session_is_restored(s))
+                return true;
+        /* What is mapped needs its file as long as it lives. Relaxed: a stamp is all that is asked. */
+        return !s->sources_mapped && atomic_load_explicit(&s->stamp_ns[LEDGER_T6], memory_order_relaxed) != 0;
 }
 
 uint64_t session_memory_bytes(const struct session *s)

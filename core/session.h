@@ -97,6 +97,7 @@ void session_end_by_signal(struct session *s, int signal);
 void session_pause(struct session *s);
 void session_resume(struct session *s);
 bool session_is_paused(const struct session *s);
+enum session_end session_why(const struct session *s); /* SESSION_NONE while it lives */
 
 struct save_options {
         const char *path;   /* the directory to be */
@@ -118,7 +119,8 @@ struct save_report {
  * guest goes on as before and nothing is left on disk. */
 int session_save(struct session *s, const struct save_options *o, struct save_report *ret, struct err *e);
 
-/* Who must know what happens to the VM; called on the session thread. One at a time; NULL: nobody. */
+/* Who must know what happens to the VM; called on the session thread. One at a time; NULL: nobody. SESSION_STOPPED and RESUMED when
+ * it was stopped or resumed, whoever asked (not that it begins to run in session_run); SESSION_SHUTDOWN once, when it will end. */
 enum session_change { SESSION_STOPPED, SESSION_RESUMED, SESSION_SHUTDOWN };
 void session_observe(struct session *s, void (*changed)(void *arg, enum session_change what), void *arg);
 

@@ -65,6 +65,8 @@ struct session {
         struct session_result result;
         bool                  running;
         bool                  told_lost, told_not_freed;
+        void (*changed)(void *arg, enum session_change what); /* session_observe; NULL: nobody */
+        void *changed_arg;
         size_t                nr_watches;
         struct pollfd         polls[1 + SESSION_WATCHES_MAX]; /* [0] is event_fd */
         struct watch          watches[1 + SESSION_WATCHES_MAX];

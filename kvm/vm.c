@@ -291,6 +291,11 @@ int vm_start(struct vm *vm, struct err *e)
         return 0;
 }
 
+int vm_vcpu_tid(const struct vm *vm, uint32_t vcpu)
+{
+        return vcpu < vm->nr_vcpus ? atomic_load_explicit(&vm->vcpus[vcpu].tid, memory_order_relaxed) : 0;
+}
+
 void vm_resume(struct vm *vm)
 {
         pthread_mutex_lock(&vm->lock);

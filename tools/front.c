@@ -2,6 +2,8 @@
 #include "tools/front.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/unix_listen.h"
+#include "core/control/qmp.h"
 #include "core/control/server.h"
 #include "tools/ledger_out.h"
 #include "tools/serial_socket.h"
@@ -14,9 +16,11 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
+#define QMP_BACKLOG 8 /* who connects while the VM is made waits there */
+
 void front_defaults(struct front *f, struct session_options *o, uint64_t t0_ns)
 {
-        *f = (struct front){.serial = "stdio", .serial_fd = -1};
+        *f = (struct front){.serial = "stdio", .serial_fd = -1, .qmp_fd = -1};
         *o = (struct session_options){.t0_ns = t0_ns, .t0_from = LEDGER_T0_SELF, .message = cli_message};
 }
 
@@ -48,6 +52,9 @@ int front_option(const struct verb *v, int c, const char *value, struct front *f
         case 's':
                 f->serial = value;
                 return is_serial(value) ? 1 : bad(v, "serial", "stdio, null, file=PATH or unix=PATH", value);
+        case 'q':
+                f->qmp_path = path_of(value, "unix=");
+                return f->qmp_path ? 1 : bad(v, "qmp", "unix=PATH", value);
         case 'p':
                 o->paused = true;
                 return 1;
@@ -109,7 +116,14 @@ int front_check_name(const struct session_options *o)
         return control_name_check(dir, o->name, &err) < 0 ? cli_fail(&err) : EXIT_OK;
 }
 
-int front_open(struct front *f, struct session_options *o, struct err *e)
+static int open_qmp(struct front *f, struct err *e)
+{
+        if (f->qmp_path)
+                f->qmp_fd = unix_listen(f->qmp_path, QMP_BACKLOG, e);
+        return f->qmp_path ? f->qmp_fd : 0;
+}
+
+static int open_serial(struct front *f, struct session_options *o, struct err *e)
 {
         const char *file = path_of(f->serial, "file="), *socket = path_of(f->serial, "unix=");
 
@@ -128,8 +142,20 @@ int front_open(struct front *f, struct session_options *o, struct err *e)
         return 0;
 }
 
+int front_open(struct front *f, struct session_options *o, struct err *e)
+{
+        int r = open_serial(f, o, e);
+
+        return r < 0 ? r : open_qmp(f, e);
+}
+
 void front_close(struct front *f)
 {
+        if (f->qmp_fd >= 0) {
+                unlink(f->qmp_path);
+                close(f->qmp_fd);
+        }
+        f->qmp_fd = -1;
         serial_socket_free(TAKE_PTR(f->serial_socket));
         if (f->serial_fd >= 0)
                 close(f->serial_fd);
@@ -170,19 +196,25 @@ static int run(struct session *s, struct front *f, struct session_result *ret, s
 {
         _cleanup_close_ int signal_fd = -1;
         struct control_server *server = NULL;
+        struct qmp_server *qmp = NULL;
         struct terminal *terminal = NULL;
         int r = watch_signals(s, &signal_fd, e);
 
         if (r >= 0)
                 r = listen_by_name(s, &server, e);
+        if (r >= 0 && f->qmp_path)
+                r = qmp_server_new(s, f->qmp_fd, &qmp, e);
         if (r >= 0 && strcmp(f->serial, "stdio") == 0)
                 r = terminal_new(s, &terminal, e);
         if (r >= 0 && f->serial_socket)
                 r = serial_socket_serve(f->serial_socket, s, e);
+        if (r >= 0 && qmp)
+                qmp_server_serve(qmp);
         if (r >= 0)
                 session_run(s, ret);
         serial_socket_free(TAKE_PTR(f->serial_socket));
         terminal_free(terminal);
+        qmp_server_free(qmp);
         control_server_free(server);
         return r;
 }
