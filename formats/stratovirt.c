@@ -106,6 +106,7 @@ static int read_vm(const uint8_t *state, size_t len, const struct sv_header *h, 
         r = vm_state_init(&s->vm, MACHINE_MICROVM, rec.nr_vcpus);
         if (r < 0)
                 return err_set(e, r, "no memory for the state of %u vCPUs", rec.nr_vcpus);
+        memcpy(s->vm.cpu_vendor, h->vendor, sizeof(s->vm.cpu_vendor));
         name_version(rec.kvm.desc, s->version, sizeof(s->version));
         r = sv_vcpus_read(descs, &rec, &s->vm, e);
         r = r < 0 ? r : sv_platform_read(descs, &rec.kvm, &s->vm.platform, e);
