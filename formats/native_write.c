@@ -157,13 +157,12 @@ static int write_pages(struct native_writer *w, const uint8_t *bytes, uint64_t n
         if (!bytes)
                 return nr_pages ? add_run(w, RUN_ZERO, nr_pages) : 0;
         while (r == 0 && begin < nr_pages) {
-                bool     zero = is_zero(bytes + pages_to_bytes(begin), PAGE_BYTES);
-                uint64_t end = begin + 1;
+                const uint8_t *from = bytes + pages_to_bytes(begin);
+                bool           zero;
+                uint64_t       nr = alike_pages(from, nr_pages - begin, &zero);
 
-                while (end < nr_pages && is_zero(bytes + pages_to_bytes(end), PAGE_BYTES) == zero)
-                        end++;
-                r = zero ? add_run(w, RUN_ZERO, end - begin) : write_data(w, bytes + pages_to_bytes(begin), end - begin);
-                begin = end;
+                r = zero ? add_run(w, RUN_ZERO, nr) : write_data(w, from, nr);
+                begin += nr;
         }
         return r;
 }
