@@ -27,7 +27,7 @@ void session_message(struct session *s, const char *fmt, ...)
 
 static int make_console(struct session *s, struct err *e)
 {
-        struct console_config c = {.out_fd = s->opt.serial_out_fd, .until = s->opt.until, .mark = s->opt.mark};
+        struct console_config c = {.out_fd = s->opt.serial_out_fd, .lossy = s->opt.serial_lossy, .until = s->opt.until, .mark = s->opt.mark};
 
         session_fill_console_events(s, &c);
         return console_new(&c, &s->console, e);
@@ -278,12 +278,22 @@ void session_run(struct session *s, struct session_result *ret)
         if (s->record_path && s->pager)
                 session_keep_record(s);
         console_flush(s->console, 1000);
+        if (s->opt.serial_lossy)
+                session_serial_to(s, -1); /* says what was dropped */
         *ret = s->result;
 }
 
 size_t session_serial_in(struct session *s, const uint8_t *bytes, size_t len)
 {
         return vm_serial_in(s->vm, bytes, len);
+}
+
+void session_serial_to(struct session *s, int fd)
+{
+        uint64_t dropped = console_connect(s->console, fd);
+
+        if (dropped)
+                session_message(s, "serial port: %llu bytes were dropped, as nobody read them", (unsigned long long)dropped);
 }
 
 const struct ledger *session_ledger(const struct session *s)

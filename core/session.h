@@ -18,6 +18,7 @@ struct session;
 struct session_options {
         const char             *name;          /* or NULL */
         int                     serial_out_fd; /* -1: nowhere */
+        bool                    serial_lossy;  /* readers come and go (session_serial_to); the guest never waits for one */
         const char             *until, *mark;  /* patterns, or NULL */
         uint64_t                timeout_ns;    /* of session_run, from T0; 0: none */
         bool                    paused;        /* do not run the guest until session_resume */
@@ -129,6 +130,10 @@ int session_balloon_get(struct session *s, uint64_t *ret_bytes);
 
 /* Bytes for the guest's serial port; returns how many it took. */
 size_t session_serial_in(struct session *s, const uint8_t *bytes, size_t len);
+
+/* With serial_lossy: who reads the serial port from now on; -1: nobody, and the newest 64 KiB are kept. What was dropped is said in a
+ * message. */
+void session_serial_to(struct session *s, int fd);
 
 /* The ledger as it stands; whole after session_run. */
 const struct ledger *session_ledger(const struct session *s);

@@ -63,19 +63,21 @@ static bool get_bool(struct json_object *args, const char *key)
         return args && json_object_object_get_ex(args, key, &v) && json_object_get_boolean(v);
 }
 
-static int run_snapshot(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
+int control_snapshot(struct session *s, struct json_object *args, struct save_options *o, struct json_object *ret, struct err *e)
 {
         const char *then = get_string(args, "then", "resume");
-        struct save_options o = {.path = get_string(args, "dir", NULL), .replace = get_bool(args, "replace")};
         struct save_report rep;
         int r;
 
-        if (!o.path || o.path[0] != '/')
+        o->path = get_string(args, "dir", NULL);
+        o->format = get_string(args, "format", NULL);
+        o->replace = get_bool(args, "replace");
+        if (!o->path || o->path[0] != '/')
                 return err_usage(e, "snapshot: expected \"dir\" with an absolute path");
         if (strcmp(then, "resume") && strcmp(then, "pause") && strcmp(then, "quit"))
                 return err_usage(e, "snapshot: expected \"then\" to be resume, pause or quit, found '%s'", then);
-        o.pause_after = strcmp(then, "resume") != 0;
-        r = session_save(s, &o, &rep, e);
+        o->pause_after = strcmp(then, "resume") != 0;
+        r = session_save(s, o, &rep, e);
         if (r < 0)
                 return r;
         if (strcmp(then, "quit") == 0)
@@ -86,6 +88,13 @@ static int run_snapshot(struct session *s, struct json_object *args, struct json
         json_add_u64(ret, "data_bytes", rep.data_bytes);
         json_add_u64(ret, "zero_bytes", rep.zero_bytes);
         return 0;
+}
+
+static int run_snapshot(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
+{
+        struct save_options o = {0};
+
+        return control_snapshot(s, args, &o, ret, e);
 }
 
 static const struct command commands[] = {
