@@ -183,8 +183,8 @@ int sv_write_check(const struct vm_state *vm, struct err *e)
 {
         int r = 0;
 
-        if (vm->machine != MACHINE_MICROVM || !vm->nr_vcpus || vm->nr_vcpus > SV_STRATOVIRT_VCPUS)
-                return refuse(e, "expected a microVM of 1 to %d vCPUs, found machine %d with %u", SV_STRATOVIRT_VCPUS, (int)vm->machine,
+        if (vm->machine != MACHINE_MICROVM || !vm->nr_vcpus || vm->nr_vcpus > VCPUS_MAX)
+                return refuse(e, "expected a microVM of 1 to %d vCPUs, found machine %d with %u", VCPUS_MAX, (int)vm->machine,
                               vm->nr_vcpus);
         for (uint32_t i = 0; r == 0 && i < vm->nr_vcpus; i++)
                 r = check_vcpu(&vm->vcpus[i], i, e);
