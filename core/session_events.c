@@ -276,6 +276,7 @@ void session_handle_events(struct session *s)
                 session_count_at(s, LEDGER_T5, false);
         if (ev & EVENT_SETTLED) {
                 session_count_at(s, LEDGER_T6, true);
+                vm_settled(s->vm);
                 if (s->pager)
                         session_start_index(s); /* of a guest that never spoke */
         }

@@ -42,6 +42,8 @@ struct session {
         struct guest_ram       ram;
         bool                   ram_is_anonymous; /* a page that is not resident reads as zeros */
         uint32_t               nr_vcpus;
+        size_t                 nr_devices;
+        struct device_config   devices[DEVICE_CONFIGS_MAX];
         struct vm             *vm;
         struct pager          *pager; /* NULL without one */
         struct pager_range    *served;
