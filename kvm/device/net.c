@@ -192,7 +192,7 @@ static void receive(struct net *n)
                         break;
                 }
                 if (c.in_bytes < HEADER_BYTES) {
-                        virtio_broken(&n->d, "%s: a receive buffer: expected %zu bytes for the header at least, found %llu", n->d.what, HEADER_BYTES,
+                        virtio_broken(&n->d, "a receive buffer: expected %zu bytes for the header at least, found %llu", HEADER_BYTES,
                                       (unsigned long long)c.in_bytes);
                         return;
                 }
@@ -243,7 +243,7 @@ static void transmit(struct net *n)
 
         for (i = 0; i < BUDGET && !n->tx_full && !n->tx_lost && virtio_pop(&n->d, TX, &c); i++) {
                 if (c.out_bytes < HEADER_BYTES) {
-                        virtio_broken(&n->d, "%s: a frame to send: expected a header of %zu bytes, found %llu bytes in all", n->d.what, HEADER_BYTES,
+                        virtio_broken(&n->d, "a frame to send: expected a header of %zu bytes, found %llu bytes in all", HEADER_BYTES,
                                       (unsigned long long)c.out_bytes);
                         return;
                 }
@@ -285,7 +285,7 @@ static void control(struct net *n)
 
         for (i = 0; i < BUDGET && virtio_pop(&n->d, CONTROL, &c); i++) {
                 if (!c.in_bytes) {
-                        virtio_broken(&n->d, "%s: a control command: expected a byte for the answer, found none", n->d.what);
+                        virtio_broken(&n->d, "a control command: expected a byte for the answer, found none");
                         return;
                 }
                 if (obey(n, &c) < 0) {
@@ -304,8 +304,6 @@ static void net_kicked(struct virtio_device *d, uint16_t queue)
 {
         struct net *n = to_net(d);
 
-        if (virtio_is_broken(d))
-                return;
         if (queue == RX) {
                 n->rx_dry = false;
                 receive(n);
@@ -321,10 +319,6 @@ static void net_ready(struct virtio_device *d, int fd, uint32_t events)
 {
         struct net *n = to_net(d);
 
-        if (virtio_is_broken(d)) { /* nothing is wanted until the reset; begin looks again */
-                virtio_unwatch(d, fd);
-                return;
-        }
         if (fd == n->tap_fd) {
                 if (events & EPOLLERR)
                         cable_gone(n, EBADFD);
@@ -346,7 +340,7 @@ static int net_begin(struct virtio_device *d, struct err *e)
         int         r = n->tap_fd >= 0 ? tap_set_offloads(n->tap_fd, d->features) : 0;
 
         if (r < 0)
-                return err_host(e, r, "%s: tap %s refuses the offloads that the guest accepted (features 0x%llx): %s", d->what, n->tap,
+                return err_host(e, r, "tap %s refuses the offloads that the guest accepted (features 0x%llx): %s", n->tap,
                                 (unsigned long long)d->features, strerror(-r));
         if (!n->s.has_filters) {
                 pthread_mutex_lock(&n->lock);
@@ -429,17 +423,20 @@ static int net_load(struct virtio_device *d, const struct virtio_state *s, struc
 
 /* --- new and free --- */
 
-static void net_free(struct virtio_device *d)
+static void let_go(struct net *n)
 {
-        struct net *n = to_net(d);
-
-        virtio_device_fini(d);
         if (n->tap_fd >= 0)
                 close(n->tap_fd);
         if (n->again_fd >= 0)
                 close(n->again_fd);
         pthread_mutex_destroy(&n->lock);
         free(n);
+}
+
+static void net_free(struct virtio_device *d)
+{
+        virtio_device_fini(d);
+        let_go(to_net(d));
 }
 
 static const struct virtio_ops net_ops = {
@@ -535,7 +532,7 @@ static int net_new(const struct device_config *c, const struct virtio_state *sav
         if (r >= 0)
                 r = virtio_device_init(&n->d, &net_ops, env, features, NR_QUEUES, sizes, saved, e);
         if (r < 0) {
-                net_free(&n->d);
+                let_go(n);
                 return r;
         }
         memcpy(n->s.mac, n->first_mac, ETH_ALEN);

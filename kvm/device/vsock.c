@@ -62,7 +62,7 @@ struct vsock {
         bool               tx_more, rx_more, again; /* the budget ended before the queue did; again_fd is watched */
         bool               lost;                    /* a page of a packet is lost: the session stops the VM */
         bool               reset_owed;              /* to a restored guest, which believes in connections that are no more */
-        bool               listening;
+        bool               listening, told_accept;
 };
 
 static struct vsock *to_vsock(struct virtio_device *d)
@@ -197,6 +197,18 @@ static bool make_room(struct vsock *v)
 
 /* --- the host's clients --- */
 
+/* No descriptor, no memory: clients wait until a connection ends, or the guest says something. */
+static void cannot_accept(struct vsock *v, int error)
+{
+        char text[160];
+
+        listen_now(v, false);
+        snprintf(text, sizeof(text), "%s: clients of %s wait: accept: %s", v->d.what, v->path, strerror(-error));
+        if (!v->told_accept && v->d.env->message)
+                v->d.env->message(v->d.env->arg, text);
+        v->told_accept = true;
+}
+
 static void accept_clients(struct vsock *v)
 {
         for (unsigned int i = 0; i < ACCEPTS_MAX; i++) {
@@ -210,8 +222,8 @@ static void accept_clients(struct vsock *v)
                 }
                 fd = vsock_listener_accept(v->listener);
                 if (fd < 0) {
-                        if (fd != -EAGAIN && fd != -ECONNABORTED && fd != -EINTR && v->nr_conns)
-                                listen_now(v, false); /* no descriptor, no memory: until a connection ends */
+                        if (fd != -EAGAIN && fd != -ECONNABORTED && fd != -EINTR)
+                                cannot_accept(v, fd);
                         return;
                 }
                 c = adopt(v, fd, VSOCK_HELLO);
@@ -331,7 +343,7 @@ static void take_packets(struct vsock *v)
 
         for (i = 0; i < BUDGET && v->nr_refusals < REFUSALS_MAX && !v->lost && virtio_pop(&v->d, TX, &c); i++) {
                 if (c.out_bytes < HEADER_BYTES) {
-                        virtio_broken(&v->d, "%s: a packet: expected a header of %zu bytes, found %llu bytes in all", v->d.what, HEADER_BYTES,
+                        virtio_broken(&v->d, "a packet: expected a header of %zu bytes, found %llu bytes in all", HEADER_BYTES,
                                       (unsigned long long)c.out_bytes);
                         return;
                 }
@@ -406,7 +418,7 @@ static void give_packets(struct vsock *v)
                         break; /* until the driver kicks */
                 /* for the data of a packet, too: one that cannot hold a byte of it would be filled forever */
                 if (c.in_bytes <= HEADER_BYTES) {
-                        virtio_broken(&v->d, "%s: a receive buffer: expected more than the %zu bytes of a header, found %llu", v->d.what, HEADER_BYTES,
+                        virtio_broken(&v->d, "a receive buffer: expected more than the %zu bytes of a header, found %llu", HEADER_BYTES,
                                       (unsigned long long)c.in_bytes);
                         return;
                 }
@@ -433,7 +445,7 @@ static void give_reset(struct vsock *v)
         if (!v->reset_owed || !virtio_pop(&v->d, EVENT, &c))
                 return;
         if (c.in_bytes < sizeof(event)) {
-                virtio_broken(&v->d, "%s: an event buffer: expected %zu bytes, found %llu", v->d.what, sizeof(event), (unsigned long long)c.in_bytes);
+                virtio_broken(&v->d, "an event buffer: expected %zu bytes, found %llu", sizeof(event), (unsigned long long)c.in_bytes);
                 return;
         }
         if (virtq_chain_write(&c, 0, &event, sizeof(event)) != sizeof(event)) {
@@ -452,8 +464,7 @@ static void take_turn(struct vsock *v)
         bool again;
 
         take_packets(v);
-        if (!virtio_is_broken(&v->d))
-                give_packets(v);
+        give_packets(v);
         /* what was not taken because of the refusals may be, now that some are delivered; without receive buffers a kick will tell */
         again = !v->lost && ((v->tx_more && v->nr_refusals < REFUSALS_MAX) || v->rx_more);
         if (again != v->again)
@@ -465,12 +476,12 @@ static void vsock_kicked(struct virtio_device *d, uint16_t queue)
 {
         struct vsock *v = to_vsock(d);
 
-        if (virtio_is_broken(d))
-                return;
-        if (queue == EVENT)
+        if (queue == EVENT) {
                 give_reset(v);
-        else
-                take_turn(v);
+                return;
+        }
+        listen_now(v, v->nr_conns < CONNS_MAX);
+        take_turn(v);
 }
 
 static void vsock_ready(struct virtio_device *d, int fd, uint32_t events)
@@ -478,10 +489,6 @@ static void vsock_ready(struct virtio_device *d, int fd, uint32_t events)
         struct vsock      *v = to_vsock(d);
         struct vsock_conn *c;
 
-        if (virtio_is_broken(d)) { /* nothing is wanted until the reset, which ends all connections */
-                virtio_unwatch(d, fd);
-                return;
-        }
         if (v->listener && fd == vsock_listener_fd(v->listener)) {
                 accept_clients(v);
         } else if ((c = vsock_table_by_fd(&v->table, fd))) {
@@ -550,16 +557,19 @@ static int vsock_load(struct virtio_device *d, const struct virtio_state *s, str
 
 /* --- new and free --- */
 
-static void vsock_free(struct virtio_device *d)
+static void let_go(struct vsock *v)
 {
-        struct vsock *v = to_vsock(d);
-
-        virtio_device_fini(d);
         vsock_listener_free(v->listener);
         free(v->path);
         if (v->again_fd >= 0)
                 close(v->again_fd);
         free(v);
+}
+
+static void vsock_free(struct virtio_device *d)
+{
+        virtio_device_fini(d);
+        let_go(to_vsock(d));
 }
 
 static const struct virtio_ops vsock_ops = {
@@ -641,7 +651,7 @@ static int vsock_new(const struct device_config *c, const struct virtio_state *s
         if (r >= 0)
                 r = virtio_device_init(&v->d, &vsock_ops, env, features, NR_QUEUES, sizes, saved, e);
         if (r < 0) {
-                vsock_free(&v->d);
+                let_go(v);
                 return r;
         }
         *ret = &v->d;
