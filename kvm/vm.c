@@ -3,6 +3,8 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
+#include "kvm/cpu_features.h"
+#include "kvm/cpuid_cache.h"
 #include "kvm/platform_state.h"
 #include "kvm/sys.h"
 #include "kvm/vcpu_state.h"
@@ -185,6 +187,7 @@ int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, s
         vm->layout = *c->layout;
         vm->machine = machine_find(c->machine);
         vm->events = c->events;
+        vm->cpuid_cache = c->cpuid_cache;
         vm->kvm_fd = vm->vm_fd = -1;
         vm->nr_vcpus = c->nr_vcpus;
         for (uint32_t i = 0; i < vm->nr_vcpus; i++)
@@ -225,6 +228,18 @@ void vm_free(struct vm *vm)
         free(vm);
 }
 
+static int ask_host_cpuid(const struct vm *vm, struct cpuid_table *ret, struct err *e)
+{
+        int r;
+
+        if (vm->cpuid_cache && cpuid_cache_get(vm->cpuid_cache, vm->kvm_fd, ret))
+                return 0;
+        r = cpuid_host(vm->kvm_fd, ret, e);
+        if (r >= 0 && vm->cpuid_cache)
+                cpuid_cache_put(vm->cpuid_cache, vm->kvm_fd, ret);
+        return r;
+}
+
 int vm_host_cpuid(struct vm *vm, const struct cpuid_table **ret, struct err *e)
 {
         if (!vm->host_cpuid) {
@@ -233,13 +248,21 @@ int vm_host_cpuid(struct vm *vm, const struct cpuid_table **ret, struct err *e)
 
                 if (!t)
                         return err_set(e, -ENOMEM, "no memory for the host's CPUID");
-                r = cpuid_host(vm->kvm_fd, t, e);
+                r = ask_host_cpuid(vm, t, e);
                 if (r < 0)
                         return r;
                 vm->host_cpuid = TAKE_PTR(t);
         }
         *ret = vm->host_cpuid;
         return 0;
+}
+
+int vm_cpu_lacks(struct vm *vm, const struct vm_state *s, char *ret, size_t size, struct err *e)
+{
+        const struct cpuid_table *host = NULL;
+        int                       r = vm_host_cpuid(vm, &host, e);
+
+        return r < 0 ? r : cpu_features_lacking(s, host, ret, size);
 }
 
 /* --- run --- */
@@ -266,6 +289,11 @@ int vm_start(struct vm *vm, struct err *e)
                 vm->nr_threads++;
         }
         return 0;
+}
+
+int vm_vcpu_tid(const struct vm *vm, uint32_t vcpu)
+{
+        return vcpu < vm->nr_vcpus ? atomic_load_explicit(&vm->vcpus[vcpu].tid, memory_order_relaxed) : 0;
 }
 
 void vm_resume(struct vm *vm)

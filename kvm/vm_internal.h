@@ -27,6 +27,7 @@ struct vm {
         struct mem_layout     layout;
         const struct machine *machine;
         struct vm_events      events;
+        const char           *cpuid_cache; /* a path, or NULL */
         int                   kvm_fd, vm_fd;
         struct bus            bus;
         struct serial        *serial;

@@ -1,10 +1,11 @@
-/* formats/native_members.c: tells the files of a snapshot from those that somebody else put beside them. */
-#include "formats/native_members.h"
+/* formats/snapshot_members.c: tells the files of a snapshot from those that somebody else put beside them. */
+#include "formats/snapshot_members.h"
 
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 #include "formats/hints_file.h"
 #include "formats/native_layout.h"
+#include "formats/page_index.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const members[] = { NATIVE_STATE, NATIVE_MEMORY, NATIVE_PAGES, HINTS_NAME };
+/* Those of a StratoVirt snapshot are called state and memory too. */
+static const char *const members[] = { NATIVE_STATE, NATIVE_MEMORY, NATIVE_PAGES, HINTS_NAME, PAGE_INDEX_NAME };
 
 static void close_dir(DIR **d)
 {
@@ -47,7 +49,7 @@ static int stranger(const char *path, char *name, struct err *e)
                        "\"%s\" in it; move that away or choose another name", path, name);
 }
 
-int native_members_only(int dir_fd, const char *path, struct err *e)
+int snapshot_members_only(int dir_fd, const char *path, struct err *e)
 {
         int                           fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a place in it of its own */
         _cleanup_(close_dir) DIR     *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -66,7 +68,7 @@ int native_members_only(int dir_fd, const char *path, struct err *e)
         return errno ? err_set(e, -errno, "read directory %s: %s", path, strerror(errno)) : 0;
 }
 
-void native_members_unlink(int dir_fd)
+void snapshot_members_unlink(int dir_fd)
 {
         for (size_t i = 0; i < ARRAY_LEN(members); i++)
                 unlinkat(dir_fd, members[i], 0);

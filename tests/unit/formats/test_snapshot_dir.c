@@ -1,9 +1,9 @@
-/* test_native_dir: a directory appears whole or not at all, and nothing but a snapshot is ever removed for it. */
+/* test_snapshot_dir: a directory appears whole or not at all, and nothing but a snapshot is ever removed for it. */
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
-#include "formats/native_dir.h"
+#include "formats/snapshot_dir.h"
 #include "formats/native_layout.h"
-#include "formats/native_temporary.h"
+#include "formats/snapshot_temporary.h"
 #include "tests/support/tmpdir.h"
 
 #include <criterion/criterion.h>
@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define _cleanup_dir_ _cleanup_(native_dir_free)
+#define _cleanup_dir_ _cleanup_(snapshot_dir_free)
 
 static void put_file(int dir_fd, const char *name, const char *text)
 {
@@ -68,17 +68,17 @@ static int count_entries(const char *path)
         return n;
 }
 
-static int new_dir(const struct tmpdir *t, const char *name, bool replace, struct native_dir *ret, struct err *e)
+static int new_dir(const struct tmpdir *t, const char *name, bool replace, struct snapshot_dir *ret, struct err *e)
 {
         char path[PATH_MAX + 300];
 
         snprintf(path, sizeof(path), "%s/%s", t->path, name);
-        return native_dir_new(path, replace, 0, ret, e);
+        return snapshot_dir_new(path, replace, 0, ret, e);
 }
 
-static struct native_dir begin(const struct tmpdir *t, const char *name, bool replace)
+static struct snapshot_dir begin(const struct tmpdir *t, const char *name, bool replace)
 {
-        struct native_dir d = NATIVE_DIR_NONE;
+        struct snapshot_dir d = SNAPSHOT_DIR_NONE;
         struct err        e = { 0 };
 
         cr_assert_eq(new_dir(t, name, replace, &d, &e), 0, "%s", e.text);
@@ -89,8 +89,8 @@ static struct native_dir begin(const struct tmpdir *t, const char *name, bool re
 
 static void assert_not_replaced(const struct tmpdir *t, const char *message)
 {
-        _cleanup_dir_ struct native_dir d = NATIVE_DIR_NONE;
-        struct err                      e = { 0 };
+        _cleanup_dir_ struct snapshot_dir d = SNAPSHOT_DIR_NONE;
+        struct err                        e = { 0 };
 
         cr_assert_eq(new_dir(t, "snap", true, &d, &e), -EEXIST);
         cr_assert_not_null(strstr(e.text, message), "expected '%s' in '%s'", message, e.text);
@@ -99,7 +99,7 @@ static void assert_not_replaced(const struct tmpdir *t, const char *message)
 
 /* --- what is replaced --- */
 
-Test(native_dir, replace_refuses_a_snapshot_with_a_strangers_file_and_names_it)
+Test(snapshot_dir, replace_refuses_a_snapshot_with_a_strangers_file_and_names_it)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         _cleanup_close_ int            fd = make_snapshot(&t, "snap", "old");
@@ -113,21 +113,21 @@ Test(native_dir, replace_refuses_a_snapshot_with_a_strangers_file_and_names_it)
         assert_memory(&t, "snap/memory", "old");
 }
 
-Test(native_dir, a_strangers_file_that_appears_meanwhile_stops_the_exchange)
+Test(snapshot_dir, a_strangers_file_that_appears_meanwhile_stops_the_exchange)
 {
         _cleanup_tmpdir_ struct tmpdir  t = tmpdir_new();
         _cleanup_close_ int             fd = make_snapshot(&t, "snap", "old");
-        _cleanup_dir_ struct native_dir d = begin(&t, "snap", true);
+        _cleanup_dir_ struct snapshot_dir d = begin(&t, "snap", true);
         struct err                      e = { 0 };
 
         put_file(fd, "notes", "x");
-        cr_assert_eq(native_dir_publish(&d, true, &e), -EEXIST);
-        native_dir_free(&d);
+        cr_assert_eq(snapshot_dir_publish(&d, true, &e), -EEXIST);
+        snapshot_dir_free(&d);
         assert_memory(&t, "snap/memory", "old");
         cr_assert_eq(count_entries(t.path), 1);
 }
 
-Test(native_dir, replace_says_of_a_link_that_it_is_one)
+Test(snapshot_dir, replace_says_of_a_link_that_it_is_one)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new(), other = tmpdir_new();
         _cleanup_close_ int            fd = make_snapshot(&other, "real", "old");
@@ -139,12 +139,12 @@ Test(native_dir, replace_says_of_a_link_that_it_is_one)
         assert_memory(&other, "real/memory", "old");
 }
 
-Test(native_dir, a_snapshot_that_another_process_replaces_is_left_to_it)
+Test(snapshot_dir, a_snapshot_that_another_process_replaces_is_left_to_it)
 {
         _cleanup_tmpdir_ struct tmpdir  t = tmpdir_new();
-        _cleanup_close_ int             fd = make_snapshot(&t, "snap", "old"), lock = native_lock(t.fd, "snap");
-        _cleanup_dir_ struct native_dir d = NATIVE_DIR_NONE;
-        struct err                      e = { 0 };
+        _cleanup_close_ int             fd = make_snapshot(&t, "snap", "old"), lock = snapshot_lock(t.fd, "snap");
+        _cleanup_dir_ struct snapshot_dir d = SNAPSHOT_DIR_NONE;
+        struct err                        e = { 0 };
 
         cr_assert(lock >= 0);
         cr_assert_eq(new_dir(&t, "snap", true, &d, &e), -EBUSY);
@@ -170,45 +170,93 @@ static void break_fsync(int fd)
         cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog), 0);
 }
 
-Test(native_dir, a_parent_that_cannot_be_synced_leaves_nothing)
+Test(snapshot_dir, a_parent_that_cannot_be_synced_leaves_nothing)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
-        struct native_dir              d = begin(&t, "snap", false);
+        struct snapshot_dir            d = begin(&t, "snap", false);
         struct err                     e = { 0 };
 
         break_fsync(d.parent_fd);
-        cr_assert_eq(native_dir_publish(&d, false, &e), -EIO);
+        cr_assert_eq(snapshot_dir_publish(&d, false, &e), -EIO);
         cr_assert_not_null(strstr(e.text, "fsync of the directory of "), "%s", e.text);
-        native_dir_free(&d);
+        snapshot_dir_free(&d);
         cr_assert_eq(count_entries(t.path), 0);
 }
 
-Test(native_dir, a_parent_that_cannot_be_synced_leaves_the_old_snapshot_whole)
+Test(snapshot_dir, a_parent_that_cannot_be_synced_leaves_the_old_snapshot_whole)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         _cleanup_close_ int            fd = make_snapshot(&t, "snap", "old");
-        struct native_dir              d = begin(&t, "snap", true);
+        struct snapshot_dir            d = begin(&t, "snap", true);
         char                           path[PATH_MAX + 16];
         struct err                     e = { 0 };
 
         break_fsync(d.parent_fd);
-        cr_assert_eq(native_dir_publish(&d, true, &e), -EIO);
-        native_dir_free(&d);
+        cr_assert_eq(snapshot_dir_publish(&d, true, &e), -EIO);
+        snapshot_dir_free(&d);
         assert_memory(&t, "snap/memory", "old");
         snprintf(path, sizeof(path), "%s/snap", t.path);
         cr_assert_eq(count_entries(path), 4);
         cr_assert_eq(count_entries(t.path), 1);
 }
 
-Test(native_dir, replace_leaves_the_new_snapshot_alone)
+Test(snapshot_dir, an_empty_directory_gives_its_place_without_replace)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct snapshot_dir            d;
+        struct err                     e = { 0 };
+
+        cr_assert_eq(mkdirat(t.fd, "snap", 0755), 0);
+        d = begin(&t, "snap", false);
+        cr_assert_eq(snapshot_dir_publish(&d, false, &e), 0, "%s", e.text);
+        snapshot_dir_free(&d);
+        assert_memory(&t, "snap/memory", "new");
+        cr_assert_eq(count_entries(t.path), 1);
+}
+
+Test(snapshot_dir, a_parent_that_cannot_be_synced_leaves_the_empty_directory)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char                           path[PATH_MAX + 16];
+        struct snapshot_dir            d;
+        struct err                     e = { 0 };
+
+        cr_assert_eq(mkdirat(t.fd, "snap", 0755), 0);
+        d = begin(&t, "snap", false);
+        break_fsync(d.parent_fd);
+        cr_assert_eq(snapshot_dir_publish(&d, false, &e), -EIO);
+        snapshot_dir_free(&d);
+        snprintf(path, sizeof(path), "%s/snap", t.path);
+        cr_assert_eq(count_entries(path), 0);
+        cr_assert_eq(count_entries(t.path), 1);
+}
+
+Test(snapshot_dir, a_snapshot_of_stratovirt_may_be_replaced)
+{
+        static const char              state[4096] = "\x20\0\0\0\0\0\0\0{\"magic_num\":[]}";
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct snapshot_dir            d;
+        struct err                     e = { 0 };
+
+        cr_assert_eq(mkdirat(t.fd, "snap", 0755), 0);
+        tmpdir_write(&t, "snap/state", state, sizeof(state));
+        tmpdir_write(&t, "snap/memory", "old", 3);
+        d = begin(&t, "snap", true);
+        cr_assert_eq(snapshot_dir_publish(&d, true, &e), 0, "%s", e.text);
+        snapshot_dir_free(&d);
+        assert_memory(&t, "snap/memory", "new");
+        cr_assert_eq(count_entries(t.path), 1);
+}
+
+Test(snapshot_dir, replace_leaves_the_new_snapshot_alone)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         _cleanup_close_ int            fd = make_snapshot(&t, "snap", "old");
-        struct native_dir              d = begin(&t, "snap", true);
+        struct snapshot_dir            d = begin(&t, "snap", true);
         struct err                     e = { 0 };
 
-        cr_assert_eq(native_dir_publish(&d, true, &e), 0, "%s", e.text);
-        native_dir_free(&d);
+        cr_assert_eq(snapshot_dir_publish(&d, true, &e), 0, "%s", e.text);
+        snapshot_dir_free(&d);
         assert_memory(&t, "snap/memory", "new");
         cr_assert_eq(count_entries(t.path), 1);
 }
@@ -221,7 +269,7 @@ static void leave_one(const struct tmpdir *t, const char *name)
         int   status;
 
         if (pid == 0) {
-                struct native_dir d = begin(t, name, false);
+                struct snapshot_dir d = begin(t, name, false);
 
                 (void)d;
                 kill(getpid(), SIGKILL);
@@ -230,10 +278,10 @@ static void leave_one(const struct tmpdir *t, const char *name)
         cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
-Test(native_dir, what_a_killed_snapshot_left_is_removed_by_the_next_of_its_name)
+Test(snapshot_dir, what_a_killed_snapshot_left_is_removed_by_the_next_of_its_name)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
-        struct native_dir              d = NATIVE_DIR_NONE;
+        struct snapshot_dir            d = SNAPSHOT_DIR_NONE;
 
         leave_one(&t, "snap");
         leave_one(&t, "snap.other");
@@ -241,32 +289,32 @@ Test(native_dir, what_a_killed_snapshot_left_is_removed_by_the_next_of_its_name)
         cr_assert_eq(count_entries(t.path), 3);
         d = begin(&t, "snap", false);
         cr_assert_eq(count_entries(t.path), 2);
-        native_dir_free(&d);
+        snapshot_dir_free(&d);
         cr_assert_eq(count_entries(t.path), 1);
         d = begin(&t, "snap.other", false);
-        native_dir_free(&d);
+        snapshot_dir_free(&d);
         cr_assert_eq(count_entries(t.path), 0);
 }
 
-Test(native_dir, what_somebody_still_writes_is_not_swept_away)
+Test(snapshot_dir, what_somebody_still_writes_is_not_swept_away)
 {
         _cleanup_tmpdir_ struct tmpdir  t = tmpdir_new();
-        _cleanup_dir_ struct native_dir first = begin(&t, "snap", false), second = begin(&t, "snap", false);
+        _cleanup_dir_ struct snapshot_dir first = begin(&t, "snap", false), second = begin(&t, "snap", false);
         struct err                      e = { 0 };
 
         cr_assert_eq(count_entries(t.path), 2);
-        cr_assert_eq(native_dir_publish(&first, false, &e), 0, "%s", e.text);
+        cr_assert_eq(snapshot_dir_publish(&first, false, &e), 0, "%s", e.text);
         assert_memory(&t, "snap/memory", "new");
-        cr_assert_eq(native_dir_publish(&second, false, &e), -EEXIST);
-        native_dir_free(&second);
+        cr_assert_eq(snapshot_dir_publish(&second, false, &e), -EEXIST);
+        snapshot_dir_free(&second);
         cr_assert_eq(count_entries(t.path), 1);
 }
 
-Test(native_dir, only_the_files_of_a_snapshot_are_removed_from_a_leftover)
+Test(snapshot_dir, only_the_files_of_a_snapshot_are_removed_from_a_leftover)
 {
         _cleanup_tmpdir_ struct tmpdir  t = tmpdir_new();
         _cleanup_close_ int             fd = make_snapshot(&t, ".snap.abcdef.rouse-tmp", "old");
-        _cleanup_dir_ struct native_dir d = NATIVE_DIR_NONE;
+        _cleanup_dir_ struct snapshot_dir d = SNAPSHOT_DIR_NONE;
         char                            path[PATH_MAX + 32];
 
         put_file(fd, "notes", "x");

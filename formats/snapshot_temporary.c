@@ -1,8 +1,8 @@
-/* formats/native_temporary.c: a temporary directory is locked while somebody writes it, and a leftover afterwards. */
-#include "formats/native_temporary.h"
+/* formats/snapshot_temporary.c: a temporary directory is locked while somebody writes it, and a leftover afterwards. */
+#include "formats/snapshot_temporary.h"
 
 #include "core/base/cleanup.h"
-#include "formats/native_members.h"
+#include "formats/snapshot_members.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -32,7 +32,7 @@ static bool is_at(int parent_fd, const char *name, int fd)
 }
 
 /* Between the open and the lock it may have been removed or renamed by whoever had the lock: only what is still there counts. */
-int native_lock(int parent_fd, const char *name)
+int snapshot_lock(int parent_fd, const char *name)
 {
         _cleanup_close_ int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -62,13 +62,13 @@ static int make_locked(int parent_fd, const char *temporary)
 
         if (mkdirat(parent_fd, temporary, 0700) < 0)
                 return -errno;
-        fd = native_lock(parent_fd, temporary);
+        fd = snapshot_lock(parent_fd, temporary);
         if (fd < 0 && fd != -EBUSY) /* that one is about to be swept */
                 unlinkat(parent_fd, temporary, AT_REMOVEDIR);
         return fd;
 }
 
-int native_temporary_new(int parent_fd, const char *name, const char *path, char **ret_temporary, int *ret_fd, struct err *e)
+int snapshot_temporary_new(int parent_fd, const char *name, const char *path, char **ret_temporary, int *ret_fd, struct err *e)
 {
         for (int try = 0; try < NAME_TRIES; try++) {
                 _cleanup_free_ char *temporary = NULL;
@@ -99,15 +99,15 @@ static bool is_temporary_of(const char *entry, const char *name)
 /* The lock tells a leftover; whoever has just made it and has no lock yet finds it gone and makes another. */
 static void sweep_one(int parent_fd, const char *temporary)
 {
-        _cleanup_close_ int fd = native_lock(parent_fd, temporary);
+        _cleanup_close_ int fd = snapshot_lock(parent_fd, temporary);
 
         if (fd < 0)
                 return;
-        native_members_unlink(fd);
+        snapshot_members_unlink(fd);
         unlinkat(parent_fd, temporary, AT_REMOVEDIR);
 }
 
-void native_temporary_sweep(int parent_fd, const char *name)
+void snapshot_temporary_sweep(int parent_fd, const char *name)
 {
         int            fd = openat(parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR           *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -124,12 +124,12 @@ void native_temporary_sweep(int parent_fd, const char *name)
         closedir(dir);
 }
 
-void native_temporary_remove(int parent_fd, const char *temporary)
+void snapshot_temporary_remove(int parent_fd, const char *temporary)
 {
         _cleanup_close_ int fd = openat(parent_fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
         if (fd < 0)
                 return;
-        native_members_unlink(fd);
+        snapshot_members_unlink(fd);
         unlinkat(parent_fd, temporary, AT_REMOVEDIR);
 }

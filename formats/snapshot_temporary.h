@@ -1,4 +1,4 @@
-/* formats/native_temporary.h: the temporary directory beside a snapshot's name, ".NAME.XXXXXX.rouse-tmp": locked by whoever writes
+/* formats/snapshot_temporary.h: the temporary directory beside a snapshot's name, ".NAME.XXXXXX.rouse-tmp": locked by whoever writes
  * it, so that one whose lock is free is a leftover of a rouse that was killed.
  * Owns:    the name and the descriptor returned belong to the caller; the lock lives as long as the descriptor.
  * Threads: any; other processes may do the same beside the same name at the same time.
@@ -8,14 +8,14 @@
 #include "core/base/err.h"
 
 /* Makes one for `name` in the directory parent_fd (path is what messages call the two together), mode 0700, and locks it. */
-int native_temporary_new(int parent_fd, const char *name, const char *path, char **ret_temporary, int *ret_fd, struct err *e);
+int snapshot_temporary_new(int parent_fd, const char *name, const char *path, char **ret_temporary, int *ret_fd, struct err *e);
 
 /* Removes the leftovers beside `name`: as far as it can, it is a courtesy. */
-void native_temporary_sweep(int parent_fd, const char *name);
+void snapshot_temporary_sweep(int parent_fd, const char *name);
 
 /* Removes one: the files of a snapshot, and then the directory if nothing else is in it. */
-void native_temporary_remove(int parent_fd, const char *temporary);
+void snapshot_temporary_remove(int parent_fd, const char *temporary);
 
 /* Opens the directory `name`, which may be a snapshot too, and locks it (flock: on a network file system it may hold on this host
  * only). It is no directory: -ENOTDIR; somebody else has it: -EBUSY; it went away meanwhile: -ENOENT. Returns the descriptor. */
-int native_lock(int parent_fd, const char *name);
+int snapshot_lock(int parent_fd, const char *name);
