@@ -57,20 +57,45 @@ static int for_each_block(const struct session *s, block_fn fn, void *arg, struc
         return r;
 }
 
+#define ASK_MS 20 /* how often it is asked whether to give up */
+
+static int check_cancelled(const struct save_options *o, struct err *e)
+{
+        return o->cancelled && o->cancelled(o->cancelled_arg) ? err_set(e, -ECANCELED, "the snapshot was cancelled") : 0;
+}
+
+struct block_writer {
+        struct native_writer      *w;
+        const struct save_options *o;
+        uint64_t                   asked_ns;
+};
+
 static int write_block(void *arg, const void *bytes, uint64_t nr_pages, struct err *e)
 {
-        return native_writer_pages(arg, bytes, nr_pages, e);
+        struct block_writer *b = arg;
+
+        if (now_ns() - b->asked_ns >= ASK_MS * NS_PER_MS) {
+                int r = check_cancelled(b->o, e);
+
+                if (r < 0)
+                        return r;
+                b->asked_ns = now_ns();
+        }
+        return native_writer_pages(b->w, bytes, nr_pages, e);
 }
 
 /* Absent pages come first, while the guest still runs. */
-static int fetch_absent(struct session *s, struct err *e)
+static int fetch_absent(struct session *s, const struct save_options *o, struct err *e)
 {
         int r = 0;
 
         if (s->pager) {
                 pager_hurry(s->pager);
                 do {
-                        r = pager_wait(s->pager, 100);
+                        r = check_cancelled(o, e);
+                        if (r < 0)
+                                return r;
+                        r = pager_wait(s->pager, ASK_MS);
                         session_handle_events(s); /* the VM may end meanwhile */
                 } while (r == -ETIMEDOUT && s->result.why == SESSION_NONE);
         }
@@ -82,13 +107,14 @@ static int fetch_absent(struct session *s, struct err *e)
 }
 
 /* With the guest stopped: state and memory, no fsync. */
-static int write_stopped(struct session *s, struct native_writer *w, struct err *e)
+static int write_stopped(struct session *s, const struct save_options *o, struct native_writer *w, struct err *e)
 {
+        struct block_writer b = {.w = w, .o = o, .asked_ns = now_ns()};
         struct vm_state vm = {0};
         int r = vm_save(s->vm, &vm, e);
 
         if (r >= 0)
-                r = for_each_block(s, write_block, w, e);
+                r = for_each_block(s, write_block, &b, e);
         if (r >= 0)
                 r = native_writer_state(w, &vm, &s->layout, e);
         vm_state_free(&vm);
@@ -99,13 +125,13 @@ static int save(struct session *s, const struct save_options *o, struct native_w
 {
         bool ran = s->running;
         uint64_t stopped_ns;
-        int r = fetch_absent(s, e);
+        int r = fetch_absent(s, o, e);
 
         if (r < 0)
                 return r;
         stopped_ns = now_ns();
         session_pause(s);
-        r = write_stopped(s, w, e);
+        r = write_stopped(s, o, w, e);
         if (ran && (r < 0 || !o->pause_after))
                 session_resume(s);
         rep->pause_ns = now_ns() - stopped_ns;

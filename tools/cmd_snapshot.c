@@ -10,6 +10,7 @@
 #include <string.h>
 
 static const struct option options[] = {
+        {"qmp", required_argument, NULL, 'q'},
         {"then", required_argument, NULL, 't'},
         {"replace", no_argument, NULL, 'r'},
         {"ledger", required_argument, NULL, 'l'},
@@ -32,14 +33,14 @@ static char *absolute(const char *path, struct err *e)
         return ret;
 }
 
-static struct json_object *make_request(const char *dir, const char *then, bool replace)
+static struct json_object *make_request(const char *command, const char *dir, const char *then, bool replace)
 {
         struct json_object *request = json_object_new_object(), *args = json_object_new_object();
 
         json_object_object_add(args, "dir", json_object_new_string(dir));
         json_object_object_add(args, "then", json_object_new_string(then));
         json_object_object_add(args, "replace", json_object_new_boolean(replace));
-        json_object_object_add(request, "execute", json_object_new_string("snapshot"));
+        json_object_object_add(request, "execute", json_object_new_string(command));
         json_object_object_add(request, "arguments", args);
         return request;
 }
@@ -62,7 +63,8 @@ static int write_ledger(struct json_object *reply, const char *path, struct err 
         return 0;
 }
 
-static int ask(const char *name, const char *dir, const char *then, bool replace, const char *ledger, struct err *e)
+/* Either has a name or a QMP socket. */
+static int ask(const char *name, const char *qmp_path, const char *dir, const char *then, bool replace, const char *ledger, struct err *e)
 {
         _cleanup_free_ char *path = absolute(dir, e);
         struct json_object *request, *reply = NULL;
@@ -73,8 +75,8 @@ static int ask(const char *name, const char *dir, const char *then, bool replace
                 return e->code;
         if (!cli_runtime_dir(runtime_dir, sizeof(runtime_dir)))
                 return err_set(e, -ENAMETOOLONG, "XDG_RUNTIME_DIR is too long");
-        request = make_request(path, then, replace);
-        r = control_ask(runtime_dir, name, request, &reply, e);
+        request = make_request(qmp_path ? "x-rouse-snapshot" : "snapshot", path, then, replace);
+        r = qmp_path ? qmp_ask(qmp_path, request, &reply, e) : control_ask(runtime_dir, name, request, &reply, e);
         json_object_put(request);
         if (r >= 0 && ledger)
                 r = write_ledger(reply, ledger, e);
@@ -84,7 +86,7 @@ static int ask(const char *name, const char *dir, const char *then, bool replace
 
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
-        const char *then = "resume", *ledger = NULL;
+        const char *then = "resume", *ledger = NULL, *qmp = NULL;
         bool replace = false;
         struct err err = {0};
         int c;
@@ -93,6 +95,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         while ((c = cli_getopt(&verb_snapshot, argc, argv, options)) != -1) {
                 if (c == '?')
                         return EXIT_USAGE;
+                if (c == 'q')
+                        qmp = optarg;
                 if (c == 't')
                         then = optarg;
                 if (c == 'r')
@@ -102,17 +106,20 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         }
         if (strcmp(then, "resume") && strcmp(then, "pause") && strcmp(then, "quit"))
                 return cli_usage("snapshot", "--then: expected resume, pause or quit, found '%s'", then);
-        if (argc - optind != 2)
-                return cli_usage("snapshot", "expected NAME and DIR, found %d words", argc - optind);
-        return ask(argv[optind], argv[optind + 1], then, replace, ledger, &err) < 0 ? cli_fail(&err) : EXIT_OK;
+        if (qmp && (strncmp(qmp, "unix=", 5) || !qmp[5]))
+                return cli_usage("snapshot", "--qmp: expected unix=PATH, found '%s'", qmp);
+        if (argc - optind != (qmp ? 1 : 2))
+                return cli_usage("snapshot", "expected %s, found %d words", qmp ? "DIR, as the VM is found by --qmp" : "NAME and DIR", argc - optind);
+        return ask(qmp ? NULL : argv[optind], qmp ? qmp + 5 : NULL, argv[argc - 1], then, replace, ledger, &err) < 0 ? cli_fail(&err) : EXIT_OK;
 }
 
 const struct verb verb_snapshot = {
         .name = "snapshot",
         .summary = "save a running VM",
-        .help = "usage: rouse snapshot NAME DIR [OPTIONS]\n\n"
+        .help = "usage: rouse snapshot (--qmp unix=PATH | NAME) DIR [OPTIONS]\n\n"
                 "Saves the running VM called NAME (run --name, restore --name) into the new directory DIR, in rouse's own\n"
                 "format. DIR is there whole or not at all; when it cannot be written the VM goes on.\n\n"
+                "  --qmp unix=PATH            the VM that answers QMP there (run --qmp, restore --qmp), instead of NAME\n"
                 "  --then resume|pause|quit   what the VM does afterwards (default resume)\n"
                 "  --replace                  exchange a snapshot that is there already\n"
                 "  --ledger FILE|-            pause and total time, bytes: JSON to FILE, or a line on standard error\n\n"
