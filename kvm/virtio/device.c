@@ -68,7 +68,7 @@ static int start_queues(struct virtio_device *d, struct err *e)
                 if (virtq_state(d->queues[i])->ready)
                         r = virtq_start(d->queues[i], d->features & VIRTIO_F_INDIRECT_DESC, d->features & VIRTIO_F_EVENT_IDX, &why);
                 if (r < 0)
-                        return err_set(e, r, "%s: queue %u: %s", d->what, i, why);
+                        return err_set(e, r, "queue %u: %s", i, why);
         }
         return 0;
 }
@@ -99,7 +99,7 @@ int virtio_device_activate(struct virtio_device *d, uint64_t features, const int
                 return 0;
         set_worker(d, NULL);
         worker_free(w);
-        return err_set(e, r, "%s: its thread: %s", d->what, strerror(-r));
+        return err_set(e, r, "its thread: %s", strerror(-r));
 }
 
 void virtio_device_reset(struct virtio_device *d)

@@ -233,7 +233,7 @@ Test(virtio_worker, queues_that_are_none_do_not_activate)
         rig_device_init(&w.t, w.r, &w.l->d, 8);
         virtq_state(w.l->d.queues[1])->used_gpa = 3 * GIB;
         cr_assert_eq(virtio_device_activate(&w.l->d, FEATURES, w.t.kicks, false, &e), -EPROTO);
-        cr_assert_not_null(strstr(e.text, "device of the rig: queue 1: its used ring"), "%s", e.text);
+        cr_assert_not_null(strstr(e.text, "queue 1: its used ring"), "%s", e.text);
         rig_device_free(&w.t);
         rig_free(w.r);
 }
