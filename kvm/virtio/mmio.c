@@ -117,7 +117,7 @@ static void driver_ok(struct virtio_mmio *t)
                 virtio_broken(t->d, "%s", e.text);
 }
 
-static void reset(struct virtio_mmio *t)
+void mmio_reset(struct virtio_mmio *t)
 {
         virtio_device_reset(t->d);
         t->activated = false;
@@ -133,7 +133,7 @@ static void write_status(struct virtio_mmio *t, uint32_t value)
         uint32_t before = get(&t->status);
 
         if (!value) {
-                reset(t);
+                mmio_reset(t);
                 return;
         }
         value &= 0xffu & ~STATUS_NEEDS_RESET; /* which is the device's to say */

@@ -33,4 +33,5 @@ struct virtio_mmio {
 };
 
 /* Under lock. Starts the device, its worker parked or not. */
-int mmio_activate(struct virtio_mmio *t, bool parked, struct err *e);
+int  mmio_activate(struct virtio_mmio *t, bool parked, struct err *e);
+void mmio_reset(struct virtio_mmio *t); /* transport and device as new, but for what is connected */

@@ -92,6 +92,7 @@ int virtio_mmio_load(struct virtio_mmio *t, const struct virtio_state *s, struct
         if (r < 0)
                 return r;
         pthread_mutex_lock(&t->lock);
+        mmio_reset(t); /* it may have been loaded before */
         if (!s->no_transport)
                 load_registers(t, s);
         if (t->d->ops->load)
