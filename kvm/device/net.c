@@ -102,8 +102,9 @@ static void watch_tap(struct net *n, uint32_t events)
 
 static void watch_what_is_wanted(struct net *n)
 {
-        /* EPOLLERR comes when the interface is gone, and only then */
-        uint32_t events = n->cable ? EPOLLERR | (n->rx_dry || n->rx_lost ? 0 : EPOLLIN) | (n->tx_full ? EPOLLOUT : 0) : 0;
+        /* EPOLLERR comes when the interface is gone, and only then; the wake-up for it goes to who waits for something to read, and
+         * EPOLLPRI is that without a frame ever being it. */
+        uint32_t events = n->cable ? EPOLLERR | EPOLLPRI | (n->rx_dry || n->rx_lost ? 0 : EPOLLIN) | (n->tx_full ? EPOLLOUT : 0) : 0;
 
         if (n->tap_fd >= 0 && events != n->tap_events)
                 watch_tap(n, events);
