@@ -32,10 +32,11 @@ static void pulse_line(const struct slot *slot)
 
 static void interrupt(void *arg)
 {
-        const struct slot *slot = arg;
-        uint64_t           one = 1;
+        struct slot *slot = arg;
+        /* acquire: pairs with the release in connect_line; KVM listens to what is there */
+        int fd = atomic_load_explicit(&slot->irq_fd, memory_order_acquire);
 
-        if (slot->irq_fd < 0 || write(slot->irq_fd, &one, sizeof(one)) < 0)
+        if (fd < 0 || eventfd_write(fd, 1) < 0)
                 pulse_line(slot);
 }
 
@@ -46,11 +47,11 @@ static int connect_line(struct slot *slot)
         int                 r = fd < 0 ? -errno : kvm_ioctl(slot->slots->vm_fd, KVM_IRQFD, &irqfd);
 
         if (r >= 0)
-                slot->irq_fd = TAKE_FD(fd);
+                atomic_store_explicit(&slot->irq_fd, TAKE_FD(fd), memory_order_release); /* pairs with interrupt */
         return r < 0 ? r : 0;
 }
 
-static int doorbell(void *arg, uint16_t queue, int fd, bool on)
+static int doorbell(void *arg, uint16_t queue, int fd)
 {
         struct slot         *slot = arg;
         const struct machine *m = slot->slots->machine;
@@ -59,9 +60,10 @@ static int doorbell(void *arg, uint16_t queue, int fd, bool on)
                 .len       = 4,
                 .fd        = fd,
                 .datamatch = queue,
-                .flags     = KVM_IOEVENTFD_FLAG_DATAMATCH | (on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
+                .flags     = KVM_IOEVENTFD_FLAG_DATAMATCH,
         };
-        int r = on && slot->irq_fd < 0 ? connect_line(slot) : 0;
+        /* relaxed: only the device's worker, one after the other, writes it */
+        int r = atomic_load_explicit(&slot->irq_fd, memory_order_relaxed) < 0 ? connect_line(slot) : 0;
 
         return r < 0 ? r : kvm_ioctl(slot->slots->vm_fd, KVM_IOEVENTFD, &bell);
 }
@@ -171,8 +173,11 @@ int slots_make(struct slots *s, const struct vm_config *c, const struct mem_layo
         s->env.arg = c->events.arg;
         s->env.discard = c->events.discard;
         s->env.message = c->events.message;
-        for (uint32_t i = 0; i < SLOTS_MAX; i++)
-                s->v[i] = (struct slot){ .slots = s, .nr = i, .irq_fd = -1 };
+        for (uint32_t i = 0; i < SLOTS_MAX; i++) {
+                s->v[i].slots = s;
+                s->v[i].nr = i;
+                s->v[i].irq_fd = -1;
+        }
         r = assign(s->machine, c, &a, e);
         for (uint32_t i = 0; i < s->machine->nr_slots && r >= 0; i++) {
                 const struct virtio_state *saved = c->saved ? vm_state_virtio(c->saved, i) : NULL;
@@ -195,20 +200,39 @@ void slots_free(struct slots *s)
                         slot->device->ops->free(slot->device);
                 if (slot->irq_fd >= 0)
                         close(slot->irq_fd);
-                *slot = (struct slot){ .irq_fd = -1 };
+                slot->transport = NULL;
+                slot->device = NULL;
+                slot->irq_fd = -1;
         }
 }
 
 /* --- state --- */
 
+/* Nothing that a snapshot holds is left out in silence. */
+static int check_records(const struct slots *s, const struct vm_state *st, struct err *e)
+{
+        for (uint32_t i = 0; i < st->nr_devices; i++) {
+                const struct virtio_state *v = &st->devices[i].u.virtio;
+
+                if (st->devices[i].kind != DEVICE_VIRTIO)
+                        continue;
+                if (v->slot >= SLOTS_MAX || !s->v[v->slot].transport)
+                        return err_bad(e, "state", ERR_NO_OFFSET, "virtio %s in slot %u: this machine has nothing there", virtio_kind_name(v->kind),
+                                       v->slot);
+                if (vm_state_virtio(st, v->slot) != v)
+                        return err_bad(e, "state", ERR_NO_OFFSET, "virtio slot %u: expected one device, found two", v->slot);
+        }
+        return 0;
+}
+
 int slots_load(struct slots *s, const struct vm_state *st, struct err *e)
 {
-        int r = 0;
+        int r = check_records(s, st, e);
 
         for (uint32_t i = 0; i < SLOTS_MAX && r >= 0; i++) {
                 const struct virtio_state *saved = vm_state_virtio(st, i);
 
-                if (saved && s->v[i].transport)
+                if (saved)
                         r = virtio_mmio_load(s->v[i].transport, saved, e);
         }
         for (uint32_t i = 0; i < SLOTS_MAX && r >= 0; i++)

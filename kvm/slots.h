@@ -16,7 +16,7 @@ struct slot {
         uint32_t              nr;
         struct virtio_device *device;    /* NULL: the slot is empty */
         struct virtio_mmio   *transport; /* owned; NULL until the device has one */
-        int                   irq_fd;    /* an irqfd of KVM's from the first activation on; -1 before */
+        _Atomic int           irq_fd;    /* an irqfd of KVM's from the first activation on; -1 before */
 };
 
 struct slots {

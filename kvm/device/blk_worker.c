@@ -333,6 +333,8 @@ void blk_ready(struct virtio_device *d, int fd, uint32_t events)
         (void)events;
         if (fd == b->again_fd)
                 (void)eventfd_read(fd, &count);
+        else
+                b->io->ops->heard(b->io);
         settle(b);
         notify(b);
         if (fd == b->again_fd || b->stalled)

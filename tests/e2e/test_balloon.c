@@ -59,7 +59,8 @@ static void move_to(const struct tmpdir *t, struct child *vm, const char *name, 
 
         ask(t, name, &bytes);
         snprintf(text, sizeof(text), " balloon=%llu ", (unsigned long long)pages);
-        cr_assert(child_wait_output(vm, text, PATIENCE_MS), "the balloon does not come to %llu pages:\n%s%s", (unsigned long long)pages, vm->out, vm->err);
+        cr_assert(child_wait_output(vm, text, PATIENCE_MS), "the balloon does not come to %llu pages:\n%s%s", (unsigned long long)pages,
+                  vm->out, vm->err);
 }
 
 static void assert_nothing_dirty(const char *text)
@@ -75,7 +76,8 @@ static struct saved make(const struct tmpdir *t, const char *path)
         struct child vm;
 
         runtime_dir(t, dir);
-        vm = START(rouse_program(), "run", "--kernel", balloon_guest(kernel), "--memory", "128M", "--balloon", "--name", unique_name(name), "--timeout", "100s");
+        vm = START(rouse_program(), "run", "--kernel", balloon_guest(kernel), "--memory", "128M", "--balloon", "--name", unique_name(name),
+                   "--timeout", "100s");
         cr_assert(child_wait_output(&vm, "TICK 2 ", PATIENCE_MS), "the guest did not boot:\n%s%s", vm.out, vm.err);
         move_to(t, &vm, name, 2048);
         cr_expect_eq(ask(t, name, NULL), 2048 * PAGE_BYTES);
@@ -171,7 +173,8 @@ Test(balloon, the_host_has_its_memory_back, .timeout = 200)
         snprintf(path, sizeof(path), "%s/snapshot", t.path);
         s = make(&t, path);
         for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
-                struct child vm = START(rouse_program(), "restore", s.path, "--mode", modes[i], "--name", unique_name(name), "--timeout", "100s");
+                struct child vm = START(rouse_program(), "restore", s.path, "--mode", modes[i], "--name", unique_name(name), "--timeout",
+                                        "100s");
                 struct beacon_tick last;
                 uint64_t full;
                 char tick[64];
@@ -199,7 +202,8 @@ Test(balloon, a_vm_without_one_says_so, .timeout = 60)
 
         need_kvm();
         runtime_dir(&t, dir);
-        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", unique_name(name), "--timeout", "60s");
+        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", unique_name(name), "--timeout",
+                   "60s");
         cr_assert(child_wait_output(&vm, "TICK 1 ", PATIENCE_MS), "%s", vm.err);
         cr_expect_lt(control_ask(dir, name, request, &reply, &e), 0);
         cr_expect(strstr(e.text, "--balloon"), "%s", e.text);
