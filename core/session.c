@@ -71,12 +71,14 @@ void session_free(struct session *s)
                 console_hold_open(s->console, true); /* nobody waits for a reader any more */
         session_set_live(s, NULL);
         vm_free(s->vm); /* the pager still answers: no vCPU is left waiting inside KVM */
+        discard_fini(&s->discard);
         pager_free(s->pager);
         guest_ram_unmap(&s->ram);
         console_free(s->console);
         snapshot_close(&s->snap);
         free(s->served);
         free(s->replay);
+        free(s->cpuid_cache);
         if (s->sources_fd >= 0)
                 close(s->sources_fd);
         if (s->event_fd >= 0)
@@ -299,6 +301,16 @@ void session_serial_to(struct session *s, int fd)
 
         if (dropped)
                 session_message(s, "serial port: %llu bytes were dropped, as nobody read them", (unsigned long long)dropped);
+}
+
+int session_balloon_set(struct session *s, uint64_t target_bytes)
+{
+        return vm_balloon_set(s->vm, target_bytes);
+}
+
+int session_balloon_get(struct session *s, uint64_t *ret_bytes)
+{
+        return vm_balloon_get(s->vm, ret_bytes);
 }
 
 const struct ledger *session_ledger(const struct session *s)

@@ -32,7 +32,8 @@ struct verb {
         int (*run)(int argc, char **argv, uint64_t t0_ns); /* argv[0] is the verb; returns an exit status */
 };
 
-extern const struct verb verb_run, verb_restore, verb_snapshot, verb_inspect, verb_verify, verb_probe, verb_ledger;
+extern const struct verb verb_run, verb_restore, verb_snapshot, verb_inspect, verb_verify, verb_probe, verb_ledger, verb_list, verb_stop, verb_start,
+        verb_delete;
 
 /* "rouse: <text>" on standard error; the exit status that fits. */
 int cli_fail(const struct err *e);
@@ -53,5 +54,7 @@ bool cli_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 
 /* $XDG_DATA_HOME/rouse, ~/.local/share/rouse, or /var/lib/rouse for root without XDG_DATA_HOME. */
 const char *cli_data_dir(char *buf, size_t size);
+/* $XDG_STATE_HOME/rouse, ~/.local/state/rouse, or /var/lib/rouse for root without XDG_STATE_HOME. */
+const char *cli_state_dir(char *buf, size_t size);
 /* $XDG_RUNTIME_DIR/rouse, or /run/rouse for root, or /tmp/rouse-UID. */
 const char *cli_runtime_dir(char *buf, size_t size);

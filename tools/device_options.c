@@ -242,6 +242,16 @@ static size_t count_kind(const struct device_options *all, enum virtio_kind kind
 
 /* --- run: slots in the order of the words --- */
 
+/* Disks and cards have slots of their own; the rest comes behind them. */
+static uint32_t next_boot_slot(const struct device_options *all, enum virtio_kind kind)
+{
+        uint32_t disks = (uint32_t)count_kind(all, VIRTIO_BLK), nets = (uint32_t)count_kind(all, VIRTIO_NET);
+
+        if (kind == VIRTIO_BLK)
+                return disks;
+        return kind == VIRTIO_NET ? FIRST_NET_SLOT + nets : FIRST_FREE_SLOT + (uint32_t)all->nr - disks - nets;
+}
+
 static int boot_disk(struct reading *r)
 {
         if (count_kind(r->all, VIRTIO_BLK) == NR_DISKS)
@@ -387,6 +397,8 @@ static int take(const struct option_row *row, const struct verb *v, const char *
         if (all->nr == DEVICE_CONFIGS_MAX)
                 return bad(&r, "expected at most %d devices", DEVICE_CONFIGS_MAX);
         r.rest = words;
+        if (!restored)
+                d.slot = next_boot_slot(all, d.kind);
         c = row->read(&r);
         if (c > 0 && restored)
                 c = check_clash(&r);
