@@ -361,7 +361,7 @@ Test(stratovirt_write, a_console_in_use_is_kept_with_its_queues)
 {
         _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
         _cleanup_snapshot_ struct snapshot s = open_snapshot(fixture_dir(PLAIN));
-        struct virtio_state               *v = add_device(&s.vm, VIRTIO_CONSOLE, 6, "console0", 4);
+        struct virtio_state               *v = add_device(&s.vm, VIRTIO_CONSOLE, 6, "", 4);
 
         v->activated = true;
         v->status = 15;
@@ -373,11 +373,29 @@ Test(stratovirt_write, a_console_in_use_is_kept_with_its_queues)
         assert_optional_kept(&s, t.path);
 }
 
+static void keep_text(void *arg, const char *text)
+{
+        snprintf(arg, 512, "%s", text);
+}
+
+/* A file holds only a hash of it, and StratoVirt leaves out the state of a device that has another. */
+Test(stratovirt_write, the_name_that_a_device_must_have_in_stratovirt_is_said)
+{
+        _cleanup_snapshot_ struct snapshot s = open_snapshot(fixture_dir(PLAIN));
+        char                               said[512] = "";
+
+        sv_writer_ops.advise(&s.vm, keep_text, said);
+        cr_assert_str_empty(said);
+        add_device(&s.vm, VIRTIO_CONSOLE, 6, "", 4);
+        sv_writer_ops.advise(&s.vm, keep_text, said);
+        cr_assert_not_null(strstr(said, "id=console0"), "%s", said);
+}
+
 Test(stratovirt_write, a_vsock_device_is_kept_with_its_queues)
 {
         _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
         _cleanup_snapshot_ struct snapshot s = open_snapshot(fixture_dir(PLAIN));
-        struct virtio_state               *v = add_device(&s.vm, VIRTIO_VSOCK, 6, "vsock0", 3);
+        struct virtio_state               *v = add_device(&s.vm, VIRTIO_VSOCK, 6, "", 3);
 
         v->activated = true;
         v->status = 15;
