@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/find_hints.h"
 #include "core/mapped_sources.h"
+#include "core/match_devices.h"
 #include "core/plan.h"
 #include "core/probe.h"
 #include "formats/hints_file.h"
@@ -148,6 +149,22 @@ static int stage_plan(struct session *s, const struct restore_options *o, struct
         return -EINVAL;
 }
 
+static void note_device(void *arg, const char *text)
+{
+        snapshot_note(arg, "%s", text);
+}
+
+/* What stands behind each device is known before anything is made. */
+static int plan_devices(struct session *s, const struct restore_options *o, struct err *e)
+{
+        if (o->common.nr_devices > DEVICE_CONFIGS_MAX)
+                return err_usage(e, "devices: expected at most %d, found %zu", DEVICE_CONFIGS_MAX, o->common.nr_devices);
+        s->nr_devices = o->common.nr_devices;
+        for (size_t i = 0; i < s->nr_devices; i++)
+                s->devices[i] = o->common.devices[i];
+        return match_devices(&s->snap.vm, s->devices, s->nr_devices, note_device, &s->snap, e);
+}
+
 static int stage_arm(struct session *s, struct err *e)
 {
         return s->pager ? pager_arm(s->pager, e) : 0;
@@ -187,7 +204,8 @@ static int check_cpu(struct session *s, const struct restore_options *o, struct 
 
 static int stage_build(struct session *s, const struct restore_options *o, struct err *e)
 {
-        struct vm_config c = {.caps = &s->caps, .layout = &s->layout, .machine = s->snap.vm.machine, .nr_vcpus = s->nr_vcpus, .cpuid_cache = s->cpuid_cache};
+        struct vm_config c = {.caps = &s->caps, .layout = &s->layout, .machine = s->snap.vm.machine, .nr_vcpus = s->nr_vcpus,
+                              .cpuid_cache = s->cpuid_cache, .devices = s->devices, .nr_devices = s->nr_devices, .saved = &s->snap.vm};
         struct vm_load_report rep = {0};
         struct err lost = {0};
         int r;
@@ -217,8 +235,10 @@ static int stage_build(struct session *s, const struct restore_options *o, struc
 
 static int prepare(struct session *s, const struct restore_options *o, struct err *e)
 {
-        int r = stage_plan(s, o, e);
+        int r = plan_devices(s, o, e);
 
+        if (r >= 0)
+                r = stage_plan(s, o, e);
         if (r >= 0)
                 r = stage_arm(s, e);
         if (r >= 0)

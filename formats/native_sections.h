@@ -4,6 +4,7 @@
  * Blocks:  never. */
 #pragma once
 
+#include "core/model/device_config.h"
 #include "core/model/identity.h"
 #include "core/model/mem_layout.h"
 #include "core/model/vm_pieces.h"
@@ -19,7 +20,7 @@ extern const struct piece_rule native_vcpu_rules[VCPU_PIECES];
 extern const struct piece_rule native_platform_rules[PLATFORM_PIECES];
 
 /* The first piece that is needed and not in `have`; VCPU_PIECES or PLATFORM_PIECES: none. */
-enum vcpu_piece     native_vcpu_lacks(uint32_t have);
+enum vcpu_piece     native_vcpu_lacks(const struct vcpu_state *v);
 enum platform_piece native_platform_lacks(uint32_t have);
 
 /* The names of sections: at most NATIVE_NAME_MAX bytes with the NUL. */
@@ -34,6 +35,16 @@ struct native_state {
         struct vm_state   vm;
 };
 void native_state_free(struct native_state *s);
+
+/* How a vCPU's CPUID comes about: saved, or made from a topology that must then be there. NULL: nothing is wrong with it; else what was
+ * expected. */
+const char *native_vcpu_trouble(const struct vcpu_state *v, uint32_t nr_vcpus);
+
+/* native_virtio.c. trouble: NULL, or what was expected; one with trouble must not be added. */
+const char *native_virtio_trouble(const struct virtio_state *v);
+void        native_virtio_add(struct section_out *out, uint32_t i, const struct device_record *d);
+/* s: the section device.N.virtio. Fills id and u.virtio. */
+int native_virtio_read(const struct sections *in, const struct section *s, struct device_record *ret, struct err *e);
 
 /* native_encode.c */
 int native_state_encode(const struct identity *self, const struct identity *parent, const struct mem_layout *l, const struct vm_state *vm,
