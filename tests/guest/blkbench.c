@@ -6,7 +6,7 @@
  * Cycles are those of the TSC, which at CPL 3 is the host's. */
 #define FILL_PAGES 1UL
 #define WALK_PAGES 1UL
-#include "guest.h"
+#include "tests/guest/guest.h"
 
 #include "bench/blk_reads.h"
 
