@@ -115,6 +115,11 @@ static int write_block(void *arg, const void *bytes, uint64_t nr_pages, struct e
         return v->ops->pages(v->writer, bytes, nr_pages, e);
 }
 
+static void say(void *arg, const char *text)
+{
+        session_message(arg, "%s", text);
+}
+
 static int write_stopped(struct saving *v, struct err *e)
 {
         struct session *s = v->s;
@@ -128,6 +133,8 @@ static int write_stopped(struct saving *v, struct err *e)
                 r = ram_blocks_walk(&s->ram, s->ram_is_anonymous, write_block, v, e);
         if (r >= 0)
                 r = v->ops->state(v->writer, &vm, &s->layout, e);
+        if (r >= 0)
+                v->ops->advise(&vm, say, s);
         vm_state_free(&vm);
         return r;
 }

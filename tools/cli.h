@@ -33,7 +33,7 @@ struct verb {
 };
 
 extern const struct verb verb_run, verb_restore, verb_snapshot, verb_inspect, verb_verify, verb_probe, verb_ledger, verb_list, verb_stop, verb_start,
-        verb_delete;
+        verb_delete, verb_convert;
 
 /* "rouse: <text>" on standard error; the exit status that fits. */
 int cli_fail(const struct err *e);
@@ -41,6 +41,9 @@ int cli_fail(const struct err *e);
 int cli_usage(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A message that stops nothing: "rouse: <text>". As session_options.message. */
 void cli_message(void *arg, const char *text);
+
+/* How far long work is, over the last line of standard error: for a terminal. arg: a bool that is set, so that its caller ends the line. */
+void cli_progress(void *arg, uint64_t done_bytes, uint64_t all_bytes);
 
 /* getopt_long without its own messages: the next option's value, -1 at the end, '?' after printing what is wrong (an unknown
  * option, a missing argument): then return EXIT_USAGE. --help prints the help and ends the program. */

@@ -21,7 +21,8 @@ static struct blk *of(struct virtio_device *d)
 
 static void say(const struct blk *b, const char *text)
 {
-        b->dev.env->message(b->dev.env->arg, text);
+        if (b->dev.env->message)
+                b->dev.env->message(b->dev.env->arg, text);
 }
 
 /* --- begin and end --- */

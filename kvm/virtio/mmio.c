@@ -138,7 +138,7 @@ static void write_status(struct virtio_mmio *t, uint32_t value)
         }
         value &= 0xffu & ~STATUS_NEEDS_RESET; /* which is the device's to say */
         if (t->driver_features & ~t->d->offered) /* section 2.2.2: such a choice is not OK */
-                value &= ~(before & STATUS_FEATURES_OK) & ~STATUS_FEATURES_OK;
+                value &= ~STATUS_FEATURES_OK;
         /* bits only come, until the reset */
         atomic_fetch_or_explicit(&t->status, value, memory_order_relaxed);
         if (value & ~before & STATUS_DRIVER_OK)
