@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define BUFFER_BYTES  (64 * KIB) /* a pipe's own size: past it a vCPU waits */
+#define DROP_BYTES    (BUFFER_BYTES / 4) /* a lossy one makes room in steps, so that it does not move its bytes for each */
 #define LINE_MAX_LEN  4096       /* patterns see this much of a line */
 #define GATHER_MS     2          /* how long a lone byte waits for company before it is written */
 #define GATHER_BYTES  512
@@ -27,7 +28,7 @@ struct pattern {
 struct console {
         /* set before start, then read-only */
         struct console_config cfg;
-        int                   quit_fd; /* eventfd: the writer gives up what it has */
+        int                   give_up_fd; /* eventfd: the writer gives up what it has */
         pthread_t             writer;
         bool                  started;
         /* only console_put */
@@ -40,6 +41,8 @@ struct console {
         pthread_cond_t  more, less;
         uint8_t        *buf;
         size_t          len, cap;
+        int             out_fd; /* -1: bytes wait for a reader */
+        uint64_t        dropped;
         bool            writing, flush, open, quit;
 };
 
@@ -59,30 +62,31 @@ static int compile(struct pattern *p, const char *text, struct err *e)
         return 0;
 }
 
-/* Writes len bytes, or gives up when quit_fd says so. */
-static void write_out(struct console *c, const uint8_t *p, size_t len)
+/* Writes len bytes, or gives up when give_up_fd says so or the reader is gone. Returns how many were not written. */
+static size_t write_out(struct console *c, int fd, const uint8_t *p, size_t len)
 {
         while (len > 0) {
-                struct pollfd fds[2] = {{.fd = c->cfg.out_fd, .events = POLLOUT}, {.fd = c->quit_fd, .events = POLLIN}};
+                struct pollfd fds[2] = {{.fd = fd, .events = POLLOUT}, {.fd = c->give_up_fd, .events = POLLIN}};
                 ssize_t n;
 
                 if (poll(fds, 2, -1) < 0 && errno != EINTR)
-                        return;
+                        return len;
                 if (fds[0].revents & (POLLERR | POLLHUP | POLLNVAL))
-                        return; /* the reader is gone: the VM goes on without one */
+                        return len; /* the reader is gone: the VM goes on without one */
                 if (!(fds[0].revents & POLLOUT)) {
                         if (fds[1].revents)
-                                return; /* nobody wants the rest */
+                                return len; /* nobody wants the rest */
                         continue;
                 }
-                n = write(c->cfg.out_fd, p, MIN(len, (size_t)GATHER_BYTES)); /* <= PIPE_BUF: does not block after POLLOUT */
+                n = write(fd, p, MIN(len, (size_t)GATHER_BYTES)); /* <= PIPE_BUF: does not block after POLLOUT */
                 if (n < 0 && errno != EINTR && errno != EAGAIN)
-                        return;
+                        return len;
                 if (n > 0) {
                         p += n;
                         len -= (size_t)n;
                 }
         }
+        return 0;
 }
 
 static void gather(struct console *c)
@@ -108,12 +112,16 @@ static void *writer(void *arg)
         pthread_mutex_lock(&c->lock);
         for (;;) {
                 size_t n;
+                int fd;
 
-                while (c->len == 0 && !c->quit)
+                while ((c->len == 0 || c->out_fd < 0) && !c->quit)
                         pthread_cond_wait(&c->more, &c->lock);
                 if (c->len == 0)
                         break;
                 gather(c);
+                fd = c->out_fd;
+                if (fd < 0)
+                        continue; /* it left while bytes were gathered */
                 n = MIN(c->len, (size_t)BUFFER_BYTES);
                 memcpy(mine, c->buf, n);
                 memmove(c->buf, c->buf + n, c->len - n);
@@ -122,8 +130,11 @@ static void *writer(void *arg)
                 c->writing = true;
                 pthread_cond_broadcast(&c->less);
                 pthread_mutex_unlock(&c->lock);
-                write_out(c, mine, n);
+                n = write_out(c, fd, mine, n);
                 pthread_mutex_lock(&c->lock);
+                c->dropped += n;
+                if (n > 0 && c->cfg.lossy && c->out_fd == fd)
+                        c->out_fd = -1; /* the next one gets what comes from here on */
                 c->writing = false;
                 pthread_cond_broadcast(&c->less);
         }
@@ -137,10 +148,10 @@ static int start_writer(struct console *c, struct err *e)
         sigset_t all, old;
         int r;
 
-        if (c->cfg.out_fd < 0)
+        if (c->cfg.out_fd < 0 && !c->cfg.lossy)
                 return 0;
-        c->quit_fd = eventfd(0, EFD_CLOEXEC);
-        if (c->quit_fd < 0)
+        c->give_up_fd = eventfd(0, EFD_CLOEXEC);
+        if (c->give_up_fd < 0)
                 return err_set(e, -errno, "eventfd for the serial output: %s", strerror(errno));
         /* The thread takes no signals: they are the session's, and SIGPIPE is an error of write(2) like any other. */
         sigfillset(&all);
@@ -162,7 +173,8 @@ int console_new(const struct console_config *cfg, struct console **ret, struct e
         if (!c)
                 return err_set(e, -ENOMEM, "no memory for the serial output");
         c->cfg = *cfg;
-        c->quit_fd = -1;
+        c->out_fd = cfg->out_fd;
+        c->give_up_fd = -1;
         pthread_mutex_init(&c->lock, NULL);
         pthread_condattr_init(&monotonic);
         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -215,9 +227,18 @@ static void append(struct console *c, uint8_t byte)
         c->buf[c->len++] = byte;
 }
 
+static void drop_oldest(struct console *c)
+{
+        memmove(c->buf, c->buf + DROP_BYTES, c->len - DROP_BYTES);
+        c->len -= DROP_BYTES;
+        c->dropped += DROP_BYTES;
+}
+
 static void enqueue(struct console *c, uint8_t byte, bool now)
 {
         pthread_mutex_lock(&c->lock);
+        if (c->cfg.lossy && c->len >= BUFFER_BYTES)
+                drop_oldest(c);
         while (c->len >= BUFFER_BYTES && !c->open)
                 pthread_cond_wait(&c->less, &c->lock);
         append(c, byte);
@@ -246,6 +267,26 @@ void console_put(struct console *c, uint8_t byte)
                 c->line[c->line_len++] = (char)byte;
 }
 
+uint64_t console_connect(struct console *c, int out_fd)
+{
+        uint64_t one = 1, dropped;
+
+        pthread_mutex_lock(&c->lock);
+        c->out_fd = -1;
+        if (c->writing && write(c->give_up_fd, &one, sizeof(one)) == sizeof(one)) {
+                while (c->writing)
+                        pthread_cond_wait(&c->less, &c->lock);
+                while (read(c->give_up_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+                        ;
+        }
+        c->out_fd = out_fd;
+        dropped = c->dropped;
+        c->dropped = 0;
+        pthread_cond_signal(&c->more);
+        pthread_mutex_unlock(&c->lock);
+        return dropped;
+}
+
 void console_hold_open(struct console *c, bool open)
 {
         pthread_mutex_lock(&c->lock);
@@ -268,7 +309,7 @@ void console_flush(struct console *c, int timeout_ms)
         pthread_mutex_lock(&c->lock);
         c->flush = true;
         pthread_cond_signal(&c->more);
-        while (c->len > 0 || c->writing)
+        while ((c->len > 0 && c->out_fd >= 0) || c->writing)
                 if (pthread_cond_timedwait(&c->less, &c->lock, &until) == ETIMEDOUT)
                         break;
         pthread_mutex_unlock(&c->lock);
@@ -283,7 +324,7 @@ static void stop_writer(struct console *c)
         c->len = 0;
         pthread_cond_broadcast(&c->more);
         pthread_mutex_unlock(&c->lock);
-        if (write(c->quit_fd, &one, sizeof(one)) == sizeof(one))
+        if (write(c->give_up_fd, &one, sizeof(one)) == sizeof(one))
                 pthread_join(c->writer, NULL);
 }
 
@@ -293,8 +334,8 @@ void console_free(struct console *c)
                 return;
         if (c->started)
                 stop_writer(c);
-        if (c->quit_fd >= 0)
-                close(c->quit_fd);
+        if (c->give_up_fd >= 0)
+                close(c->give_up_fd);
         if (c->until.set)
                 regfree(&c->until.re);
         if (c->mark.set)

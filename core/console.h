@@ -2,7 +2,8 @@
  * Owns:    its buffer, its compiled patterns and one writer thread; borrows the descriptor.
  * Threads: console_put from vCPU threads, one at a time (the serial port's lock); the rest from the session thread.
  *          The events are called on the thread that put the byte: they must not block.
- * Blocks:  console_put while nobody drains the descriptor and 64 KiB wait, until console_hold_open(true). */
+ * Blocks:  console_put while nobody drains the descriptor and 64 KiB wait, until console_hold_open(true); never when it is lossy.
+ *          console_connect until the writer has let go of the last descriptor: at once. */
 #pragma once
 
 #include "core/base/err.h"
@@ -13,7 +14,8 @@
 struct console;
 
 struct console_config {
-        int         out_fd; /* -1: nowhere */
+        int         out_fd; /* -1: nowhere, or nobody yet when it is lossy */
+        bool        lossy;  /* readers come and go: the newest 64 KiB wait for one, what is older is dropped */
         const char *until;  /* POSIX extended regular expression, or NULL */
         const char *mark;
         void       *arg;
@@ -23,6 +25,8 @@ struct console_config {
 
 int  console_new(const struct console_config *c, struct console **ret, struct err *e);
 void console_put(struct console *c, uint8_t byte);
+/* A lossy one's next reader; -1: none. Returns how many bytes were dropped since the last call. */
+uint64_t console_connect(struct console *c, int out_fd);
 /* While open, console_put never waits: bytes pile up. Open it before vm_pause. */
 void console_hold_open(struct console *c, bool open);
 /* Waits until everything is written, at most timeout_ms. */

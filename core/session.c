@@ -27,7 +27,7 @@ void session_message(struct session *s, const char *fmt, ...)
 
 static int make_console(struct session *s, struct err *e)
 {
-        struct console_config c = {.out_fd = s->opt.serial_out_fd, .until = s->opt.until, .mark = s->opt.mark};
+        struct console_config c = {.out_fd = s->opt.serial_out_fd, .lossy = s->opt.serial_lossy, .until = s->opt.until, .mark = s->opt.mark};
 
         session_fill_console_events(s, &c);
         return console_new(&c, &s->console, e);
@@ -71,12 +71,14 @@ void session_free(struct session *s)
                 console_hold_open(s->console, true); /* nobody waits for a reader any more */
         session_set_live(s, NULL);
         vm_free(s->vm); /* the pager still answers: no vCPU is left waiting inside KVM */
+        discard_fini(&s->discard);
         pager_free(s->pager);
         guest_ram_unmap(&s->ram);
         console_free(s->console);
         snapshot_close(&s->snap);
         free(s->served);
         free(s->replay);
+        free(s->cpuid_cache);
         if (s->sources_fd >= 0)
                 close(s->sources_fd);
         if (s->event_fd >= 0)
@@ -145,24 +147,58 @@ void session_end_by_signal(struct session *s, int signal)
         session_end(s, SESSION_SIGNAL);
 }
 
+enum session_end session_why(const struct session *s)
+{
+        return s->result.why;
+}
+
 /* --- running --- */
 
-void session_resume(struct session *s)
+void session_observe(struct session *s, void (*changed)(void *arg, enum session_change what), void *arg)
+{
+        s->changed = changed;
+        s->changed_arg = arg;
+}
+
+static void tell_change(struct session *s, enum session_change what)
+{
+        if (s->changed)
+                s->changed(s->changed_arg, what);
+}
+
+bool session_let_run(struct session *s)
 {
         if (s->running || s->result.why != SESSION_NONE)
-                return;
+                return false;
         console_hold_open(s->console, false);
         vm_resume(s->vm);
         s->running = true;
+        return true;
+}
+
+void session_resume(struct session *s)
+{
+        if (session_let_run(s))
+                tell_change(s, SESSION_RESUMED);
+}
+
+/* A vCPU that waits inside KVM for a page holds this up until the page comes, or until --source-timeout, when the pager declares it
+ * lost and condemns the VM: its vCPUs end instead of parking. */
+bool session_hold(struct session *s)
+{
+        if (!s->running)
+                return false;
+        console_hold_open(s->console, true);
+        vm_pause(s->vm);
+        s->running = false;
+        session_handle_events(s); /* was a page lost meanwhile? */
+        return true;
 }
 
 void session_pause(struct session *s)
 {
-        if (!s->running)
-                return;
-        console_hold_open(s->console, true);
-        vm_pause(s->vm);
-        s->running = false;
+        if (session_hold(s))
+                tell_change(s, SESSION_STOPPED);
 }
 
 bool session_is_paused(const struct session *s)
@@ -235,8 +271,9 @@ void session_run(struct session *s, struct session_result *ret)
         if (s->opt.paused)
                 session_start_index(s);
         else
-                session_resume(s);
+                session_let_run(s); /* that it runs at all is no news */
         loop(s);
+        tell_change(s, SESSION_SHUTDOWN);
         /* What the guest does from now on is not part of the story. Nobody waits for a vCPU that waits for a page: it is let go. */
         vm_condemn(s->vm);
         close_ledger(s);
@@ -248,12 +285,32 @@ void session_run(struct session *s, struct session_result *ret)
         if (s->record_path && s->pager)
                 session_keep_record(s);
         console_flush(s->console, 1000);
+        if (s->opt.serial_lossy)
+                session_serial_to(s, -1); /* says what was dropped */
         *ret = s->result;
 }
 
 size_t session_serial_in(struct session *s, const uint8_t *bytes, size_t len)
 {
         return vm_serial_in(s->vm, bytes, len);
+}
+
+void session_serial_to(struct session *s, int fd)
+{
+        uint64_t dropped = console_connect(s->console, fd);
+
+        if (dropped)
+                session_message(s, "serial port: %llu bytes were dropped, as nobody read them", (unsigned long long)dropped);
+}
+
+int session_balloon_set(struct session *s, uint64_t target_bytes)
+{
+        return vm_balloon_set(s->vm, target_bytes);
+}
+
+int session_balloon_get(struct session *s, uint64_t *ret_bytes)
+{
+        return vm_balloon_get(s->vm, ret_bytes);
 }
 
 const struct ledger *session_ledger(const struct session *s)
@@ -269,6 +326,24 @@ const char *session_name(const struct session *s)
 uint32_t session_nr_vcpus(const struct session *s)
 {
         return s->nr_vcpus;
+}
+
+int session_vcpu_tid(const struct session *s, uint32_t vcpu)
+{
+        return vcpu < s->nr_vcpus ? vm_vcpu_tid(s->vm, vcpu) : 0;
+}
+
+bool session_is_restored(const struct session *s)
+{
+        return s->snap.format != NULL;
+}
+
+bool session_is_settled(const struct session *s)
+{
+        if (!session_is_restored(s))
+                return true;
+        /* What is mapped needs its file as long as it lives. Relaxed: a stamp is all that is asked. */
+        return !s->sources_mapped && atomic_load_explicit(&s->stamp_ns[LEDGER_T6], memory_order_relaxed) != 0;
 }
 
 uint64_t session_memory_bytes(const struct session *s)

@@ -18,6 +18,7 @@ struct session;
 struct session_options {
         const char             *name;          /* or NULL */
         int                     serial_out_fd; /* -1: nowhere */
+        bool                    serial_lossy;  /* readers come and go (session_serial_to); the guest never waits for one */
         const char             *until, *mark;  /* patterns, or NULL */
         uint64_t                timeout_ns;    /* of session_run, from T0; 0: none */
         bool                    paused;        /* do not run the guest until session_resume */
@@ -96,6 +97,7 @@ void session_end_by_signal(struct session *s, int signal);
 void session_pause(struct session *s);
 void session_resume(struct session *s);
 bool session_is_paused(const struct session *s);
+enum session_end session_why(const struct session *s); /* SESSION_NONE while it lives */
 
 struct save_options {
         const char *path;   /* the directory to be */
@@ -117,7 +119,8 @@ struct save_report {
  * guest goes on as before and nothing is left on disk. */
 int session_save(struct session *s, const struct save_options *o, struct save_report *ret, struct err *e);
 
-/* Who must know what happens to the VM; called on the session thread. One at a time; NULL: nobody. */
+/* Who must know what happens to the VM; called on the session thread. One at a time; NULL: nobody. SESSION_STOPPED and RESUMED when
+ * it was stopped or resumed, whoever asked (not that it begins to run in session_run); SESSION_SHUTDOWN once, when it will end. */
 enum session_change { SESSION_STOPPED, SESSION_RESUMED, SESSION_SHUTDOWN };
 void session_observe(struct session *s, void (*changed)(void *arg, enum session_change what), void *arg);
 
@@ -127,6 +130,10 @@ int session_balloon_get(struct session *s, uint64_t *ret_bytes);
 
 /* Bytes for the guest's serial port; returns how many it took. */
 size_t session_serial_in(struct session *s, const uint8_t *bytes, size_t len);
+
+/* With serial_lossy: who reads the serial port from now on; -1: nobody, and the newest 64 KiB are kept. What was dropped is said in a
+ * message. */
+void session_serial_to(struct session *s, int fd);
 
 /* The ledger as it stands; whole after session_run. */
 const struct ledger *session_ledger(const struct session *s);

@@ -288,6 +288,26 @@ static int read_device(struct sections *in, uint32_t i, struct vm_state *vm, str
         return r ? MIN(r, 0) : read_serial(in, i, vm, e);
 }
 
+/* Messages show it: only what a terminal shows as one word. */
+static int read_cpu(struct sections *in, struct vm_state *vm, struct err *e)
+{
+        struct native_cpu cpu;
+        struct section   *s = NULL;
+        int               r = find(in, "cpu", &s, e);
+
+        if (r <= 0)
+                return r;
+        r = read_struct(in, "cpu", &cpu, sizeof(cpu), e);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < sizeof(cpu.vendor); i++)
+                if (cpu.vendor[i] && (cpu.vendor[i] <= ' ' || cpu.vendor[i] > '~'))
+                        return err_bad(e, in->file, s->offset_bytes + i, "section cpu: expected a vendor's name, found byte %#x" DAMAGED,
+                                       (unsigned char)cpu.vendor[i]);
+        memcpy(vm->cpu_vendor, cpu.vendor, sizeof(cpu.vendor));
+        return 0;
+}
+
 static int read_vm(struct sections *in, struct vm_state *vm, struct err *e)
 {
         struct native_machine m;
@@ -302,6 +322,7 @@ static int read_vm(struct sections *in, struct vm_state *vm, struct err *e)
         r = vm_state_init(vm, MACHINE_MICROVM, m.nr_vcpus);
         if (r < 0)
                 return err_set(e, r, "no memory for the state of %u vCPUs", m.nr_vcpus);
+        r = read_cpu(in, vm, e);
         for (uint32_t i = 0; r == 0 && i < m.nr_vcpus; i++)
                 r = read_vcpu(in, i, m.nr_vcpus, &vm->vcpus[i], e);
         r = r < 0 ? r : read_platform(in, &vm->platform, e);

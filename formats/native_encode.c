@@ -20,6 +20,16 @@ static void add_machine(struct section_out *out, const struct vm_state *vm)
         section_out_add(out, "machine", &m, sizeof(m), NULL, 0);
 }
 
+static void add_cpu(struct section_out *out, const struct vm_state *vm)
+{
+        struct native_cpu cpu = { 0 };
+
+        if (!vm->cpu_vendor[0])
+                return;
+        memcpy(cpu.vendor, vm->cpu_vendor, strnlen(vm->cpu_vendor, sizeof(cpu.vendor)));
+        section_out_add(out, "cpu", &cpu, sizeof(cpu), NULL, 0);
+}
+
 static void add_memory(struct section_out *out, const struct mem_layout *l)
 {
         struct native_memory m = { .total_bytes = l->total_bytes, .nr_windows = l->nr };
@@ -161,6 +171,7 @@ int native_state_encode(const struct identity *self, const struct identity *pare
         add_identity(out, self, parent);
         add_machine(out, vm);
         add_memory(out, l);
+        add_cpu(out, vm);
         for (uint32_t i = 0; i < vm->nr_vcpus; i++)
                 add_vcpu(out, i, &vm->vcpus[i]);
         add_platform(out, &vm->platform);

@@ -18,6 +18,7 @@
  *   identity            once               struct native_identity
  *   machine             once               struct native_machine
  *   memory              once               struct native_memory, then struct native_window each
+ *   cpu                 at most once       struct native_cpu: lacks where the vCPUs' cpuid says it
  *   vcpu.N.info         each vCPU          struct native_vcpu
  *   vcpu.N.PIECE        each vCPU          the kernel's struct or array of them (vcpu_piece_name); tsc_khz and nested may lack,
  *                                          and so may fpu, or xsave and xcrs in its stead; cpuid lacks where info says how to make it
@@ -91,6 +92,11 @@ struct native_window {
         uint64_t size_bytes;
 };
 static_assert(sizeof(struct native_memory) == 16 && sizeof(struct native_window) == 16, "on-disk section");
+
+struct native_cpu {
+        char vendor[16]; /* NUL-filled */
+};
+static_assert(sizeof(struct native_cpu) == CPU_VENDOR_MAX - 1, "on-disk section");
 
 /* All zero after the APIC id: what a rouse wrote that knew no topology. One that does not know it refuses what is not zero. */
 struct native_vcpu {

@@ -3,12 +3,11 @@
 #include "core/base/fdio.h"
 #include "formats/page_index.h"
 #include "formats/stratovirt.h"
+#include "formats/stratovirt_identity.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <xxhash.h>
 
 #define STATE_NAME  "state"
 
@@ -109,23 +108,12 @@ static int read_vm(const uint8_t *state, size_t len, const struct sv_header *h, 
         r = vm_state_init(&s->vm, MACHINE_MICROVM, rec->nr_vcpus);
         if (r < 0)
                 return err_set(e, r, "no memory for the state of %u vCPUs", rec->nr_vcpus);
+        memcpy(s->vm.cpu_vendor, h->vendor, sizeof(s->vm.cpu_vendor));
         name_version(rec, s->version, sizeof(s->version));
         r = sv_vcpus_read(&x->descs, rec, &s->vm, e);
         r = r < 0 ? r : sv_platform_read(&x->descs, &rec->kvm, &s->vm.platform, e);
         r = r < 0 ? r : read_serial(&x->descs, &rec->serial, s, e);
         return r < 0 ? r : sv_virtio_read(&x->descs, rec, s, e);
-}
-
-static int identify(const uint8_t *state, size_t len, const struct part *memory, struct identity *ret, struct err *e)
-{
-        XXH128_hash_t h = XXH3_128bits(state, len);
-        struct stat   st;
-
-        if (fstat(memory->fd, &st) < 0)
-                return err_set(e, -errno, "stat %s: %s", SV_MEMORY, strerror(errno));
-        snprintf(ret->s, sizeof(ret->s), "%016" PRIx64 "%016" PRIx64 "-%" PRIu64 "-%" PRIu64, (uint64_t)h.high64, (uint64_t)h.low64,
-                 memory->size_bytes, (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec);
-        return 0;
 }
 
 /* An index that cannot be used costs time and nothing else, so it is never more than a note. */
@@ -187,7 +175,7 @@ static int read_snapshot(struct snapshot *s, const struct snapshot_open_options 
         if (r < 0)
                 return r;
         r = part_open_needed(s->dir_fd, SV_MEMORY, &memory, e);
-        r = r < 0 ? r : identify(state, len, &memory, &s->identity, e);
+        r = r < 0 ? r : sv_identify(state, len, memory.fd, &s->identity, e);
         r = r < 0 ? r : sv_memory_read(&memory, g, &h, &s->layout, &s->pages, e);
         r = r < 0 ? r : keep_raw_pages(s, e);
         if (r < 0)

@@ -326,6 +326,7 @@ static void *vcpu_main(void *arg)
         struct last_exit x = { 0 };
         char             name[16];
 
+        atomic_store_explicit(&v->tid, gettid(), memory_order_relaxed);
         snprintf(name, sizeof(name), "vcpu%u", v->index);
         prctl(PR_SET_NAME, name);
         if (park(v)) {

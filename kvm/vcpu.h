@@ -21,6 +21,8 @@ struct vcpu {
         struct kvm_run *run;
         size_t          run_bytes;
         pthread_t       thread;
+        /* relaxed: a number for people and pinning tools, set once by the thread itself */
+        _Atomic int tid;
         /* session thread only, and before the vCPU runs: what KVM was told, and therefore what is saved */
         struct cpuid_table cpuid;
         /* under vm->lock */

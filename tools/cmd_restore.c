@@ -1,13 +1,17 @@
 /* rouse restore: wakes a snapshot. */
 #include "tools/front.h"
 
+#include "core/base/cleanup.h"
 #include "core/base/units.h"
+#include "tools/definition_keeper.h"
+#include "tools/device_options.h"
 
 #include <string.h>
 #include <unistd.h>
 
 static const struct option options[] = {
         FRONT_OPTIONS,
+        DEVICE_RESTORE_OPTIONS,
         {"mode", required_argument, NULL, 'M'},
         {"format", required_argument, NULL, 'F'},
         {"hints", required_argument, NULL, 'H'},
@@ -15,6 +19,7 @@ static const struct option options[] = {
         {"fill", required_argument, NULL, 'L'},
         {"verify", required_argument, NULL, 'V'},
         {"source-timeout", required_argument, NULL, 'S'},
+        {"allow-cpu-mismatch", no_argument, NULL, 'a'},
         CLI_LAST_OPTIONS,
 };
 
@@ -55,8 +60,10 @@ static int take_timeout(const char *value, uint32_t *ret_ms)
         return 1;
 }
 
-static int take_option(int c, struct front *f, struct restore_options *o)
+static int take_option(int c, struct front *f, struct device_options *d, struct restore_options *o)
 {
+        int r;
+
         switch (c) {
         case 'M':
                 return take_mode(optarg, &o->mode);
@@ -75,8 +82,12 @@ static int take_option(int c, struct front *f, struct restore_options *o)
                 return cli_on_off(optarg, &o->verify) ? 1 : bad("verify", "on or off");
         case 'S':
                 return take_timeout(optarg, &o->source_timeout_ms);
+        case 'a':
+                o->allow_cpu_mismatch = true;
+                return 1;
         }
-        return front_option(&verb_restore, c, optarg, f, &o->common);
+        r = device_option_restore(&verb_restore, c, optarg, d);
+        return r ? r : front_option(&verb_restore, c, optarg, f, &o->common);
 }
 
 /* What was asked for and cannot be had in this mode is refused, not passed over. */
@@ -100,19 +111,34 @@ static int check_mode(const struct restore_options *o, uint32_t asked)
         return EXIT_OK;
 }
 
+/* The options are read: from here to the end of the VM. */
+static int wake(struct front *f, struct restore_options *o)
+{
+        struct definition_keeper keeper = {.front = f, .restored_from = o->path};
+        struct session *s;
+        struct err err = {0};
+
+        definition_keep(&keeper, &o->common);
+        if (front_take_name(f, &o->common, &err) < 0 || front_refuse_saved(f, &o->common, &err) < 0 || front_open(f, &o->common, &err) < 0 ||
+            session_restore(o, &s, &err) < 0) {
+                front_close(f);
+                return cli_fail(&err);
+        }
+        return front_run(s, f);
+}
+
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
         struct restore_options o = {.mode = RESTORE_LAZY, .hints = HINTS_AUTO, .fill = true, .verify = true, .source_timeout_ms = 30000};
         char data_dir[4096];
-        struct session *s;
+        _cleanup_(device_options_free) struct device_options d = {0};
         struct front f;
-        struct err err = {0};
         uint32_t asked = 0; /* 1 << (option - 'A') of restore's own */
         int c;
 
         front_defaults(&f, &o.common, t0_ns);
         while ((c = cli_getopt(&verb_restore, argc, argv, options)) != -1) {
-                if (c == '?' || take_option(c, &f, &o) < 0)
+                if (c == '?' || take_option(c, &f, &d, &o) < 0)
                         return EXIT_USAGE;
                 if (c >= 'A' && c <= 'Z')
                         asked |= 1u << (c - 'A');
@@ -125,13 +151,9 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         o.data_dir = cli_data_dir(data_dir, sizeof(data_dir));
         if (o.record_path && strcmp(o.record_path, "auto") == 0 && !o.data_dir)
                 return cli_usage("restore", "--record auto needs a home: set XDG_DATA_HOME");
-        o.common.serial_out_fd = strcmp(f.serial, "stdio") == 0 ? STDOUT_FILENO : -1;
-        c = front_check_name(&o.common);
-        if (c != EXIT_OK)
-                return c;
-        if (session_restore(&o, &s, &err) < 0)
-                return cli_fail(&err);
-        return front_run(s, &f);
+        o.common.devices = d.configs;
+        o.common.nr_devices = d.nr;
+        return wake(&f, &o);
 }
 
 const struct verb verb_restore = {
@@ -147,6 +169,8 @@ const struct verb verb_restore = {
                 "  --fill on|off         bring the rest in behind the guest (default on)\n"
                 "  --verify on|off       check checksums, where the format has them (default on; --mode mmap checks none)\n"
                 "  --source-timeout TIME a page that the file does not yield in this time is lost (default 30s)\n"
+                "  --allow-cpu-mismatch  restore even where this CPU lacks what the guest saw\n"
+                DEVICE_RESTORE_HELP
                 FRONT_HELP
                 "\nexample: rouse restore /srv/snapshots/web --until 'ready' --ledger -\n",
         .run = run,

@@ -1,14 +1,18 @@
 /* rouse run: boots a kernel in rouse's own microVM. */
 #include "tools/front.h"
 
+#include "core/base/cleanup.h"
 #include "core/base/units.h"
 #include "core/model/vm_state.h"
+#include "tools/definition_keeper.h"
+#include "tools/device_options.h"
 
 #include <string.h>
 #include <unistd.h>
 
 static const struct option options[] = {
         FRONT_OPTIONS,
+        DEVICE_BOOT_OPTIONS,
         {"kernel", required_argument, NULL, 'K'},
         {"initrd", required_argument, NULL, 'I'},
         {"append", required_argument, NULL, 'A'},
@@ -17,9 +21,10 @@ static const struct option options[] = {
         CLI_LAST_OPTIONS,
 };
 
-static int take_option(int c, struct front *f, struct boot_options *o)
+static int take_option(int c, struct front *f, struct device_options *d, struct boot_options *o)
 {
         uint64_t n;
+        int r;
 
         switch (c) {
         case 'K':
@@ -44,32 +49,44 @@ static int take_option(int c, struct front *f, struct boot_options *o)
                 o->nr_vcpus = (uint32_t)n;
                 return 1;
         }
-        return front_option(&verb_run, c, optarg, f, &o->common);
+        r = device_option_boot(&verb_run, c, optarg, d);
+        return r ? r : front_option(&verb_run, c, optarg, f, &o->common);
+}
+
+/* The options are read: from here to the end of the VM. */
+static int boot(struct front *f, struct boot_options *o)
+{
+        struct definition_keeper keeper = {.front = f, .kernel = o->kernel, .initrd = o->initrd, .append = o->cmdline};
+        struct session *s;
+        struct err err = {0};
+
+        definition_keep(&keeper, &o->common);
+        if (front_take_name(f, &o->common, &err) < 0 || front_refuse_saved(f, &o->common, &err) < 0 || front_open(f, &o->common, &err) < 0 ||
+            session_boot(o, &s, &err) < 0) {
+                front_close(f);
+                return cli_fail(&err);
+        }
+        return front_run(s, f);
 }
 
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
         struct boot_options o = {.memory_bytes = 256 * MIB, .nr_vcpus = 1};
-        struct session *s;
+        _cleanup_(device_options_free) struct device_options d = {0};
         struct front f;
-        struct err err = {0};
         int c;
 
         front_defaults(&f, &o.common, t0_ns);
         while ((c = cli_getopt(&verb_run, argc, argv, options)) != -1)
-                if (c == '?' || take_option(c, &f, &o) < 0)
+                if (c == '?' || take_option(c, &f, &d, &o) < 0)
                         return EXIT_USAGE;
         if (optind < argc)
                 return cli_usage("run", "unexpected word '%s'", argv[optind]);
         if (!o.kernel)
                 return cli_usage("run", "--kernel FILE is missing");
-        o.common.serial_out_fd = strcmp(f.serial, "stdio") == 0 ? STDOUT_FILENO : -1;
-        c = front_check_name(&o.common);
-        if (c != EXIT_OK)
-                return c;
-        if (session_boot(&o, &s, &err) < 0)
-                return cli_fail(&err);
-        return front_run(s, &f);
+        o.common.devices = d.configs;
+        o.common.nr_devices = d.nr;
+        return boot(&f, &o);
 }
 
 const struct verb verb_run = {
@@ -83,6 +100,7 @@ const struct verb verb_run = {
                 "  --append STR          its command line\n"
                 "  --memory SIZE         guest RAM (default 256M)\n"
                 "  --cpus N              1 to 16 vCPUs (default 1)\n"
+                DEVICE_BOOT_HELP
                 FRONT_HELP
                 "\nexample: rouse run --kernel build/guest/beacon.bin --memory 128M --until 'TICK 3 '\n",
         .run = run,

@@ -2,19 +2,26 @@
 #include "tools/front.h"
 
 #include "core/base/cleanup.h"
+#include "core/control/machine_store.h"
+#include "core/base/unix_listen.h"
+#include "core/control/qmp.h"
 #include "core/control/server.h"
 #include "tools/ledger_out.h"
+#include "tools/serial_socket.h"
 #include "tools/terminal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
 
+#define QMP_BACKLOG 8 /* who connects while the VM is made waits there */
+
 void front_defaults(struct front *f, struct session_options *o, uint64_t t0_ns)
 {
-        *f = (struct front){.serial = "stdio"};
+        *f = (struct front){.serial = "stdio", .name_fd = -1, .serial_fd = -1, .qmp_fd = -1};
         *o = (struct session_options){.t0_ns = t0_ns, .t0_from = LEDGER_T0_SELF, .message = cli_message};
 }
 
@@ -22,6 +29,19 @@ static int bad(const struct verb *v, const char *option, const char *expected, c
 {
         cli_usage(v->name, "--%s: expected %s, found '%s'", option, expected, found);
         return -1;
+}
+
+/* The path behind "file=" or "unix="; NULL: another word, or no path. */
+static const char *path_of(const char *serial, const char *kind)
+{
+        size_t len = strlen(kind);
+
+        return strncmp(serial, kind, len) == 0 && serial[len] ? serial + len : NULL;
+}
+
+static bool is_serial(const char *value)
+{
+        return strcmp(value, "stdio") == 0 || strcmp(value, "null") == 0 || path_of(value, "file=") || path_of(value, "unix=");
 }
 
 int front_option(const struct verb *v, int c, const char *value, struct front *f, struct session_options *o)
@@ -32,7 +52,10 @@ int front_option(const struct verb *v, int c, const char *value, struct front *f
                 return 1;
         case 's':
                 f->serial = value;
-                return strcmp(value, "stdio") && strcmp(value, "null") ? bad(v, "serial", "stdio or null", value) : 1;
+                return is_serial(value) ? 1 : bad(v, "serial", "stdio, null, file=PATH or unix=PATH", value);
+        case 'q':
+                f->qmp_path = path_of(value, "unix=");
+                return f->qmp_path ? 1 : bad(v, "qmp", "unix=PATH", value);
         case 'p':
                 o->paused = true;
                 return 1;
@@ -84,25 +107,103 @@ static int watch_signals(struct session *s, int *ret_fd, struct err *e)
         return session_watch(s, *ret_fd, POLLIN, signalled, s);
 }
 
-int front_check_name(const struct session_options *o)
+/* Where machines cannot be kept (no home, a file system that is read-only) a VM runs all the same, and that is said. */
+static int open_store(struct front *f, const char *name, struct err *e)
 {
-        struct err err = {0};
-        char dir[4096];
+        struct err mine = {0};
+        char dir[4096], text[1200];
 
-        if (!o->name || !cli_runtime_dir(dir, sizeof(dir)))
-                return EXIT_OK; /* listen_by_name says what is wrong with the directory */
-        return control_name_check(dir, o->name, &err) < 0 ? cli_fail(&err) : EXIT_OK;
+        if (!cli_state_dir(dir, sizeof(dir)))
+                err_set(&mine, -ENOENT, "XDG_STATE_HOME is not set, and there is no home");
+        else
+                machine_store_open(dir, name, true, &f->store, &mine);
+        if (f->store)
+                return machine_store_lock(f->store, e);
+        snprintf(text, sizeof(text), "'rouse start' will not know this machine: %s", mine.text);
+        cli_message(NULL, text);
+        return 0;
 }
 
-static int listen_by_name(struct session *s, struct control_server **ret, struct err *e)
+int front_take_name(struct front *f, const struct session_options *o, struct err *e)
 {
         char dir[4096];
+        int r;
 
-        if (!session_name(s))
+        if (!o->name)
                 return 0;
         if (!cli_runtime_dir(dir, sizeof(dir)))
                 return err_set(e, -ENAMETOOLONG, "XDG_RUNTIME_DIR is too long");
-        return control_server_new(s, dir, session_name(s), ret, e);
+        f->name_fd = r = control_name_take(dir, o->name, e);
+        return r < 0 ? r : open_store(f, o->name, e);
+}
+
+int front_refuse_saved(const struct front *f, const struct session_options *o, struct err *e)
+{
+        if (!f->store || !machine_store_has_state(f->store))
+                return 0;
+        return err_set(e, -EEXIST, "the machine '%s' has a saved state: wake it with 'rouse start %s', boot it without with 'rouse start %s --stateless', or give "
+                       "this one another --name", o->name, o->name, o->name);
+}
+
+static int open_qmp(struct front *f, struct err *e)
+{
+        if (f->qmp_path)
+                f->qmp_fd = unix_listen(f->qmp_path, QMP_BACKLOG, e);
+        return f->qmp_path ? f->qmp_fd : 0;
+}
+
+static int open_serial(struct front *f, struct session_options *o, struct err *e)
+{
+        const char *file = path_of(f->serial, "file="), *socket = path_of(f->serial, "unix=");
+
+        o->serial_out_fd = strcmp(f->serial, "stdio") == 0 ? STDOUT_FILENO : -1;
+        if (socket) {
+                o->serial_lossy = true;
+                return serial_socket_new(socket, &f->serial_socket, e);
+        }
+        if (!file)
+                return 0;
+        /* appended to: a restored VM goes on where it was */
+        f->serial_fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+        if (f->serial_fd < 0)
+                return err_set(e, -errno, "--serial file: open %s: %s", file, strerror(errno));
+        o->serial_out_fd = f->serial_fd;
+        return 0;
+}
+
+int front_open(struct front *f, struct session_options *o, struct err *e)
+{
+        int r = open_serial(f, o, e);
+
+        return r < 0 ? r : open_qmp(f, e);
+}
+
+void front_close(struct front *f)
+{
+        if (f->qmp_fd >= 0) {
+                unlink(f->qmp_path);
+                close(f->qmp_fd);
+        }
+        f->qmp_fd = -1;
+        serial_socket_free(TAKE_PTR(f->serial_socket));
+        machine_store_close(TAKE_PTR(f->store));
+        if (f->name_fd >= 0)
+                close(f->name_fd);
+        f->name_fd = -1;
+        if (f->serial_fd >= 0)
+                close(f->serial_fd);
+        f->serial_fd = -1;
+}
+
+static int listen_by_name(struct front *f, struct session *s, struct control_server **ret, struct err *e)
+{
+        char dir[4096];
+
+        if (f->name_fd < 0)
+                return 0;
+        if (!cli_runtime_dir(dir, sizeof(dir)))
+                return err_set(e, -ENAMETOOLONG, "XDG_RUNTIME_DIR is too long");
+        return control_server_new(s, dir, session_name(s), TAKE_FD(f->name_fd), ret, e);
 }
 
 static int status_of(const struct session_result *r)
@@ -124,25 +225,38 @@ static int status_of(const struct session_result *r)
         return r->lost_pages ? EXIT_LOST : EXIT_OK; /* the guest never came to need them, but they were lost while it ran */
 }
 
-static int run(struct session *s, const struct front *f, struct session_result *ret, struct err *e)
+static int run(struct session *s, struct front *f, struct session_result *ret, struct err *e)
 {
         _cleanup_close_ int signal_fd = -1;
         struct control_server *server = NULL;
+        struct qmp_server *qmp = NULL;
         struct terminal *terminal = NULL;
         int r = watch_signals(s, &signal_fd, e);
 
         if (r >= 0)
-                r = listen_by_name(s, &server, e);
+                r = listen_by_name(f, s, &server, e);
+        if (r >= 0 && f->qmp_path)
+                r = qmp_server_new(s, f->qmp_fd, &qmp, e);
         if (r >= 0 && strcmp(f->serial, "stdio") == 0)
                 r = terminal_new(s, &terminal, e);
+        if (r >= 0 && f->serial_socket)
+                r = serial_socket_serve(f->serial_socket, s, e);
+        if (r >= 0 && qmp)
+                qmp_server_serve(qmp);
+        if (r >= 0 && f->before)
+                r = f->before(f->hook_arg, s, e);
         if (r >= 0)
                 session_run(s, ret);
+        if (r >= 0 && f->after)
+                f->after(f->hook_arg, s, ret);
+        serial_socket_free(TAKE_PTR(f->serial_socket));
         terminal_free(terminal);
+        qmp_server_free(qmp);
         control_server_free(server);
         return r;
 }
 
-int front_run(struct session *s, const struct front *f)
+int front_run(struct session *s, struct front *f)
 {
         struct session_result result = {0};
         struct err err = {0};
@@ -155,5 +269,6 @@ int front_run(struct session *s, const struct front *f)
                 status = status ? status : failed; /* how the VM ended is the greater news */
         }
         session_free(s);
+        front_close(f); /* after the session, which may still be writing to it */
         return status;
 }

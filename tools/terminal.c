@@ -1,55 +1,33 @@
-/* What is typed goes to the guest's serial port; what it does not take yet waits here. */
+/* What is typed goes to the guest's serial port. */
 #include "tools/terminal.h"
+
+#include "tools/serial_input.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/timerfd.h>
 #include <termios.h>
 #include <unistd.h>
 
-#define ESCAPE     0x01 /* Ctrl-A, as screen(1) and QEMU have it */
-#define RETRY_MS   5    /* how often a full receiver is offered the rest; a typist does not notice */
+#define ESCAPE 0x01 /* Ctrl-A, as screen(1) and QEMU have it */
 
 struct terminal {
-        struct session *session;
-        struct termios  before;
-        bool            escaped;
-        int             timer_fd;
-        size_t          len;
-        uint8_t         waiting[4096];
+        struct session      *session;
+        struct serial_input *input;
+        struct termios       before;
+        bool                 escaped;
 };
 
-static void arm_retry(const struct terminal *t)
-{
-        struct itimerspec once = {.it_value = {.tv_nsec = RETRY_MS * 1000000L}};
-
-        timerfd_settime(t->timer_fd, 0, &once, NULL);
-}
-
-static void offer(struct terminal *t)
-{
-        size_t taken = session_serial_in(t->session, t->waiting, t->len);
-
-        memmove(t->waiting, t->waiting + taken, t->len - taken);
-        t->len -= taken;
-        if (t->len > 0)
-                arm_retry(t);
-}
-
 /* Ctrl-A x leaves, Ctrl-A Ctrl-A is one Ctrl-A, anything else after Ctrl-A is dropped. */
-static void take_byte(struct terminal *t, uint8_t byte)
+static bool is_for_guest(struct terminal *t, uint8_t byte)
 {
-        if (!t->escaped && byte == ESCAPE) {
-                t->escaped = true;
-                return;
-        }
-        if (t->escaped && byte == 'x')
+        bool escaped = t->escaped;
+
+        t->escaped = !escaped && byte == ESCAPE;
+        if (escaped && byte == 'x')
                 session_quit(t->session);
-        if ((!t->escaped || byte == ESCAPE) && t->len < sizeof(t->waiting))
-                t->waiting[t->len++] = byte;
-        t->escaped = false;
+        return escaped ? byte == ESCAPE : byte != ESCAPE;
 }
 
 static void typed(void *arg, int fd, short revents)
@@ -57,6 +35,7 @@ static void typed(void *arg, int fd, short revents)
         struct terminal *t = arg;
         uint8_t bytes[256];
         ssize_t n = read(fd, bytes, sizeof(bytes));
+        size_t len = 0;
         (void)revents;
 
         if (n <= 0) {
@@ -64,23 +43,16 @@ static void typed(void *arg, int fd, short revents)
                 return;
         }
         for (ssize_t i = 0; i < n; i++)
-                take_byte(t, bytes[i]);
-        offer(t);
-}
-
-static void retry(void *arg, int fd, short revents)
-{
-        uint64_t n;
-        (void)revents;
-
-        if (read(fd, &n, sizeof(n)) == sizeof(n))
-                offer(arg);
+                if (is_for_guest(t, bytes[i]))
+                        bytes[len++] = bytes[i];
+        serial_input_put(t->input, bytes, len);
 }
 
 int terminal_new(struct session *s, struct terminal **ret, struct err *e)
 {
         struct terminal *t;
         struct termios raw;
+        int r;
 
         *ret = NULL;
         /* In the background the terminal belongs to somebody else, and touching it would stop this process (SIGTTOU). */
@@ -90,12 +62,9 @@ int terminal_new(struct session *s, struct terminal **ret, struct err *e)
         if (!t)
                 return err_set(e, -ENOMEM, "no memory for the terminal");
         t->session = s;
-        t->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-        if (t->timer_fd < 0 || tcgetattr(STDIN_FILENO, &t->before) < 0) {
-                int r = err_set(e, -errno, "terminal on standard input: %s", strerror(errno));
-
-                if (t->timer_fd >= 0)
-                        close(t->timer_fd);
+        r = tcgetattr(STDIN_FILENO, &t->before) < 0 ? err_set(e, -errno, "terminal on standard input: %s", strerror(errno))
+                                                    : serial_input_new(s, NULL, NULL, &t->input, e);
+        if (r < 0) {
                 free(t);
                 return r;
         }
@@ -104,7 +73,6 @@ int terminal_new(struct session *s, struct terminal **ret, struct err *e)
         raw.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
         tcsetattr(STDIN_FILENO, TCSANOW, &raw);
         session_watch(s, STDIN_FILENO, POLLIN, typed, t);
-        session_watch(s, t->timer_fd, POLLIN, retry, t);
         *ret = t;
         return 0;
 }
@@ -114,8 +82,7 @@ void terminal_free(struct terminal *t)
         if (!t)
                 return;
         session_unwatch(t->session, STDIN_FILENO);
-        session_unwatch(t->session, t->timer_fd);
+        serial_input_free(t->input);
         tcsetattr(STDIN_FILENO, TCSANOW, &t->before);
-        close(t->timer_fd);
         free(t);
 }

@@ -6,31 +6,29 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
-static int connect_to(const char *runtime_dir, const char *name, struct err *e)
+int control_connect(const struct sockaddr_un *a, const char *whom, struct err *e)
 {
-        _cleanup_close_ int fd = -1;
-        struct sockaddr_un a;
-        int r = control_address(runtime_dir, name, &a, e);
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int r;
 
-        if (r < 0)
-                return r;
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return err_set(e, -errno, "socket: %s", strerror(errno));
-        if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+        if (connect(fd, (const struct sockaddr *)a, sizeof(*a)) < 0) {
                 r = -errno;
                 if (r == -ENOENT || r == -ECONNREFUSED)
-                        return err_set(e, -ENOENT, "no VM named '%s' is running (looked for %s)", name, a.sun_path);
-                return err_set(e, r, "connect to %s: %s", a.sun_path, strerror(-r));
+                        return err_set(e, -ENOENT, "no VM %s is running (looked for %s)", whom, a->sun_path);
+                return err_set(e, r, "connect to %s: %s", a->sun_path, strerror(-r));
         }
         return TAKE_FD(fd);
 }
 
-static int send_line(int fd, const char *text, struct err *e)
+int control_send(int fd, struct json_object *request, struct err *e)
 {
+        const char *text = json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN);
         size_t len = strlen(text);
         struct iovec v[2] = {{.iov_base = (void *)(uintptr_t)text, .iov_len = len}, {.iov_base = (char[]){'\n'}, .iov_len = 1}};
         struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
@@ -41,7 +39,13 @@ static int send_line(int fd, const char *text, struct err *e)
         return 0;
 }
 
-static int take_reply(struct json_object *reply, struct json_object **ret, struct err *e)
+/* Neither a greeting nor an event: those come unasked. */
+static bool is_reply(struct json_object *line)
+{
+        return !json_object_object_get_ex(line, "QMP", NULL) && !json_object_object_get_ex(line, "event", NULL);
+}
+
+int control_take_reply(struct json_object *reply, struct json_object **ret, struct err *e)
 {
         struct json_object *value, *desc;
 
@@ -54,30 +58,65 @@ static int take_reply(struct json_object *reply, struct json_object **ret, struc
         return err_set(e, -EPROTO, "the VM's answer has neither \"return\" nor \"error\"");
 }
 
-int control_ask(const char *runtime_dir, const char *name, struct json_object *request, struct json_object **ret_reply, struct err *e)
+static int read_reply(FILE *f, const char *whom, struct json_object **ret, struct err *e)
 {
-        _cleanup_close_ int fd = connect_to(runtime_dir, name, e);
-        _cleanup_fclose_ FILE *f = NULL;
         _cleanup_free_ char *line = NULL;
-        struct json_object *reply;
         size_t cap = 0;
+
+        while (getline(&line, &cap, f) > 0) {
+                struct json_object *doc = json_tokener_parse(line);
+                int r;
+
+                if (!doc)
+                        return err_set(e, -EPROTO, "the VM's answer is no JSON");
+                if (!is_reply(doc)) {
+                        json_object_put(doc);
+                        continue;
+                }
+                r = control_take_reply(doc, ret, e);
+                json_object_put(doc);
+                return r;
+        }
+        return err_set(e, -ECONNRESET, "the VM %s ended before it answered", whom);
+}
+
+/* Takes fd, which may be an error already. */
+static int ask(int fd, const char *whom, struct json_object *request, struct json_object **ret_reply, struct err *e)
+{
+        _cleanup_close_ int mine = fd;
+        _cleanup_fclose_ FILE *f = NULL;
         int r;
 
         if (fd < 0)
                 return fd;
-        r = send_line(fd, json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN), e);
+        r = control_send(fd, request, e);
         if (r < 0)
                 return r;
         f = fdopen(fd, "r");
         if (!f)
                 return err_set(e, -errno, "fdopen: %s", strerror(errno));
-        TAKE_FD(fd);
-        if (getline(&line, &cap, f) <= 0)
-                return err_set(e, -ECONNRESET, "the VM '%s' ended before it answered", name);
-        reply = json_tokener_parse(line);
-        if (!reply)
-                return err_set(e, -EPROTO, "the VM's answer is no JSON");
-        r = take_reply(reply, ret_reply, e);
-        json_object_put(reply);
-        return r;
+        TAKE_FD(mine);
+        return read_reply(f, whom, ret_reply, e);
+}
+
+int control_ask(const char *runtime_dir, const char *name, struct json_object *request, struct json_object **ret_reply, struct err *e)
+{
+        struct sockaddr_un a;
+        char whom[80];
+        int r = control_address(runtime_dir, name, &a, e);
+
+        if (r < 0)
+                return r;
+        snprintf(whom, sizeof(whom), "named '%s'", name);
+        return ask(control_connect(&a, whom, e), whom, request, ret_reply, e);
+}
+
+int qmp_ask(const char *path, struct json_object *request, struct json_object **ret_reply, struct err *e)
+{
+        struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+        if (strlen(path) >= sizeof(a.sun_path))
+                return err_usage(e, "%s: expected a path of at most %zu bytes for a socket", path, sizeof(a.sun_path) - 1);
+        memcpy(a.sun_path, path, strlen(path));
+        return ask(control_connect(&a, "at this socket", e), "at this socket", request, ret_reply, e);
 }

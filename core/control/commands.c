@@ -63,19 +63,21 @@ static bool get_bool(struct json_object *args, const char *key)
         return args && json_object_object_get_ex(args, key, &v) && json_object_get_boolean(v);
 }
 
-static int run_snapshot(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
+int control_snapshot(struct session *s, struct json_object *args, struct save_options *o, struct json_object *ret, struct err *e)
 {
         const char *then = get_string(args, "then", "resume");
-        struct save_options o = {.path = get_string(args, "dir", NULL), .replace = get_bool(args, "replace")};
         struct save_report rep;
         int r;
 
-        if (!o.path || o.path[0] != '/')
+        o->path = get_string(args, "dir", NULL);
+        o->format = get_string(args, "format", NULL);
+        o->replace = get_bool(args, "replace");
+        if (!o->path || o->path[0] != '/')
                 return err_usage(e, "snapshot: expected \"dir\" with an absolute path");
         if (strcmp(then, "resume") && strcmp(then, "pause") && strcmp(then, "quit"))
                 return err_usage(e, "snapshot: expected \"then\" to be resume, pause or quit, found '%s'", then);
-        o.pause_after = strcmp(then, "resume") != 0;
-        r = session_save(s, &o, &rep, e);
+        o->pause_after = strcmp(then, "resume") != 0;
+        r = session_save(s, o, &rep, e);
         if (r < 0)
                 return r;
         if (strcmp(then, "quit") == 0)
@@ -88,8 +90,35 @@ static int run_snapshot(struct session *s, struct json_object *args, struct json
         return 0;
 }
 
+/* With "bytes": what the guest is to give, from now on. It answers, with or without, what the guest has given so far. */
+static int run_balloon(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
+{
+        struct json_object *v;
+        uint64_t given_bytes;
+        int r = 0;
+
+        if (args && json_object_object_get_ex(args, "bytes", &v)) {
+                if (!json_object_is_type(v, json_type_int) || json_object_get_int64(v) < 0)
+                        return err_usage(e, "balloon: expected \"bytes\" to be a number of bytes");
+                r = session_balloon_set(s, json_object_get_uint64(v));
+        }
+        if (r >= 0)
+                r = session_balloon_get(s, &given_bytes);
+        if (r < 0)
+                return err_set(e, r, "balloon: %s", r == -ENODEV ? "this VM has none; run --balloon makes one" : strerror(-r));
+        json_add_u64(ret, "given_bytes", given_bytes);
+        return 0;
+}
+
+static int run_snapshot(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
+{
+        struct save_options o = {0};
+
+        return control_snapshot(s, args, &o, ret, e);
+}
+
 static const struct command commands[] = {
-        {"pause", run_pause}, {"quit", run_quit}, {"resume", run_resume}, {"snapshot", run_snapshot}, {"status", run_status},
+        {"balloon", run_balloon}, {"pause", run_pause}, {"quit", run_quit}, {"resume", run_resume}, {"snapshot", run_snapshot}, {"status", run_status},
 };
 
 static int execute(struct session *s, struct json_object *request, struct json_object *ret, struct err *e)

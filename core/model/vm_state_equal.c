@@ -136,6 +136,8 @@ bool vm_state_equal(const struct vm_state *a, const struct vm_state *b, char ret
 {
         if (a->machine != b->machine)
                 return differ(ret_what, "machine");
+        if (strncmp(a->cpu_vendor, b->cpu_vendor, sizeof(a->cpu_vendor)) != 0)
+                return differ(ret_what, "cpu vendor");
         if (a->nr_vcpus != b->nr_vcpus)
                 return differ(ret_what, "vcpus: %u and %u", a->nr_vcpus, b->nr_vcpus);
         for (uint32_t i = 0; i < a->nr_vcpus; i++)

@@ -164,3 +164,77 @@ Test(console, a_flush_gives_up_after_its_time, .timeout = 20)
         close(p[0]);
         close(p[1]);
 }
+
+static struct console *make_lossy(struct seen *seen)
+{
+        struct console_config c = {.out_fd = -1, .lossy = true, .arg = seen, .first_byte = on_first, .matched = on_match};
+        struct console *con;
+        struct err e = {0};
+
+        cr_assert_eq(console_new(&c, &con, &e), 0, "%s", e.text);
+        return con;
+}
+
+static size_t read_for(int fd, char *buf, size_t size, const char *until)
+{
+        size_t len = 0;
+
+        while (len < size - 1 && (len == 0 || !strstr(buf, until))) {
+                ssize_t n = read(fd, buf + len, size - 1 - len);
+
+                if (n <= 0)
+                        break;
+                len += (size_t)n;
+                buf[len] = 0;
+        }
+        return len;
+}
+
+Test(console, a_lossy_one_keeps_the_newest_bytes_for_its_first_reader, .timeout = 20)
+{
+        static char buf[100000];
+        struct seen s = {0};
+        struct console *c = make_lossy(&s);
+        uint64_t dropped;
+        size_t len;
+        int p[2];
+
+        cr_assert_eq(pipe(p), 0);
+        for (int i = 0; i < 200000; i++)
+                console_put(c, (uint8_t)('a' + i % 26)); /* nobody is there, and nobody waits */
+        put(c, "the end\n");
+        dropped = console_connect(c, p[1]);
+        len = read_for(p[0], buf, sizeof(buf), "the end\n");
+        cr_expect_eq(dropped + len, 200008, "dropped %llu, read %zu", (unsigned long long)dropped, len);
+        cr_expect_geq(len, 48 * 1024);
+        cr_expect_eq(buf[0], 'a' + (int)(dropped % 26));
+        console_free(c);
+        close(p[0]);
+        close(p[1]);
+}
+
+Test(console, a_reader_that_does_not_read_can_be_left_for_another_one, .timeout = 20)
+{
+        static char buf[100000];
+        struct seen s = {0};
+        struct console *c = make_lossy(&s);
+        int one[2], two[2];
+        uint64_t dropped;
+
+        cr_assert_eq(pipe(one), 0);
+        cr_assert_eq(pipe(two), 0);
+        cr_expect_eq(console_connect(c, one[1]), 0);
+        for (int i = 0; i < 400000; i++)
+                console_put(c, 'x');
+        dropped = console_connect(c, -1);
+        cr_expect_geq(dropped, 100000u);
+        close(one[0]);
+        close(one[1]);
+        console_connect(c, two[1]);
+        put(c, "for two\n");
+        read_for(two[0], buf, sizeof(buf), "for two\n");
+        cr_expect(strstr(buf, "for two\n"));
+        console_free(c);
+        close(two[0]);
+        close(two[1]);
+}
