@@ -29,7 +29,9 @@ Test(vsock_life, a_new_device_shows_its_cid_and_removes_its_socket_at_the_end)
         cr_assert_eq(g->d->offered, GUEST_FEATURES);
         cr_assert(exists(g->path));
         g->d->ops->free(g->d);
+        g->d = NULL;
         cr_assert(!exists(g->path));
+        guest_free(g);
 }
 
 Test(vsock_life, a_cid_that_no_guest_may_have_is_refused)
@@ -41,6 +43,7 @@ Test(vsock_life, a_cid_that_no_guest_may_have_is_refused)
                 g->config.guest_cid = bad[i];
                 cr_assert_eq(refused(g, NULL).kind, ERR_USAGE);
         }
+        guest_free(g);
 }
 
 Test(vsock_life, a_saved_cid_that_no_guest_may_have_is_the_snapshots_fault)
@@ -50,6 +53,7 @@ Test(vsock_life, a_saved_cid_that_no_guest_may_have_is_the_snapshots_fault)
 
         g->config.guest_cid = 0;
         cr_assert_eq(refused(g, &saved).kind, ERR_SNAPSHOT);
+        guest_free(g);
 }
 
 Test(vsock_life, a_socket_where_nobody_listens_any_more_is_replaced)
@@ -60,7 +64,7 @@ Test(vsock_life, a_socket_where_nobody_listens_any_more_is_replaced)
         close(host_listens(g, ""));
         cr_assert(exists(g->path));
         cr_assert_eq(guest_make(g, NULL, &e), 0, "%s", e.text);
-        g->d->ops->free(g->d);
+        guest_free(g);
 }
 
 Test(vsock_life, a_socket_where_somebody_listens_and_a_file_of_another_kind_are_left_alone)
@@ -77,6 +81,7 @@ Test(vsock_life, a_socket_where_somebody_listens_and_a_file_of_another_kind_are_
         tmpdir_write(&g->dir, "v", "precious", 8);
         cr_assert_not_null(strstr(refused(g, NULL).text, "another kind"));
         cr_assert(exists(g->path));
+        guest_free(g);
 }
 
 Test(vsock_life, a_path_too_long_for_its_ports_is_refused)
@@ -86,6 +91,7 @@ Test(vsock_life, a_path_too_long_for_its_ports_is_refused)
         memset(g->path, 'x', 97);
         g->path[97] = '\0';
         cr_assert_eq(refused(g, NULL).kind, ERR_USAGE);
+        guest_free(g);
 }
 
 Test(vsock_life, what_somebody_else_put_at_the_path_meanwhile_stays)
@@ -95,7 +101,9 @@ Test(vsock_life, what_somebody_else_put_at_the_path_meanwhile_stays)
         unlink(g->path);
         tmpdir_write(&g->dir, "v", "precious", 8);
         rig_device_free(&g->t);
+        g->d = g->t.d = NULL;
         cr_assert(exists(g->path));
+        guest_free(g);
 }
 
 Test(vsock_life, a_reset_ends_every_connection_and_the_next_driver_starts_anew)
@@ -241,10 +249,12 @@ Test(vsock_life, what_vhost_offered_a_stratovirt_guest_is_offered_still)
         cr_assert_eq(guest_make(g, &saved, &e), 0, "%s", e.text);
         cr_assert_eq(g->d->offered, 0x33d000002);
         g->d->ops->free(g->d);
+        g->d = NULL;
         saved.driver_features |= 1 << 24;
         e = refused(g, &saved);
         cr_assert_eq(e.kind, ERR_SNAPSHOT);
         cr_assert_not_null(strstr(e.text, "0x1000000"), "%s", e.text);
+        guest_free(g);
 }
 
 Test(vsock_life, a_restored_device_without_a_path_refuses_its_guest)

@@ -90,7 +90,10 @@ static inline struct guest *guest_started(void)
 
 static inline void guest_free(struct guest *g)
 {
-        rig_device_free(&g->t);
+        if (g->t.d)
+                rig_device_free(&g->t);
+        else if (g->d)
+                g->d->ops->free(g->d);
         rig_free(g->r);
         tmpdir_free(&g->dir);
         free(g);
