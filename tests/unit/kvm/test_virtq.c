@@ -493,21 +493,20 @@ Test(virtq, what_was_taken_and_not_returned_is_handed_out_again_in_order)
         send_pages(&t, 4);
         for (size_t i = 0; i < 4; i++)
                 heads[i] = pop(&t).head;
-        return_one(&t, heads[2]); /* overtakes */
+        return_one(&t, heads[0]);
         send_pages(&t, 1);
         restart(&t, 44, 40);
         cr_assert_eq(virtq_state(t.q)->next_used, 41, "the guest's word");
-        cr_assert_eq(pop(&t).head, heads[0]);
-        virtq_unpop(t.q);
-        cr_assert_eq(pop(&t).head, heads[0]);
         cr_assert_eq(pop(&t).head, heads[1]);
+        virtq_unpop(t.q);
+        cr_assert_eq(pop(&t).head, heads[1]);
+        cr_assert_eq(pop(&t).head, heads[2]);
         cr_assert_eq(pop(&t).head, heads[3]);
         cr_assert_eq(virtq_state(t.q)->next_avail, 44);
         return_one(&t, pop(&t).head);
         assert_empty(&t);
-        for (size_t i = 0; i < 4; i++)
-                if (i != 2)
-                        virtq_push(t.q, heads[i], 0);
+        for (size_t i = 1; i < 4; i++)
+                virtq_push(t.q, heads[i], 0);
         cr_assert_eq(virtq_flush(t.q), 0, "it said nothing since the first one");
         cr_assert_eq(rig_used_idx(&t.driver), 45);
         duo_free(&t);
