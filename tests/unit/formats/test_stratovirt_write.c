@@ -13,8 +13,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -737,6 +739,30 @@ Test(stratovirt_write, a_writer_that_is_dropped_or_short_of_pages_leaves_nothing
         cr_assert_eq(sv_writer_ops.pages(w, NULL, 2, &e), -EINVAL);
         sv_writer_ops.free(w);
         cr_assert_eq(count_entries(t.path), 0);
+}
+
+Test(stratovirt_write, a_full_file_system_leaves_nothing_behind)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        _cleanup_free_ uint8_t        *pages = malloc(512 * PAGE_BYTES);
+        struct snapshot_writer        *w;
+        char                           path[PATH_MAX + 16];
+        struct err                     e = { 0 };
+
+        /* In a chroot "/" is no mount point and cannot be made private; the mount below is undone either way. */
+        if (unshare(CLONE_NEWNS) < 0 || (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 && errno != EINVAL) ||
+            mount("tmpfs", t.path, "tmpfs", 0, "size=256k") < 0)
+                cr_skip_test("no right to mount a small file system");
+        cr_assert_not_null(pages);
+        memset(pages, 0xaa, 512 * PAGE_BYTES);
+        snprintf(path, sizeof(path), "%s/snap", t.path);
+        w = begin(path, RAM_PAGES);
+        cr_assert_eq(sv_writer_ops.pages(w, pages, 512, &e), -ENOSPC);
+        cr_assert_eq(e.kind, ERR_FAILED);
+        cr_assert_eq(sv_writer_ops.commit(w, NULL, &e), -EINVAL);
+        sv_writer_ops.free(w);
+        cr_assert_eq(count_entries(t.path), 0);
+        cr_assert_eq(umount(t.path), 0);
 }
 
 Test(stratovirt_write, an_unknown_format_is_wrong_usage_and_names_those_there_are)
