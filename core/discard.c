@@ -33,8 +33,8 @@ static uint64_t same_behind(const struct discard *d, const struct page_run *run,
         return next - page;
 }
 
-/* How many mappings more there are when [first, end) of one run's file becomes anonymous: what is left of the file on either side is a
- * mapping, and anonymous neighbours become one with it.
+/* How many mappings more there are when [first, end) of one run's file becomes anonymous: what is left of the file on either side
+ * is a mapping, and anonymous neighbours become one with it.
  *
  *   FFFFFFF ─► FFaaaFF  +2        aaFFFFF ─► aaaaaFF  0        aaFFFaa ─► aaaaaaa  -2
  */
@@ -126,7 +126,8 @@ static int discard_mapped(struct discard *d, uint64_t first, uint64_t end)
 
 void discard_init(struct discard *d, const struct guest_ram *ram, const struct page_map *files, uint64_t max_map_count)
 {
-        *d = (struct discard){.ram = ram, .files = files, .max_mappings = max_map_count / 2, .nr_mappings = files ? files->nr_runs : 0};
+        *d = (struct discard){.ram = ram, .files = files, .max_mappings = max_map_count / 2};
+        d->nr_mappings = files ? files->nr_runs : 0;
         pthread_mutex_init(&d->lock, NULL);
 }
 

@@ -1,4 +1,4 @@
-/* core/discard.h: pages that the guest gave back: they read as zeros from now on, and their memory is free again where that can be had.
+/* core/discard.h: pages that the guest gave back: they read as zeros from now on, and their memory is the host's again.
  * Owns:    a bit per page of mapped RAM, from the first discard on; borrows RAM and the page map.
  * Threads: discard_init and discard_fini: session thread; discard_pages: any.
  * Blocks:  discard_pages until the pager's thread has read of it (UFFD_EVENT_REMOVE); the pager waits for nobody here.
@@ -28,6 +28,6 @@ struct discard {
 void discard_init(struct discard *d, const struct guest_ram *ram, const struct page_map *files, uint64_t max_map_count);
 void discard_fini(struct discard *d); /* accepts a zeroed one */
 
-/* RAM pages [first, +nr), which must be within RAM. 0; 1: they are zero, but some were not freed, as there are no more mappings to be had;
+/* RAM pages [first, +nr), which must be within RAM. 0; 1: they are zero, but some were not freed, as no more mappings can be had;
  * -errno: some of them may still read as they did, so the VM must not go on. */
 int discard_pages(struct discard *d, uint64_t first_page, uint64_t nr_pages);

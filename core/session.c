@@ -166,8 +166,7 @@ static void tell_change(struct session *s, enum session_change what)
                 s->changed(s->changed_arg, what);
 }
 
-/* True when it did not run before. */
-static bool let_run(struct session *s)
+bool session_let_run(struct session *s)
 {
         if (s->running || s->result.why != SESSION_NONE)
                 return false;
@@ -179,21 +178,27 @@ static bool let_run(struct session *s)
 
 void session_resume(struct session *s)
 {
-        if (let_run(s))
+        if (session_let_run(s))
                 tell_change(s, SESSION_RESUMED);
 }
 
 /* A vCPU that waits inside KVM for a page holds this up until the page comes, or until --source-timeout, when the pager declares it
  * lost and condemns the VM: its vCPUs end instead of parking. */
-void session_pause(struct session *s)
+bool session_hold(struct session *s)
 {
         if (!s->running)
-                return;
+                return false;
         console_hold_open(s->console, true);
         vm_pause(s->vm);
         s->running = false;
         session_handle_events(s); /* was a page lost meanwhile? */
-        tell_change(s, SESSION_STOPPED);
+        return true;
+}
+
+void session_pause(struct session *s)
+{
+        if (session_hold(s))
+                tell_change(s, SESSION_STOPPED);
 }
 
 bool session_is_paused(const struct session *s)
@@ -266,7 +271,7 @@ void session_run(struct session *s, struct session_result *ret)
         if (s->opt.paused)
                 session_start_index(s);
         else
-                let_run(s); /* that it runs at all is no news */
+                session_let_run(s); /* that it runs at all is no news */
         loop(s);
         tell_change(s, SESSION_SHUTDOWN);
         /* What the guest does from now on is not part of the story. Nobody waits for a vCPU that waits for a page: it is let go. */

@@ -143,8 +143,8 @@ static void on_discard(void *arg, gpa_t gpa, uint64_t len_bytes)
         pthread_mutex_lock(&s->lock);
         vm_condemn(s->live_vm);
         pthread_mutex_unlock(&s->lock);
-        snprintf(text, sizeof(text), "the balloon's memory at guest address %#llx, %llu bytes, cannot be made zero: %s", (unsigned long long)gpa,
-                 (unsigned long long)len_bytes, strerror(-r));
+        snprintf(text, sizeof(text), "the balloon's memory at guest address %#llx, %llu bytes, cannot be made zero: %s",
+                 (unsigned long long)gpa, (unsigned long long)len_bytes, strerror(-r));
         on_exited(s, VM_EXIT_ERROR, NO_VCPU, gpa, text);
 }
 
@@ -158,7 +158,8 @@ void session_set_live(struct session *s, struct vm *vm)
 void session_fill_vm_events(struct session *s, struct vm_events *ret)
 {
         discard_init(&s->discard, &s->ram, s->ram_is_anonymous ? NULL : &s->snap.pages, s->caps.max_map_count);
-        *ret = (struct vm_events){.arg = s, .entered = on_entered, .serial_out = on_serial_out, .exited = on_exited, .discard = on_discard};
+        *ret = (struct vm_events){.arg = s, .entered = on_entered, .serial_out = on_serial_out, .exited = on_exited,
+                                  .discard = on_discard};
 }
 
 void session_fill_console_events(struct session *s, struct console_config *ret)
@@ -221,9 +222,9 @@ static void handle_not_freed(struct session *s)
         if (s->told_not_freed)
                 return;
         s->told_not_freed = true;
-        session_message(s, "the balloon's pages lie too far apart to free them all (%llu mappings, half of vm.max_map_count): some are only made "
-                        "zero; use --mode lazy, or sysctl -w vm.max_map_count=%llu", (unsigned long long)s->caps.max_map_count / 2,
-                        (unsigned long long)s->caps.max_map_count * 4);
+        session_message(s, "the balloon's pages lie too far apart to free them all (%llu mappings, half of vm.max_map_count): some are "
+                        "only made zero; use --mode lazy, or sysctl -w vm.max_map_count=%llu",
+                        (unsigned long long)s->caps.max_map_count / 2, (unsigned long long)s->caps.max_map_count * 4);
 }
 
 static bool find_changed_source(const struct session *s, struct err *e)

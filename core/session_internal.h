@@ -100,6 +100,9 @@ bool session_find_lost(struct session *s, struct err *e);
 void session_sources_changed(void *arg, int fd, short revents);
 /* The first one counts. Session thread. */
 void session_end(struct session *s, enum session_end why);
+/* As session_pause and session_resume, but nobody is told: for a moment. True when it ran (did not run) before. Session thread. */
+bool session_hold(struct session *s);
+bool session_let_run(struct session *s);
 /* Takes what the other threads have told. Session thread. */
 void session_handle_events(struct session *s);
 /* Begins to look for zero pages, once, where that is wanted. */

@@ -228,9 +228,9 @@ static int check_serial(struct sections *in, const struct section *s, const stru
                 return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected at most %d received bytes after the "
                                "registers, found %u in %" PRIu64 " bytes" DAMAGED,
                                s->name, SERIAL_RX_MAX, n->rx_len, s->len);
-        if (n->thr_pending > 1 || n->id[sizeof(n->id) - 1])
-                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected thr_pending 0 or 1 and a name that ends, "
-                               "found others" DAMAGED, s->name);
+        if (n->thr_pending > 1 || !native_id_is_good(n->id))
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected thr_pending 0 or 1 and a name that is a word or "
+                               "none, found others" DAMAGED, s->name);
         return 0;
 }
 

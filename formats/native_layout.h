@@ -112,7 +112,7 @@ static_assert(sizeof(struct native_vcpu) == 16 && offsetof(struct native_vcpu, s
 enum native_cpuid_origin { NATIVE_CPUID_SAVED = 0, NATIVE_CPUID_STRATOVIRT = 1 };
 
 struct native_serial {
-        char     id[32];
+        char     id[NATIVE_NAME_MAX];
         uint8_t  ier, iir, fcr, lcr, mcr, lsr, msr, scr;
         uint16_t divisor;
         uint16_t rx_len; /* bytes that follow */
@@ -123,7 +123,7 @@ static_assert(sizeof(struct native_serial) == 48, "on-disk section");
 static_assert(offsetof(struct native_serial, divisor) == 40, "on-disk section");
 
 struct native_virtio {
-        char     id[32];
+        char     id[NATIVE_NAME_MAX];
         uint32_t kind; /* device id of the virtio specification */
         uint32_t slot; /* UINT32_MAX: not known */
         uint64_t device_features, driver_features;

@@ -85,6 +85,17 @@ const char *native_vcpu_trouble(const struct vcpu_state *v, uint32_t nr_vcpus)
         return v->have >> VCPU_CPUID & 1 ? "no section cpuid beside one that is made anew" : NULL;
 }
 
+bool native_id_is_good(const char id[NATIVE_NAME_MAX])
+{
+        for (size_t i = 0; i < NATIVE_NAME_MAX; i++) {
+                if (!id[i])
+                        return true;
+                if (id[i] <= ' ' || id[i] > '~')
+                        return false;
+        }
+        return false;
+}
+
 void native_vcpu_section(char ret[NATIVE_NAME_MAX], uint32_t vcpu, const char *piece)
 {
         snprintf(ret, NATIVE_NAME_MAX, "vcpu.%u.%s", vcpu, piece);

@@ -28,6 +28,9 @@ void native_vcpu_section(char ret[NATIVE_NAME_MAX], uint32_t vcpu, const char *p
 void native_platform_section(char ret[NATIVE_NAME_MAX], const char *piece);
 void native_device_section(char ret[NATIVE_NAME_MAX], uint32_t device, const char *kind);
 
+/* A device's name in a section: it ends, and a terminal shows it as one word or none. */
+bool native_id_is_good(const char id[NATIVE_NAME_MAX]);
+
 /* All that `state` holds. */
 struct native_state {
         struct identity   self, parent;

@@ -217,8 +217,9 @@ static int check_head(const struct sections *in, const struct section *s, const 
                 return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected %u queues and %u bytes of a %s device, found %u bytes in "
                                "a section of %" PRIu64 DAMAGED, s->name, n->nr_queues, bytes, virtio_kind_name(n->kind), n->kind_bytes,
                                s->len);
-        if (n->id[sizeof(n->id) - 1])
-                return bad(in, s, 0, "a name that ends", sizeof(n->id), e);
+        if (!native_id_is_good(n->id))
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected a name that is a word or none, found other bytes" DAMAGED,
+                               s->name);
         r = check_zeros(in, s, &n->reserved, sizeof(n->reserved), e);
         return r < 0 ? r : check_bools(in, s, flags, sizeof(flags), e);
 }

@@ -29,6 +29,11 @@ static int native_check(const struct vm_state *vm, struct err *e)
         return 0; /* it holds all that a vm_state does */
 }
 
+static void native_advise(const struct vm_state *vm, void (*say)(void *arg, const char *text), void *arg)
+{
+        (void)vm, (void)say, (void)arg;
+}
+
 static int native_new(const struct snapshot_writer_options *o, struct snapshot_writer **ret, struct err *e)
 {
         struct native_writer_options n = { .path       = o->path,
@@ -76,6 +81,7 @@ static void native_free(struct snapshot_writer *w)
 const struct snapshot_writer_ops native_writer_ops = {
         .name   = "native",
         .check  = native_check,
+        .advise = native_advise,
         .new    = native_new,
         .pages  = native_pages,
         .state  = native_state,

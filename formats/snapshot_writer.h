@@ -31,6 +31,8 @@ struct snapshot_writer_ops {
         /* Can this format hold such a machine? -ENOTSUP with what it has no place for. Costs nothing: asked before pages are
          * fetched, so that who cannot be saved is told at once. state asks again. */
         int (*check)(const struct vm_state *vm, struct err *e);
+        /* What its reader must be told and the files do not say: a line each. */
+        void (*advise)(const struct vm_state *vm, void (*say)(void *arg, const char *text), void *arg);
         /* Makes the temporary directory (".NAME.XXXXXX.rouse-tmp", mode 0700) beside path. */
         int (*new)(const struct snapshot_writer_options *o, struct snapshot_writer **ret, struct err *e);
         /* The next nr_pages pages of RAM, ascending and without a gap over all calls. bytes NULL: all zero. Pages of zeros take no

@@ -69,7 +69,7 @@ static int read_header(const uint8_t *state, size_t len, struct sv_header *ret, 
 }
 
 /* What the state file holds, found but not yet understood. */
-struct reading {
+struct found {
         struct sv_descs   descs;
         struct sv_records records;
 };
@@ -97,7 +97,7 @@ static void name_version(const struct sv_records *rec, char *ret, size_t size)
                  v >> 8 & 0xff, v & 0xff);
 }
 
-static int read_vm(const uint8_t *state, size_t len, const struct sv_header *h, struct reading *x, struct snapshot *s, struct err *e)
+static int read_vm(const uint8_t *state, size_t len, const struct sv_header *h, struct found *x, struct snapshot *s, struct err *e)
 {
         struct sv_records *rec = &x->records;
         int                r = sv_descs_read(state, h->desc_len, &x->descs, e);
@@ -142,26 +142,41 @@ static int keep_raw_pages(struct snapshot *s, struct err *e)
         return r < 0 ? err_set(e, r, "no memory for the page map") : 0;
 }
 
+int sv_state_read(const uint8_t *state, size_t len, struct snapshot *s, struct sv_header *ret_header,
+                  const struct sv_generation **ret_generation, struct err *e)
+{
+        _cleanup_free_ struct found *x = malloc(sizeof(*x)); /* 35 KiB: too much for some threads' stacks */
+        int                          r;
+
+        if (!x)
+                return err_set(e, -ENOMEM, "no memory for descriptors");
+        r = read_header(state, len, ret_header, e);
+        if (r < 0)
+                return r;
+        sv_header_note_vendor(ret_header, s);
+        r = read_vm(state, len, ret_header, x, s, e);
+        if (r < 0)
+                return r;
+        *ret_generation = x->records.generation;
+        return 0;
+}
+
 static int read_snapshot(struct snapshot *s, const struct snapshot_open_options *o, struct err *e)
 {
         _cleanup_free_ void              *state = NULL;
-        _cleanup_free_ struct reading    *x = malloc(sizeof(*x)); /* 35 KiB: too much for some threads' stacks */
         _cleanup_(part_close) struct part memory = { .fd = -1 };
+        const struct sv_generation       *g = NULL;
         struct sv_header                  h;
         size_t                            len;
         int                               r;
 
-        if (!x)
-                return err_set(e, -ENOMEM, "no memory for descriptors");
         r = read_file(s->dir_fd, &state, &len, e);
-        r = r < 0 ? r : read_header(state, len, &h, e);
+        r = r < 0 ? r : sv_state_read(state, len, s, &h, &g, e);
         if (r < 0)
                 return r;
-        sv_header_note_vendor(&h, s);
-        r = read_vm(state, len, &h, x, s, e);
-        r = r < 0 ? r : part_open_needed(s->dir_fd, SV_MEMORY, &memory, e);
+        r = part_open_needed(s->dir_fd, SV_MEMORY, &memory, e);
         r = r < 0 ? r : sv_identify(state, len, memory.fd, &s->identity, e);
-        r = r < 0 ? r : sv_memory_read(&memory, x->records.generation, &h, &s->layout, &s->pages, e);
+        r = r < 0 ? r : sv_memory_read(&memory, g, &h, &s->layout, &s->pages, e);
         r = r < 0 ? r : keep_raw_pages(s, e);
         if (r < 0)
                 return r;

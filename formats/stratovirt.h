@@ -131,6 +131,11 @@ int sv_vsock_read(const struct sv_descs *descs, const struct sv_record *rec, str
 /* A field of a body that is one byte, 0 or 1. */
 int sv_bool_read(const struct sv_record *rec, const char *name, uint64_t at, bool *ret, struct err *e);
 
+/* --- the whole of `state` --- */
+/* Fills vm, version and notes of s. */
+int sv_state_read(const uint8_t *state, size_t len, struct snapshot *s, struct sv_header *ret_header,
+                  const struct sv_generation **ret_generation, struct err *e);
+
 /* --- memory --- */
 /* Takes the descriptor out of *p into pages when all is well. */
 int sv_memory_read(struct part *p, const struct sv_generation *g, const struct sv_header *state, struct mem_layout *ret_layout,

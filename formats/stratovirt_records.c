@@ -235,31 +235,20 @@ static int read_record(struct reader *rd, struct err *e)
         return cursor_take(&rd->c, types[t].name, h.size, &to->body, e);
 }
 
-/* Is there a record header at `at`, told by its type? */
-static bool type_is_described(const struct cursor *c, const struct sv_descs *descs, uint64_t at, const struct sv_desc **ret)
+/* Generation 2 describes transports as structs, and its record headers have no sizes: where a struct's size would be, its body begins.
+ * Nothing else tells the two apart: the header's version is the same. A build in between has structs, with sizes. */
+static const struct sv_generation *find_generation(const struct reader *rd)
 {
-        uint64_t object;
+        const struct sv_desc   *transport = sv_descs_find(rd->descs, rd->objects[TRANSPORT]), *first;
+        struct sv_record_header h;
 
-        if (!range_fits(at, SV_RECORD_BYTES, cursor_left(c)))
-                return false;
-        memcpy(&object, c->bytes + c->at + at + 8, sizeof(object));
-        *ret = sv_descs_find(descs, object);
-        return *ret;
-}
-
-/* Generation 2 has no sizes in its record headers: a record of its first type's size, and then another header of 16 bytes. Nothing
- * else tells the two apart: the header's version is the same. */
-static const struct sv_generation *find_generation(const struct cursor *c, const struct sv_descs *descs)
-{
-        const struct sv_desc *first, *second;
-        uint64_t              size;
-
-        if (!type_is_described(c, descs, 0, &first) || !first->size)
+        if (!transport || !transport->size)
                 return &sv_generation_3;
-        memcpy(&size, c->bytes + c->at + SV2_RECORD_BYTES, sizeof(size));
-        if (size == first->size || !type_is_described(c, descs, SV2_RECORD_BYTES + first->size, &second))
-                return &sv_generation_3;
-        return &sv_generation_2;
+        if (cursor_left(&rd->c) < sizeof(h))
+                return &sv_generation_2;
+        memcpy(&h, rd->c.bytes, sizeof(h));
+        first = sv_descs_find(rd->descs, h.object);
+        return first && first->size == h.size ? &sv_generation_3 : &sv_generation_2;
 }
 
 /* number: -1 where there is one without a number. */
@@ -318,9 +307,9 @@ int sv_records_read(const uint8_t *state, size_t len, uint64_t begin, const stru
         int           r = refuse_devices(descs, e);
 
         memset(ret, 0, sizeof(*ret));
-        ret->generation = find_generation(&rd.c, descs);
         for (unsigned int t = 0; t < TYPES; t++)
                 rd.objects[t] = siphash13_str(types[t].name);
+        ret->generation = find_generation(&rd);
         while (r == 0 && cursor_left(&rd.c))
                 r = read_record(&rd, e);
         return r < 0 ? r : check_complete(&rd, e);

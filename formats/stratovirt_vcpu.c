@@ -102,12 +102,10 @@ static int read_msrs(const struct sv_record *rec, const uint32_t *at, struct vcp
         uint64_t nr;
 
         memcpy(&nr, rec->body + at[MSR_LEN], sizeof(nr));
-        if (nr > SV_MSRS_MAX)
+        if (nr < 1 || nr > SV_MSRS_MAX)
                 return err_bad(e, "state", rec->offset_bytes + at[MSR_LEN],
-                               "expected at most %d MSRs, found %" PRIu64 SV_DAMAGED, SV_MSRS_MAX, nr);
+                               "expected 1 to %d MSRs, found %" PRIu64 SV_DAMAGED, SV_MSRS_MAX, nr);
         v->have |= 1u << VCPU_MSRS;
-        if (!nr)
-                return 0;
         v->msrs = calloc(nr, sizeof(*v->msrs));
         if (!v->msrs)
                 return err_set(e, -ENOMEM, "no memory for the MSRs of a vCPU");

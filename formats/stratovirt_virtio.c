@@ -284,15 +284,26 @@ static int read_optional(const struct sv_descs *descs, const struct sv_records *
 /* One for each device that has one: another one is of a device that is not there. */
 static int check_further(const struct sv_records *rec, struct err *e)
 {
+        uint64_t at = rec->nr_further ? rec->further[rec->nr_further - 1].offset_bytes : 0;
         uint32_t expected = 0;
 
-        for (enum sv_optional o = 0; o < SV_OPTIONAL; o++)
-                expected += has_transport(o) && rec->optional[o].desc;
+        for (enum sv_optional o = 0; o < SV_OPTIONAL; o++) {
+                if (!has_transport(o) || !rec->optional[o].desc)
+                        continue;
+                expected++;
+                at = at ? at : rec->optional[o].offset_bytes;
+        }
         if (rec->nr_further == expected)
                 return 0;
-        return err_bad(e, "state", rec->nr_further ? rec->further[rec->nr_further - 1].offset_bytes : ERR_NO_OFFSET,
-                       "expected %u transports beside those of slots 0 to %d, as there are devices that have one (vsock, console), found "
-                       "%u; the file is damaged or has a device that rouse does not know", expected, SV_SLOTS - 1, rec->nr_further);
+        return err_bad(e, "state", at, "expected %u transports beside those of slots 0 to %d, as there are devices that have one (vsock, "
+                       "console), found %u; the file is damaged or has a device that rouse does not know", expected, SV_SLOTS - 1,
+                       rec->nr_further);
+}
+
+static void note_cid(const struct virtio_state *v, struct snapshot *s)
+{
+        if (v->kind == VIRTIO_VSOCK && !v->u.vsock.guest_cid)
+                snapshot_note(s, "virtio vsock: the file does not say its CID; it is the guest-cid of StratoVirt's command line");
 }
 
 int sv_virtio_read(const struct sv_descs *descs, const struct sv_records *rec, struct snapshot *s, struct err *e)
@@ -301,8 +312,12 @@ int sv_virtio_read(const struct sv_descs *descs, const struct sv_records *rec, s
 
         for (uint32_t slot = 0; r == 0 && slot < SV_SLOTS; slot++)
                 r = read_slot(descs, rec, slot, &s->vm, e);
-        for (enum sv_optional o = 0; r == 0 && o < SV_OPTIONAL; o++)
-                if (rec->optional[o].desc)
-                        r = read_optional(descs, rec, o, &s->vm, e);
+        for (enum sv_optional o = 0; r == 0 && o < SV_OPTIONAL; o++) {
+                if (!rec->optional[o].desc)
+                        continue;
+                r = read_optional(descs, rec, o, &s->vm, e);
+                if (r == 0)
+                        note_cid(&s->vm.devices[s->vm.nr_devices - 1].u.virtio, s);
+        }
         return r;
 }

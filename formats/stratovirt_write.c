@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define STATE_NAME  "state"
@@ -91,6 +92,22 @@ static int writer_new(const struct snapshot_writer_options *o, struct snapshot_w
                 return r;
         *ret = TAKE_PTR(w);
         return 0;
+}
+
+/* StratoVirt finds a device's state by its name, and leaves it out without a word where its command line has another. */
+static void advise(const struct vm_state *vm, void (*say)(void *arg, const char *text), void *arg)
+{
+        for (uint32_t i = 0; i < vm->nr_devices; i++) {
+                const struct device_record     *d = &vm->devices[i];
+                const struct sv_write_optional *o = d->kind == DEVICE_VIRTIO ? sv_write_optional(d->u.virtio.kind) : NULL;
+                char                            text[160];
+
+                if (!o)
+                        continue;
+                snprintf(text, sizeof(text), "StratoVirt must be started with -device %s,id=%s: the name is part of the snapshot", o->device,
+                         sv_write_name(d));
+                say(arg, text);
+        }
 }
 
 /* --- memory --- */
@@ -232,6 +249,7 @@ static struct snapshot_writer_counts writer_counts(const struct snapshot_writer 
 const struct snapshot_writer_ops sv_writer_ops = {
         .name   = "stratovirt",
         .check  = sv_write_check,
+        .advise = advise,
         .new    = writer_new,
         .pages  = writer_pages,
         .state  = writer_state,

@@ -45,10 +45,13 @@ void sv_write_devices(struct byte_out *out, const struct vm_state *vm);
 void sv_write_descs(struct byte_out *out, const struct vm_state *vm);
 
 /* --- virtio devices that a machine may have beside its six slots --- */
-struct sv_optional {
+struct sv_write_optional {
         enum virtio_kind kind;
-        const char      *type; /* "RngState" */
-        const char      *id;   /* where the record has none */
+        const char      *type;   /* "RngState" */
+        const char      *id;     /* where the record has none */
+        const char      *device; /* as StratoVirt's command line calls it */
         bool             has_transport; /* StratoVirt keeps its registers and queues */
 };
-const struct sv_optional *sv_optional_find(enum virtio_kind kind); /* NULL: none */
+const struct sv_write_optional *sv_write_optional(enum virtio_kind kind); /* NULL: none */
+/* Its name, which only its hash is of in the file. */
+const char *sv_write_name(const struct device_record *d);

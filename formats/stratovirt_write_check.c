@@ -137,7 +137,7 @@ static int check_fixed(const struct virtio_state *v, struct err *e)
 /* A device whose registers StratoVirt does not keep must have none that matter. */
 static int check_optional(const struct vm_state *vm, const struct virtio_state *v, struct err *e)
 {
-        const struct sv_optional *o = sv_optional_find(v->kind);
+        const struct sv_write_optional *o = sv_write_optional(v->kind);
 
         if (!o)
                 return refuse(e, "expected block devices in slots 0 to %d, network cards in the next %d and no more, found a %s device in slot "
@@ -161,7 +161,7 @@ static int check_names(const struct vm_state *vm, uint32_t i, struct err *e)
                 const struct device_record *other = &vm->devices[k];
 
                 if (d->kind == DEVICE_VIRTIO && other->kind == DEVICE_VIRTIO && d->u.virtio.kind == other->u.virtio.kind &&
-                    !strcmp(d->id, other->id) && sv_optional_find(d->u.virtio.kind))
+                    !strcmp(d->id, other->id) && sv_write_optional(d->u.virtio.kind))
                         return refuse(e, "expected %s devices of different names, found two of \"%s\"", virtio_kind_name(d->u.virtio.kind),
                                       d->id);
         }

@@ -21,14 +21,19 @@
 static const uint8_t mac_prefix[5] = { 0x52, 0x54, 0x00, 0x12, 0x34 };
 #define MAC_FIRST 0x56
 
-static const struct sv_optional optional[] = {
-        { VIRTIO_CONSOLE, "VirtioSerialState", "console0", true },
-        { VIRTIO_VSOCK, "VsockState", "vsock0", true },
-        { VIRTIO_RNG, "RngState", "rng0", false },
-        { VIRTIO_BALLOON, "BalloonState", "balloon0", false },
+static const struct sv_write_optional optional[] = {
+        { VIRTIO_CONSOLE, "VirtioSerialState", "console0", "virtio-serial-device", true },
+        { VIRTIO_VSOCK, "VsockState", "vsock0", "vhost-vsock-device", true },
+        { VIRTIO_RNG, "RngState", "rng0", "virtio-rng-device", false },
+        { VIRTIO_BALLOON, "BalloonState", "balloon0", "virtio-balloon-device", false },
 };
 
-const struct sv_optional *sv_optional_find(enum virtio_kind kind)
+const char *sv_write_name(const struct device_record *d)
+{
+        return d->id[0] ? d->id : sv_write_optional(d->u.virtio.kind)->id;
+}
+
+const struct sv_write_optional *sv_write_optional(enum virtio_kind kind)
 {
         for (size_t i = 0; i < ARRAY_LEN(optional); i++)
                 if (optional[i].kind == kind)
@@ -170,6 +175,13 @@ static void add_used_macs(struct byte_out *out, const struct virtio_net_state *n
         byte_out_text(out, "]");
 }
 
+/* StratoVirt gives a card a link whether there is a tap or not. One that no driver has looked at gets it too, so that it has one when it
+ * is restored with a tap. */
+static uint16_t link_status(const struct virtio_state *v)
+{
+        return v->activated || v->status ? v->u.net.status : v->u.net.status | NET_LINK_UP;
+}
+
 static void add_net(struct byte_out *out, const struct virtio_state *v)
 {
         const struct virtio_net_state *n = &v->u.net;
@@ -178,7 +190,7 @@ static void add_net(struct byte_out *out, const struct virtio_state *v)
         byte_out_text(out, ",\"config_space\":{\"mac\":");
         add_mac(out, n->mac);
         byte_out_text(out, ",\"status\":%u,\"max_virtqueue_pairs\":%u,\"mtu\":%u,\"speed\":0,\"duplex\":0},\"broken\":%s,\"ctrl_info\":",
-                      n->status, n->max_pairs, n->mtu, truth(v->broken));
+                      link_status(v), n->max_pairs, n->mtu, truth(v->broken));
         add_filters(out, n);
         byte_out_text(out, ",");
         add_used_macs(out, n);
@@ -295,14 +307,13 @@ void sv_write_transports(struct byte_out *out, const struct vm_state *vm)
 
 static void write_optional(struct byte_out *out, const struct device_record *d)
 {
-        const struct virtio_state *v = &d->u.virtio;
-        const struct sv_optional  *o = sv_optional_find(v->kind);
-        const char                *id = d->id[0] ? d->id : o->id;
+        const struct virtio_state      *v = &d->u.virtio;
+        const struct sv_write_optional *o = sv_write_optional(v->kind);
 
-        write_kind(out, v, o->type, id);
+        write_kind(out, v, o->type, sv_write_name(d));
         /* not among the transports, but right here (stratovirt.md 2.5) */
         if (o->has_transport)
-                write_transport(out, v, id);
+                write_transport(out, v, sv_write_name(d));
 }
 
 void sv_write_devices(struct byte_out *out, const struct vm_state *vm)
@@ -316,6 +327,6 @@ void sv_write_devices(struct byte_out *out, const struct vm_state *vm)
                 write_kind(out, &v, slot < SV_BLOCK_SLOTS ? "BlockState" : "VirtioNetState", instance);
         }
         for (uint32_t i = 0; i < vm->nr_devices; i++)
-                if (vm->devices[i].kind == DEVICE_VIRTIO && sv_optional_find(vm->devices[i].u.virtio.kind))
+                if (vm->devices[i].kind == DEVICE_VIRTIO && sv_write_optional(vm->devices[i].u.virtio.kind))
                         write_optional(out, &vm->devices[i]);
 }

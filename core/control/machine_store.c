@@ -17,7 +17,7 @@
 #define DEFINITION "definition.json"
 #define STATE      "state"
 #define DROPPED    ".dropped"
-#define BEGUN      "begun"
+#define BEGUN      "begun." /* and the identity of the state */
 #define LOCK       "lock"
 
 #define DEFINITION_MAX_BYTES (64 * KIB)
@@ -25,19 +25,13 @@
 struct machine_store {
         char *path, *name;
         int   dir_fd, lock_fd;
+        bool  made; /* the directory, by this one */
 };
 
 /* --- the directory --- */
 
-static int sync_dir(const char *path)
-{
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
-/* STATE_DIR/machines/NAME, there after a power loss. */
-static int make_dirs(const char *state_dir, const char *path, struct err *e)
+/* STATE_DIR/machines/NAME; *ret_made: it was not there. */
+static int make_dirs(const char *state_dir, const char *path, bool *ret_made, struct err *e)
 {
         _cleanup_free_ char *machines = NULL;
         int r;
@@ -45,10 +39,10 @@ static int make_dirs(const char *state_dir, const char *path, struct err *e)
         if (asprintf(&machines, "%s/" MACHINES, state_dir) < 0)
                 return err_set(e, -ENOMEM, "no memory for a path");
         r = fd_make_dirs(machines, 0700);
-        if (r >= 0 && mkdir(path, 0700) < 0)
-                return errno == EEXIST ? 0 : err_set(e, -errno, "make %s: %s", path, strerror(errno));
-        if (r >= 0)
-                r = sync_dir(machines);
+        if (r >= 0 && mkdir(path, 0700) == 0)
+                *ret_made = true;
+        else if (r >= 0 && errno != EEXIST)
+                r = -errno;
         return r < 0 ? err_set(e, r, "make %s: %s", path, strerror(-r)) : 0;
 }
 
@@ -69,7 +63,7 @@ int machine_store_open(const char *state_dir, const char *name, bool create, str
                 r = err_set(e, -ENOMEM, "no memory for a machine");
         }
         if (r >= 0 && create)
-                r = make_dirs(state_dir, m->path, e);
+                r = make_dirs(state_dir, m->path, &m->made, e);
         if (r >= 0) {
                 m->dir_fd = open(m->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
                 if (m->dir_fd < 0)
@@ -84,10 +78,19 @@ int machine_store_open(const char *state_dir, const char *name, bool create, str
         return 0;
 }
 
+static int remove_tree(int parent_fd, const char *name);
+
+static bool has(const struct machine_store *m, const char *leaf)
+{
+        return faccessat(m->dir_fd, leaf, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 void machine_store_close(struct machine_store *m)
 {
         if (!m)
                 return;
+        if (m->made && m->lock_fd >= 0 && !has(m, DEFINITION) && !has(m, STATE))
+                remove_tree(AT_FDCWD, m->path); /* of a VM that never ran */
         if (m->lock_fd >= 0)
                 close(m->lock_fd);
         if (m->dir_fd >= 0)
@@ -96,8 +99,6 @@ void machine_store_close(struct machine_store *m)
         free(m->name);
         free(m);
 }
-
-static int remove_tree(int parent_fd, const char *name);
 
 /* A lock of the open file, not of the process (Linux 3.15): it goes with a fork, and whether it is held can be asked without taking it. */
 int machine_store_lock(struct machine_store *m, struct err *e)
@@ -159,6 +160,20 @@ int machine_store_read(struct machine_store *m, struct machine_definition *ret, 
         return r < 0 ? r : machine_definition_parse(text, path ? path : DEFINITION, ret, e);
 }
 
+/* The directories above were made without waiting. */
+static int sync_parents(const struct machine_store *m)
+{
+        static const char *const up[] = {"..", "../.."};
+
+        for (size_t i = 0; i < ARRAY_LEN(up); i++) {
+                _cleanup_close_ int fd = openat(m->dir_fd, up[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+                if (fd < 0 || fsync(fd) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
 int machine_store_write(struct machine_store *m, const struct machine_definition *d, struct err *e)
 {
         _cleanup_free_ char *text = NULL, *before = NULL;
@@ -169,6 +184,8 @@ int machine_store_write(struct machine_store *m, const struct machine_definition
         if (read_definition(m, &before, NULL) >= 0 && strcmp(text, before) == 0)
                 return 0;
         r = fd_replace_file(m->dir_fd, DEFINITION, text, strlen(text), 0600);
+        if (r >= 0)
+                r = sync_parents(m);
         return r < 0 ? err_set(e, r, "write %s/" DEFINITION ": %s", m->path, strerror(-r)) : 0;
 }
 
@@ -176,9 +193,7 @@ int machine_store_write(struct machine_store *m, const struct machine_definition
 
 bool machine_store_has_state(const struct machine_store *m)
 {
-        struct stat st;
-
-        return fstatat(m->dir_fd, STATE, &st, AT_SYMLINK_NOFOLLOW) == 0;
+        return has(m, STATE);
 }
 
 char *machine_store_state_path(const struct machine_store *m)
@@ -186,22 +201,30 @@ char *machine_store_state_path(const struct machine_store *m)
         return machine_store_file(m, STATE);
 }
 
+static void begun_name(const struct identity *id, char ret[sizeof(BEGUN) + IDENTITY_MAX])
+{
+        snprintf(ret, sizeof(BEGUN) + IDENTITY_MAX, BEGUN "%s", identity_is_valid(id) ? id->s : "unknown");
+}
+
+/* A name and no bytes: one sync is enough, as the guest waits for it. */
 int machine_store_mark_begun(struct machine_store *m, const struct identity *id, struct err *e)
 {
-        int r = fd_replace_file(m->dir_fd, BEGUN, id->s, strlen(id->s), 0600);
+        char name[sizeof(BEGUN) + IDENTITY_MAX];
+        _cleanup_close_ int fd = -1;
 
-        return r < 0 ? err_set(e, r, "write %s/" BEGUN ": %s", m->path, strerror(-r)) : 0;
+        begun_name(id, name);
+        fd = openat(m->dir_fd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0 || fsync(m->dir_fd) < 0)
+                return err_set(e, -errno, "make %s/%s: %s", m->path, name, strerror(errno));
+        return 0;
 }
 
 bool machine_store_is_begun(const struct machine_store *m, const struct identity *id)
 {
-        _cleanup_close_ int fd = openat(m->dir_fd, BEGUN, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-        _cleanup_free_ void *text = NULL;
-        size_t len;
+        char name[sizeof(BEGUN) + IDENTITY_MAX];
 
-        if (fd < 0)
-                return errno != ENOENT; /* a mark that cannot be read is a mark */
-        return fd_read_all(fd, sizeof(id->s), &text, &len) < 0 || strcmp(text, id->s) == 0;
+        begun_name(id, name);
+        return faccessat(m->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT; /* one that cannot be seen is one */
 }
 
 int machine_store_hold_state(const struct machine_store *m, struct err *e)
@@ -241,6 +264,23 @@ static int remove_tree(int parent_fd, const char *name)
         return unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+static void remove_marks(struct machine_store *m)
+{
+        int fd = openat(m->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+        struct dirent *entry;
+
+        if (!dir) {
+                if (fd >= 0)
+                        close(fd);
+                return;
+        }
+        while ((entry = readdir(dir)))
+                if (strncmp(entry->d_name, BEGUN, strlen(BEGUN)) == 0)
+                        unlinkat(m->dir_fd, entry->d_name, 0);
+        closedir(dir);
+}
+
 static int drop_state(struct machine_store *m)
 {
         int r = remove_tree(m->dir_fd, DROPPED);
@@ -252,8 +292,7 @@ static int drop_state(struct machine_store *m)
         /* from here on it is gone; the mark goes last, as a state without its mark might be restored again */
         if (fsync(m->dir_fd) < 0)
                 return -errno;
-        if (unlinkat(m->dir_fd, BEGUN, 0) < 0 && errno != ENOENT)
-                return -errno;
+        remove_marks(m);
         return remove_tree(m->dir_fd, DROPPED);
 }
 

@@ -5,12 +5,12 @@
  *
  *     STATE_DIR/machines/NAME/definition.json    machine_definition.h
  *     STATE_DIR/machines/NAME/state/             a native snapshot: the machine is saved
- *     STATE_DIR/machines/NAME/begun              the identity of a state whose guest has run since
+ *     STATE_DIR/machines/NAME/begun.IDENTITY     the guest has run from the state of that identity
  *     STATE_DIR/machines/NAME/lock               locked while it runs
  *     STATE_DIR/machines/NAME/console.log, log   of a machine that runs detached
  *
  * A power loss leaves of each the old one or the new one. A state is removed under another name, ".dropped", so that nobody ever finds half of
- * one. `begun` is what keeps a state from being restored twice: once its guest has written to a disk, the memory in the state no
+ * one. The mark `begun` is what keeps a state from being restored twice: once its guest has written to a disk, the memory in the state no
  * longer fits. It names the state that it speaks of, so that a newer one is not meant. */
 #pragma once
 

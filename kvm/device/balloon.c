@@ -1,5 +1,5 @@
-/* virtio-balloon (virtio 1.2, section 5.5): the guest gives pages back, and may take them again as zeros. What "give back" means is the
- * session's (env->discard). Free page reporting gives pages back that the guest does not use, without its asking for them back. */
+/* virtio-balloon (virtio 1.2, section 5.5): the guest gives pages back, and may take them again as zeros. What "give back" means is
+ * the session's (env->discard). Free page reporting gives back what the guest does not use just now, and does not ask for again. */
 #include "kvm/device/balloon.h"
 
 #include "kvm/device/later.h"
@@ -90,7 +90,8 @@ static bool all_in_ram(struct balloon *b, size_t nr)
 
         for (size_t i = 0; i < nr; i++)
                 if (!mem_layout_gpa_to_offset(b->d.env->layout, pfn_gpa(b->pfns[i]), PAGE_BYTES, &offset)) {
-                        virtio_broken(&b->d, "a page at guest address %#llx, where no RAM is", (unsigned long long)pfn_gpa(b->pfns[i]));
+                        virtio_broken(&b->d, "a page at guest address %#llx, where no RAM is",
+                                      (unsigned long long)pfn_gpa(b->pfns[i]));
                         return false;
                 }
         return true;
@@ -123,7 +124,8 @@ static ssize_t inflate(struct balloon *b, const struct virtq_chain *c)
         uint64_t total = c->out_bytes / sizeof(b->pfns[0]), done = 0;
 
         if (total > CHAIN_MAX_PFNS) {
-                virtio_broken(&b->d, "a list of %llu pages; at most %u are taken at once", (unsigned long long)total, CHAIN_MAX_PFNS);
+                virtio_broken(&b->d, "a list of %llu pages; at most %u are taken at once", (unsigned long long)total,
+                              CHAIN_MAX_PFNS);
                 return -EPROTO;
         }
         while (done < total) {
@@ -281,11 +283,12 @@ static uint16_t queues_of(const struct virtio_state *saved)
         return QUEUES;
 }
 
-static int balloon_new(const struct device_config *c, const struct virtio_state *saved, struct virtio_env *env, struct virtio_device **ret,
-                       struct err *e)
+static int balloon_new(const struct device_config *c, const struct virtio_state *saved, struct virtio_env *env,
+                       struct virtio_device **ret, struct err *e)
 {
         static const uint16_t sizes[QUEUES] = {QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE};
-        const uint64_t features = VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | F_DEFLATE_ON_OOM | F_REPORTING;
+        const uint64_t features = VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | F_DEFLATE_ON_OOM |
+                                  F_REPORTING;
         struct balloon *b = calloc(1, sizeof(*b));
         int r;
         (void)c;

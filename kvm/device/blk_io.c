@@ -102,6 +102,11 @@ static int plain_fd(const struct blk_io *io)
         return -1;
 }
 
+static void plain_heard(struct blk_io *io)
+{
+        (void)io;
+}
+
 const struct blk_io_ops blk_plain_ops = {
         .name = "plain",
         .new = plain_new,
@@ -111,6 +116,7 @@ const struct blk_io_ops blk_plain_ops = {
         .reap = plain_reap,
         .wait = plain_wait,
         .fd = plain_fd,
+        .heard = plain_heard,
 };
 
 int blk_io_new(int fd, uint32_t depth, struct blk_io **ret, int *ret_refused)

@@ -36,6 +36,7 @@ struct blk_io_ops {
         struct blk_io_op *(*reap)(struct blk_io *io); /* one that ended, or NULL */
         void (*wait)(struct blk_io *io);              /* until one can be reaped; something is in flight */
         int (*fd)(const struct blk_io *io);           /* readable when something can be reaped; -1: it is as soon as it was started */
+        void (*heard)(struct blk_io *io);             /* fd was readable: no longer; then reap until NULL */
 };
 
 /* The head of each engine's own struct. */

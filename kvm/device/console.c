@@ -1,5 +1,5 @@
-/* virtio-console (virtio 1.2, section 5.3), as StratoVirt's virtio-serial: ports, of which rouse backs the first one. A port of a snapshot
- * that nothing here stands behind is closed on the host's side: what the guest still writes to it is dropped. */
+/* virtio-console (virtio 1.2, section 5.3), as StratoVirt's virtio-serial: ports, of which rouse backs the first one. A port of a
+ * snapshot that nothing here stands behind is closed on the host's side: what the guest still writes to it is dropped. */
 #include "kvm/device/console_internal.h"
 
 #include <assert.h>
@@ -10,8 +10,8 @@
 #define QUEUE_SIZE      128
 #define CTRL_QUEUE_SIZE 32
 
-/* One port: there is one backend. Each further one would be two queues and two doorbells for nobody; a restored device has as many as
- * it was saved with. */
+/* One port: there is one backend. Each further one would be two queues and two doorbells for nobody; a restored device has as many
+ * as it was saved with. */
 #define NEW_MAX_PORTS 1
 
 /* Nobody knows the terminal at the other end; programs that ask get what they would assume. */
@@ -129,8 +129,8 @@ static void end(struct virtio_device *d)
 
         later_done(&c->later, d);
         console_port_unwatch(c);
-        for (uint32_t port = 0; port < c->max_ports; port++)
-                c->ports[port] = (struct console_port){.exists = c->ports[port].exists, .host_connected = c->ports[port].host_connected};
+        for (struct console_port *p = c->ports; p < c->ports + c->max_ports; p++)
+                *p = (struct console_port){.exists = p->exists, .host_connected = p->host_connected};
 }
 
 /* --- a device's life --- */
@@ -173,10 +173,11 @@ static int check_saved(const struct virtio_state *saved, struct err *e)
         uint32_t max_ports = saved->u.console.max_ports;
 
         if (max_ports < 1 || max_ports > VIRTIO_CONSOLE_PORTS_MAX)
-                return err_bad(e, "state", ERR_NO_OFFSET, "console: expected 1 to %d ports, found %u", VIRTIO_CONSOLE_PORTS_MAX, max_ports);
+                return err_bad(e, "state", ERR_NO_OFFSET, "console: expected 1 to %d ports, found %u", VIRTIO_CONSOLE_PORTS_MAX,
+                               max_ports);
         if (!saved->no_transport && saved->nr_queues != 2 * max_ports + 2)
-                return err_bad(e, "state", ERR_NO_OFFSET, "console: expected %u queues of %u ports, found %u", 2 * max_ports + 2, max_ports,
-                               saved->nr_queues);
+                return err_bad(e, "state", ERR_NO_OFFSET, "console: expected %u queues of %u ports, found %u", 2 * max_ports + 2,
+                               max_ports, saved->nr_queues);
         return 0;
 }
 
@@ -190,24 +191,27 @@ static void take_ports(struct console *c, const struct virtio_state *saved)
         c->max_ports = saved->u.console.max_ports;
         for (uint32_t port = 0; port < c->max_ports; port++) {
                 const struct virtio_console_port_state *s = &saved->u.console.ports[port];
-                bool exists = port == 0 || s->guest_connected || s->host_connected;
+                struct console_port *p = &c->ports[port];
 
-                c->ports[port] = (struct console_port){.exists = exists, .known = live && exists, .guest_connected = live && s->guest_connected,
-                                                       .host_connected = s->host_connected};
+                p->exists = port == 0 || s->guest_connected || s->host_connected;
+                p->known = live && p->exists;
+                p->guest_connected = live && s->guest_connected;
+                p->host_connected = s->host_connected;
         }
 }
 
 static int init_device(struct console *c, struct virtio_env *env, const struct virtio_state *saved, struct err *e)
 {
+        const uint64_t features = VIRTIO_F_VERSION_1 | CONSOLE_F_SIZE | CONSOLE_F_MULTIPORT;
         uint16_t sizes[VIRTIO_QUEUES_MAX], nr_queues = (uint16_t)(2 * c->max_ports + 2);
 
         for (uint16_t q = 0; q < nr_queues; q++)
                 sizes[q] = q == CONSOLE_CTRL_IN || q == CONSOLE_CTRL_OUT ? CTRL_QUEUE_SIZE : QUEUE_SIZE;
-        return virtio_device_init(&c->d, &console_ops, env, VIRTIO_F_VERSION_1 | CONSOLE_F_SIZE | CONSOLE_F_MULTIPORT, nr_queues, sizes, saved, e);
+        return virtio_device_init(&c->d, &console_ops, env, features, nr_queues, sizes, saved, e);
 }
 
-static int console_new(const struct device_config *cfg, const struct virtio_state *saved, struct virtio_env *env, struct virtio_device **ret,
-                       struct err *e)
+static int console_new(const struct device_config *cfg, const struct virtio_state *saved, struct virtio_env *env,
+                       struct virtio_device **ret, struct err *e)
 {
         struct console *c;
         int r = saved ? check_saved(saved, e) : 0;

@@ -44,7 +44,8 @@ static void append(struct message *m, const void *bytes, size_t len)
 
 static struct message compose(const struct console *c, uint32_t port, enum control_event event)
 {
-        struct control head = {.id = port, .event = (uint16_t)event, .value = event == PORT_OPEN ? c->ports[port].host_connected : 1};
+        bool value = event == PORT_OPEN ? c->ports[port].host_connected : true;
+        struct control head = {.id = port, .event = (uint16_t)event, .value = value};
         uint16_t size[2] = {c->cols, c->rows};
         struct message m = {.len = 0};
 

@@ -1,5 +1,5 @@
-/* Port 0: what the guest writes goes to a socket's client or into a file, what the client says to the guest. Nobody here waits: what the
- * client does not take stays in one buffer, and while that is not empty the guest's queue is left alone. */
+/* Port 0: what the guest writes goes to a socket's client or into a file, what the client says to the guest. Nobody here waits: what
+ * the client does not take stays in one buffer, and while that is not empty the guest's queue is left alone. */
 #include "kvm/device/console_internal.h"
 
 #include "core/base/unix_listen.h"
@@ -246,7 +246,10 @@ bool console_port_drain(struct console *c)
         if (!virtq_started(q))
                 return false;
         flush_out(c);
-        for (unsigned int i = 0; i < CONSOLE_WAKE_CHAINS && !has_output(&c->back) && (more = virtio_pop(&c->d, CONSOLE_OUT, &chain) > 0); i++) {
+        for (unsigned int i = 0; i < CONSOLE_WAKE_CHAINS && !has_output(&c->back); i++) {
+                more = virtio_pop(&c->d, CONSOLE_OUT, &chain) > 0;
+                if (!more)
+                        break;
                 if (take_out(c, &chain) < 0) {
                         virtq_unpop(q);
                         return false;

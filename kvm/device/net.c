@@ -2,11 +2,12 @@
  * pages.
  *
  *   guest ─► tx queue ─► writev ─► tap                       tap ─► readv ─► rx queue ─► guest
- *             EAGAIN: wait for EPOLLOUT, nothing is lost       no buffers: the tap is not watched until the driver kicks
+ *             EAGAIN: wait for EPOLLOUT, nothing is lost       no buffers: frames wait in the tap until the driver kicks
  *
  * Both directions stop at a budget and go on in their next turn, so that neither starves the other, the control queue or a park. */
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
+#include "kvm/device/later.h"
 #include "kvm/device/net_filter.h"
 #include "kvm/device/net_layout.h"
 #include "kvm/device/tap.h"
@@ -17,10 +18,10 @@
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -45,8 +46,7 @@ static_assert(FEATURES == 0x1309f5da3, "as in StratoVirt's snapshots");
 struct net {
         struct virtio_device d;
         /* set by new, then read-only */
-        int     tap_fd;   /* -1: no cable */
-        int     again_fd; /* an eventfd that nobody reads: watched for EPOLLOUT it is always ready, which is the next turn */
+        int     tap_fd; /* -1: no cable */
         uint8_t first_mac[ETH_ALEN];
         char    tap[32]; /* its name, for messages */
         /* worker thread */
@@ -56,7 +56,7 @@ struct net {
         bool     tx_more, control_more; /* the budget ended before the queue did */
         bool     link_news;             /* the driver has not heard yet that the link is up */
         uint32_t tap_events;            /* watched now */
-        bool     again;                 /* again_fd is watched now */
+        struct later next_turn;
         /* Written by the worker under `lock`; config space is read under it by vCPUs. */
         pthread_mutex_t         lock;
         struct virtio_net_state s;
@@ -74,30 +74,44 @@ static bool accepted(const struct net *n, unsigned int feature)
 
 /* --- what wakes the worker --- */
 
-static void watch(struct net *n, int fd, uint32_t events)
+static void complain(struct net *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void complain(struct net *n, const char *fmt, ...)
 {
-        char text[160];
-        int  r = events ? virtio_watch(&n->d, fd, events) : 0;
+        char    text[200];
+        va_list ap;
 
-        if (!events)
-                virtio_unwatch(&n->d, fd);
-        if (r >= 0 || !n->d.env->message)
-                return;
-        snprintf(text, sizeof(text), "%s: frames may stall: epoll_ctl: %s", n->d.what, strerror(-r));
-        n->d.env->message(n->d.env->arg, text);
+        va_start(ap, fmt);
+        vsnprintf(text, sizeof(text), fmt, ap);
+        va_end(ap);
+        if (n->d.env->message)
+                n->d.env->message(n->d.env->arg, text);
+}
+
+static void watch_tap(struct net *n, uint32_t events)
+{
+        int r = 0;
+
+        if (events)
+                r = virtio_watch(&n->d, n->tap_fd, events);
+        else
+                virtio_unwatch(&n->d, n->tap_fd);
+        if (r < 0)
+                complain(n, "%s: tap %s: frames stall until the guest moves again: epoll_ctl: %s", n->d.what, n->tap, strerror(-r));
+        n->tap_events = r < 0 ? 0 : events;
 }
 
 static void watch_what_is_wanted(struct net *n)
 {
-        uint32_t events = n->cable ? (n->rx_dry || n->rx_lost ? 0 : EPOLLIN) | (n->tx_full ? EPOLLOUT : 0) : 0;
-        bool     again = n->tx_more || n->control_more;
+        /* EPOLLERR comes when the interface is gone, and only then; the wake-up for it goes to who waits for something to read, and
+         * EPOLLPRI is that without a frame ever being it. */
+        uint32_t events = n->cable ? EPOLLERR | EPOLLPRI | (n->rx_dry || n->rx_lost ? 0 : EPOLLIN) | (n->tx_full ? EPOLLOUT : 0) : 0;
 
         if (n->tap_fd >= 0 && events != n->tap_events)
-                watch(n, n->tap_fd, events);
-        if (again != n->again)
-                watch(n, n->again_fd, again ? EPOLLOUT : 0);
-        n->tap_events = events;
-        n->again = again;
+                watch_tap(n, events);
+        if (!n->tx_more && !n->control_more)
+                later_done(&n->next_turn, &n->d);
+        else if (!later_want(&n->next_turn, &n->d))
+                complain(n, "%s: frames to send stall until the guest moves again: out of memory", n->d.what);
 }
 
 static void set_link(struct net *n, bool up)
@@ -112,17 +126,12 @@ static void set_link(struct net *n, bool up)
 /* Somebody removed the interface. The guest sees its cable pulled, and the user hears of it. */
 static void cable_gone(struct net *n, int error)
 {
-        char text[160];
-
         if (!n->cable)
                 return;
         n->cable = false;
         n->tx_full = false;
         set_link(n, false);
-        snprintf(text, sizeof(text), "%s: tap %s is gone (%s): its link is down until the machine is restarted", n->d.what, n->tap,
-                 strerror(error));
-        if (n->d.env->message)
-                n->d.env->message(n->d.env->arg, text);
+        complain(n, "%s: tap %s is gone (%s): its link is down until the machine is restarted", n->d.what, n->tap, strerror(error));
 }
 
 /* --- receive --- */
@@ -350,6 +359,7 @@ static int net_begin(struct virtio_device *d, struct err *e)
         if (n->link_news)
                 set_link(n, true);
         n->link_news = false;
+        later_begin(&n->next_turn);
         watch_what_is_wanted(n);
         return 0;
 }
@@ -365,9 +375,9 @@ static void net_end(struct virtio_device *d)
                 tap_set_offloads(n->tap_fd, 0);
                 tap_discard(n->tap_fd);
         }
-        virtio_unwatch(d, n->again_fd);
+        later_done(&n->next_turn, d);
         n->tap_events = 0;
-        n->again = n->rx_dry = n->rx_lost = n->tx_full = n->tx_lost = n->tx_more = n->control_more = false;
+        n->rx_dry = n->rx_lost = n->tx_full = n->tx_lost = n->tx_more = n->control_more = false;
         pthread_mutex_lock(&n->lock);
         net_filter_default(&n->s);
         n->s.has_filters = false;
@@ -427,8 +437,7 @@ static void let_go(struct net *n)
 {
         if (n->tap_fd >= 0)
                 close(n->tap_fd);
-        if (n->again_fd >= 0)
-                close(n->again_fd);
+        later_close(&n->next_turn);
         pthread_mutex_destroy(&n->lock);
         free(n);
 }
@@ -483,7 +492,6 @@ static int choose_mac(const struct device_config *c, const struct virtio_state *
 
 static int plug_in(struct net *n, const struct device_config *c, struct virtio_env *env, struct err *e)
 {
-        char text[160];
         bool made;
         int  r = tap_open(c->tap, &n->tap_fd, &made, e);
 
@@ -491,9 +499,9 @@ static int plug_in(struct net *n, const struct device_config *c, struct virtio_e
                 return err_wrap(e, r, "net in slot %u", c->slot);
         n->cable = true;
         snprintf(n->tap, sizeof(n->tap), "%s", c->tap);
-        snprintf(text, sizeof(text), "net in slot %u: there was no tap %s: made one, which is down and connected to nothing yet", c->slot, c->tap);
-        if (made && env->message)
-                env->message(env->arg, text);
+        n->d.env = env;
+        if (made)
+                complain(n, "net in slot %u: there was no tap %s: made one, which is down and connected to nothing yet", c->slot, c->tap);
         return 0;
 }
 
@@ -521,8 +529,9 @@ static int net_new(const struct device_config *c, const struct virtio_state *sav
                 return err_set(e, -ENOMEM, "net in slot %u: no memory", c->slot);
         pthread_mutex_init(&n->lock, NULL);
         n->tap_fd = -1;
-        n->again_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        r = n->again_fd < 0 ? err_set(e, -errno, "net in slot %u: eventfd: %s", c->slot, strerror(errno)) : 0;
+        r = later_open(&n->next_turn);
+        if (r < 0)
+                err_set(e, r, "net in slot %u: eventfd: %s", c->slot, strerror(-r));
         if (r >= 0)
                 r = choose_mac(c, saved, n->first_mac, e);
         if (r >= 0 && c->tap)

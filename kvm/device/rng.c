@@ -1,4 +1,4 @@
-/* virtio-rng (virtio 1.2, section 5.4): the host's random bytes into the guest's buffers. Nothing is behind it, nothing is saved of it. */
+/* virtio-rng (virtio 1.2, section 5.4): the host's random bytes into the guest's buffers. Nothing of it is saved. */
 #include "kvm/device/later.h"
 
 #include <errno.h>
@@ -135,9 +135,10 @@ static const struct virtio_ops rng_ops = {
         .free = rng_free,
 };
 
-static int rng_new(const struct device_config *c, const struct virtio_state *saved, struct virtio_env *env, struct virtio_device **ret,
-                   struct err *e)
+static int rng_new(const struct device_config *c, const struct virtio_state *saved, struct virtio_env *env,
+                   struct virtio_device **ret, struct err *e)
 {
+        const uint64_t features = VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX;
         static const uint16_t sizes[] = {QUEUE_SIZE};
         struct rng *g = calloc(1, sizeof(*g));
         int r;
@@ -149,7 +150,7 @@ static int rng_new(const struct device_config *c, const struct virtio_state *sav
         if (r < 0)
                 err_set(e, r, "eventfd for a random number device: %s", strerror(-r));
         else
-                r = virtio_device_init(&g->d, &rng_ops, env, VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX, 1, sizes, saved, e);
+                r = virtio_device_init(&g->d, &rng_ops, env, features, 1, sizes, saved, e);
         if (r < 0) {
                 rng_free(&g->d);
                 return r;

@@ -8,15 +8,16 @@
  * packets without a connection fill a small ring; while that is full no packet of the guest's is taken. */
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
+#include "kvm/device/later.h"
 #include "kvm/device/vsock_table.h"
 #include "kvm/virtio/device.h"
 
 #include <endian.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -51,7 +52,6 @@ struct vsock {
         uint64_t               guest_cid;
         char                  *path;     /* NULL: no host side */
         struct vsock_listener *listener; /* NULL like path */
-        int                    again_fd; /* an eventfd that nobody reads: watched for EPOLLOUT it is always ready, which is the next turn */
         /* worker thread */
         struct vsock_table table;
         uint32_t           nr_conns;
@@ -59,7 +59,8 @@ struct vsock {
         struct refusal     refusals[REFUSALS_MAX]; /* ring */
         uint32_t           first_refusal, nr_refusals;
         uint32_t           next_host_port; /* an offset from HOST_PORTS */
-        bool               tx_more, rx_more, again; /* the budget ended before the queue did; again_fd is watched */
+        bool               tx_more, rx_more; /* the budget ended before the queue did */
+        struct later       next_turn;
         bool               lost;                    /* a page of a packet is lost: the session stops the VM */
         bool               reset_owed;              /* to a restored guest, which believes in connections that are no more */
         bool               listening, told_accept;
@@ -72,20 +73,29 @@ static struct vsock *to_vsock(struct virtio_device *d)
 
 /* --- connections --- */
 
+static void complain(struct vsock *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void complain(struct vsock *v, const char *fmt, ...)
+{
+        char    text[300];
+        va_list ap;
+
+        va_start(ap, fmt);
+        vsnprintf(text, sizeof(text), fmt, ap);
+        va_end(ap);
+        if (v->d.env->message)
+                v->d.env->message(v->d.env->arg, text);
+}
+
 static void watch(struct vsock *v, int fd, uint32_t events)
 {
-        char text[160];
-        int  r;
+        int r = 0;
 
-        if (!events) {
+        if (events)
+                r = virtio_watch(&v->d, fd, events);
+        else
                 virtio_unwatch(&v->d, fd);
-                return;
-        }
-        r = virtio_watch(&v->d, fd, events);
-        if (r >= 0 || !v->d.env->message)
-                return;
-        snprintf(text, sizeof(text), "%s: a connection may stall: epoll_ctl: %s", v->d.what, strerror(-r));
-        v->d.env->message(v->d.env->arg, text);
+        if (r < 0)
+                complain(v, "%s: a connection stalls: epoll_ctl: %s", v->d.what, strerror(-r));
 }
 
 static void listen_now(struct vsock *v, bool on)
@@ -200,12 +210,9 @@ static bool make_room(struct vsock *v)
 /* No descriptor, no memory: clients wait until a connection ends, or the guest says something. */
 static void cannot_accept(struct vsock *v, int error)
 {
-        char text[160];
-
         listen_now(v, false);
-        snprintf(text, sizeof(text), "%s: clients of %s wait: accept: %s", v->d.what, v->path, strerror(-error));
-        if (!v->told_accept && v->d.env->message)
-                v->d.env->message(v->d.env->arg, text);
+        if (!v->told_accept)
+                complain(v, "%s: clients of %s wait: accept: %s", v->d.what, v->path, strerror(-error));
         v->told_accept = true;
 }
 
@@ -467,9 +474,10 @@ static void take_turn(struct vsock *v)
         give_packets(v);
         /* what was not taken because of the refusals may be, now that some are delivered; without receive buffers a kick will tell */
         again = !v->lost && ((v->tx_more && v->nr_refusals < REFUSALS_MAX) || v->rx_more);
-        if (again != v->again)
-                watch(v, v->again_fd, again ? EPOLLOUT : 0);
-        v->again = again;
+        if (!again)
+                later_done(&v->next_turn, &v->d);
+        else if (!later_want(&v->next_turn, &v->d))
+                complain(v, "%s: packets stall until the guest moves again: out of memory", v->d.what);
 }
 
 static void vsock_kicked(struct virtio_device *d, uint16_t queue)
@@ -507,6 +515,7 @@ static int vsock_begin(struct virtio_device *d, struct err *e)
         struct vsock *v = to_vsock(d);
 
         (void)e;
+        later_begin(&v->next_turn);
         listen_now(v, true);
         give_reset(v);
         return 0;
@@ -524,9 +533,9 @@ static void vsock_end(struct virtio_device *d)
                         drop(v, v->table.by_fd[i]);
         }
         listen_now(v, false); /* a drop makes room */
-        virtio_unwatch(d, v->again_fd);
+        later_done(&v->next_turn, d);
         v->nr_refusals = 0;
-        v->tx_more = v->rx_more = v->again = v->lost = v->reset_owed = false;
+        v->tx_more = v->rx_more = v->lost = v->reset_owed = false;
 }
 
 /* --- config space, save and load --- */
@@ -561,8 +570,7 @@ static void let_go(struct vsock *v)
 {
         vsock_listener_free(v->listener);
         free(v->path);
-        if (v->again_fd >= 0)
-                close(v->again_fd);
+        later_close(&v->next_turn);
         free(v);
 }
 
@@ -617,6 +625,7 @@ static int choose_features(const struct virtio_state *saved, uint32_t slot, uint
 static int open_host_side(struct vsock *v, const struct device_config *c, struct err *e)
 {
         uint32_t first = 0;
+        int      r;
 
         /* Clones of one snapshot, and a guest that has not read its reset yet, shall not mistake a new connection for an old one. */
         if (getrandom(&first, sizeof(first), GRND_NONBLOCK) == sizeof(first))
@@ -626,7 +635,8 @@ static int open_host_side(struct vsock *v, const struct device_config *c, struct
         v->path = strdup(c->path);
         if (!v->path)
                 return err_set(e, -ENOMEM, "vsock in slot %u: no memory", c->slot);
-        return vsock_listen(v->path, &v->listener, e);
+        r = vsock_listen(v->path, &v->listener, e);
+        return r < 0 ? err_wrap(e, r, "vsock in slot %u", c->slot) : 0;
 }
 
 static int vsock_new(const struct device_config *c, const struct virtio_state *saved, struct virtio_env *env, struct virtio_device **ret,
@@ -640,8 +650,9 @@ static int vsock_new(const struct device_config *c, const struct virtio_state *s
         if (!v)
                 return err_set(e, -ENOMEM, "vsock in slot %u: no memory", c->slot);
         v->last_talker = &v->talkers;
-        v->again_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        r = v->again_fd < 0 ? err_set(e, -errno, "vsock in slot %u: eventfd: %s", c->slot, strerror(errno)) : 0;
+        r = later_open(&v->next_turn);
+        if (r < 0)
+                err_set(e, r, "vsock in slot %u: eventfd: %s", c->slot, strerror(-r));
         if (r >= 0)
                 r = choose_cid(c, saved, &v->guest_cid, e);
         if (r >= 0)

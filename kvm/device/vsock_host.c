@@ -2,6 +2,7 @@
 #include "kvm/device/vsock_host.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/unix_listen.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -26,7 +27,6 @@ struct vsock_listener {
         ino_t ino;
 };
 
-/* fmt fits: vsock_listen has measured the path. */
 static int connect_to(const char *path)
 {
         struct sockaddr_un  a = { .sun_family = AF_UNIX };
@@ -50,72 +50,23 @@ int vsock_host_connect(const char *path, uint32_t port)
 
 /* --- listening --- */
 
-/* 0: the file at path was a socket that nobody listens at, and is gone. */
-static int remove_stale(const char *path, struct err *e)
-{
-        struct stat st;
-        int         fd;
-
-        if (lstat(path, &st) < 0)
-                return errno == ENOENT ? 0 : err_set(e, -errno, "vsock: %s: %s", path, strerror(errno));
-        if (!S_ISSOCK(st.st_mode))
-                return err_set(e, -EEXIST, "vsock: %s: expected no file or an unused socket, found a file of another kind; name another path", path);
-        fd = connect_to(path);
-        if (fd >= 0)
-                close(fd);
-        if (fd >= 0 || fd == -EAGAIN) /* a full backlog is somebody's */
-                return err_set(e, -EADDRINUSE, "vsock: %s: another process listens there; name another path", path);
-        if (fd != -ECONNREFUSED)
-                return err_set(e, fd, "vsock: %s: is it in use? %s; name another path, or remove it", path, strerror(-fd));
-        if (unlink(path) < 0 && errno != ENOENT)
-                return err_set(e, -errno, "vsock: %s: removing an unused socket: %s", path, strerror(errno));
-        return 0;
-}
-
-static int bind_to(int fd, const char *path)
-{
-        struct sockaddr_un a = { .sun_family = AF_UNIX };
-
-        snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-        return bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
-}
-
-static int bind_fresh(int fd, const char *path, struct err *e)
-{
-        int r = bind_to(fd, path);
-
-        if (r == -EADDRINUSE) {
-                r = remove_stale(path, e);
-                if (r < 0)
-                        return r;
-                r = bind_to(fd, path);
-        }
-        return r < 0 ? err_set(e, r, "vsock: %s: bind: %s", path, strerror(-r)) : 0;
-}
-
 int vsock_listen(const char *path, struct vsock_listener **ret, struct err *e)
 {
         _cleanup_free_ struct vsock_listener *l = calloc(1, sizeof(*l));
         _cleanup_free_ char                  *copy = strdup(path);
-        _cleanup_close_ int                   fd = socket(AF_UNIX, SOCKET_FLAGS, 0);
+        _cleanup_close_ int                   fd = -1;
         struct stat                           st;
-        int                                   r;
 
         if (!l || !copy)
-                return err_set(e, -ENOMEM, "vsock: %s: no memory", path);
-        if (fd < 0)
-                return err_set(e, -errno, "vsock: %s: socket: %s", path, strerror(errno));
+                return err_set(e, -ENOMEM, "%s: no memory", path);
         if (!*path || strlen(path) > PATH_MAX_LEN)
-                return err_usage(e, "vsock: %s: expected a path of 1 to %zu characters, so that path_PORT is a socket's name, too; found %zu", path,
+                return err_usage(e, "%s: expected a path of 1 to %zu characters, so that path_PORT is a socket's name, too; found %zu", path,
                                  PATH_MAX_LEN, strlen(path));
-        r = bind_fresh(fd, path, e);
-        if (r < 0)
-                return r;
-        if (listen(fd, BACKLOG) < 0 || lstat(path, &st) < 0) {
-                r = err_set(e, -errno, "vsock: %s: listen: %s", path, strerror(errno));
-                unlink(path);
-                return r;
-        }
+        fd = unix_listen(path, BACKLOG, e);
+        if (fd < 0)
+                return fd;
+        if (lstat(path, &st) < 0)
+                return err_set(e, -errno, "%s: just made, and gone: %s", path, strerror(errno));
         *l = (struct vsock_listener){ .fd = TAKE_FD(fd), .path = TAKE_PTR(copy), .dev = st.st_dev, .ino = st.st_ino };
         *ret = TAKE_PTR(l);
         return 0;

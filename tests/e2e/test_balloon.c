@@ -32,23 +32,41 @@ static const char *runtime_dir(const struct tmpdir *t, char buf[4300])
         return buf;
 }
 
-static uint64_t ask(const struct tmpdir *t, const char *name, const uint64_t *bytes)
+/* Takes args. Returns the number of that name in the answer. */
+static uint64_t execute(const struct tmpdir *t, const char *name, const char *command, struct json_object *args, const char *want)
 {
-        struct json_object *request = json_object_new_object(), *args = json_object_new_object(), *reply = NULL, *given;
+        struct json_object *request = json_object_new_object(), *reply = NULL, *number;
         struct err e = {0};
         uint64_t ret;
         char dir[4300];
 
-        json_object_object_add(request, "execute", json_object_new_string("balloon"));
-        if (bytes)
-                json_object_object_add(args, "bytes", json_object_new_uint64(*bytes));
+        json_object_object_add(request, "execute", json_object_new_string(command));
         json_object_object_add(request, "arguments", args);
         cr_assert_eq(control_ask(runtime_dir(t, dir), name, request, &reply, &e), 0, "%s", e.text);
-        cr_assert(json_object_object_get_ex(reply, "given_bytes", &given));
-        ret = json_object_get_uint64(given);
+        cr_assert(json_object_object_get_ex(reply, want, &number));
+        ret = json_object_get_uint64(number);
         json_object_put(reply);
         json_object_put(request);
         return ret;
+}
+
+static uint64_t ask(const struct tmpdir *t, const char *name, const uint64_t *bytes)
+{
+        struct json_object *args = json_object_new_object();
+
+        if (bytes)
+                json_object_object_add(args, "bytes", json_object_new_uint64(*bytes));
+        return execute(t, name, "balloon", args, "given_bytes");
+}
+
+/* How many bytes of data a snapshot of it takes. */
+static uint64_t snapshot_bytes(const struct tmpdir *t, const char *name, const char *path)
+{
+        struct json_object *args = json_object_new_object();
+
+        json_object_object_add(args, "dir", json_object_new_string(path));
+        json_object_object_add(args, "replace", json_object_new_boolean(true));
+        return execute(t, name, "snapshot", args, "data_bytes");
 }
 
 /* Asks for so many pages and waits until the guest says that it has given them: a number that it has not said before. */
@@ -59,7 +77,8 @@ static void move_to(const struct tmpdir *t, struct child *vm, const char *name, 
 
         ask(t, name, &bytes);
         snprintf(text, sizeof(text), " balloon=%llu ", (unsigned long long)pages);
-        cr_assert(child_wait_output(vm, text, PATIENCE_MS), "the balloon does not come to %llu pages:\n%s%s", (unsigned long long)pages, vm->out, vm->err);
+        cr_assert(child_wait_output(vm, text, PATIENCE_MS), "the balloon does not come to %llu pages:\n%s%s", (unsigned long long)pages,
+                  vm->out, vm->err);
 }
 
 static void assert_nothing_dirty(const char *text)
@@ -75,7 +94,8 @@ static struct saved make(const struct tmpdir *t, const char *path)
         struct child vm;
 
         runtime_dir(t, dir);
-        vm = START(rouse_program(), "run", "--kernel", balloon_guest(kernel), "--memory", "128M", "--balloon", "--name", unique_name(name), "--timeout", "100s");
+        vm = START(rouse_program(), "run", "--kernel", balloon_guest(kernel), "--memory", "128M", "--balloon", "--name", unique_name(name),
+                   "--timeout", "100s");
         cr_assert(child_wait_output(&vm, "TICK 2 ", PATIENCE_MS), "the guest did not boot:\n%s%s", vm.out, vm.err);
         move_to(t, &vm, name, 2048);
         cr_expect_eq(ask(t, name, NULL), 2048 * PAGE_BYTES);
@@ -159,32 +179,38 @@ static uint64_t resident_bytes(pid_t pid)
         return pages_to_bytes(resident);
 }
 
-Test(balloon, the_host_has_its_memory_back, .timeout = 200)
+Test(balloon, the_host_has_its_memory_back_and_a_snapshot_has_zeros_for_it, .timeout = 200)
 {
         static const char *const modes[] = {"eager", "lazy", "mmap"};
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
-        char path[4300], name[64];
+        char path[4300], other[4300], name[64];
         struct saved s;
 
         need_kvm();
         need_uffd();
         snprintf(path, sizeof(path), "%s/snapshot", t.path);
+        snprintf(other, sizeof(other), "%s/other", t.path);
         s = make(&t, path);
         for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
-                struct child vm = START(rouse_program(), "restore", s.path, "--mode", modes[i], "--name", unique_name(name), "--timeout", "100s");
+                struct child vm = START(rouse_program(), "restore", s.path, "--mode", modes[i], "--name", unique_name(name), "--timeout",
+                                        "100s");
                 struct beacon_tick last;
-                uint64_t full;
+                uint64_t full, full_data;
                 char tick[64];
 
+                cr_assert(child_wait_output(&vm, "TICK ", PATIENCE_MS), "%s", vm.err);
                 move_to(&t, &vm, name, 100);
                 /* The guest looks at all of its pool in 16 ticks: then all of it is here. */
                 cr_assert(beacon_last(vm.out, &last));
                 snprintf(tick, sizeof(tick), "TICK %llu ", (unsigned long long)last.n + 20);
                 cr_assert(child_wait_output(&vm, tick, PATIENCE_MS));
+                full_data = snapshot_bytes(&t, name, other);
                 full = resident_bytes(vm.pid);
                 move_to(&t, &vm, name, 8100);
                 cr_expect_leq(resident_bytes(vm.pid) + 28 * MIB, full, "%s: %llu bytes before, %llu after", modes[i], (unsigned long long)full,
                               (unsigned long long)resident_bytes(vm.pid));
+                /* but for a few pages of the guest's own that are no longer, or not yet, zero */
+                cr_expect_leq(snapshot_bytes(&t, name, other) + pages_to_bytes(7990), full_data, "%s", modes[i]);
                 child_free(&vm);
         }
 }
@@ -199,7 +225,8 @@ Test(balloon, a_vm_without_one_says_so, .timeout = 60)
 
         need_kvm();
         runtime_dir(&t, dir);
-        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", unique_name(name), "--timeout", "60s");
+        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", unique_name(name), "--timeout",
+                   "60s");
         cr_assert(child_wait_output(&vm, "TICK 1 ", PATIENCE_MS), "%s", vm.err);
         cr_expect_lt(control_ask(dir, name, request, &reply, &e), 0);
         cr_expect(strstr(e.text, "--balloon"), "%s", e.text);

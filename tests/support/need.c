@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,16 @@ void need_loop(void)
 
         if (fd < 0)
                 lack("/dev/loop-control", errno);
+}
+
+void need_tap(void)
+{
+        _cleanup_close_ int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+        if (fd < 0)
+                lack("/dev/net/tun", errno);
+        if (unshare(CLONE_NEWNET) < 0)
+                lack("a network namespace of its own", errno);
 }
 
 void need_file(const char *path)

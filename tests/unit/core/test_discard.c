@@ -25,7 +25,9 @@ static uint64_t resident_pages(const uint8_t *ram, uint64_t nr_pages)
         int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
         for (uint64_t i = 0; i < nr_pages; i++) {
-                cr_assert_eq(pread(fd, &entry, sizeof(entry), (off_t)(((uint64_t)ram / PAGE_BYTES + i) * sizeof(entry))), (ssize_t)sizeof(entry));
+                off_t at = (off_t)(((uint64_t)ram / PAGE_BYTES + i) * sizeof(entry));
+
+                cr_assert_eq(pread(fd, &entry, sizeof(entry), at), (ssize_t)sizeof(entry));
                 nr += entry >> 63;
         }
         close(fd);
@@ -107,7 +109,8 @@ static void mapped_init(struct mapped *m, uint64_t nr_pages, uint64_t max_map_co
 {
         uint64_t raw = nr_pages - 2 * EDGE, mappings;
         uint8_t *bytes = malloc(pages_to_bytes(raw));
-        struct page_run runs[] = {{.nr_pages = EDGE}, {.first_page = EDGE, .nr_pages = raw, .kind = RUN_RAW}, {.first_page = nr_pages - EDGE, .nr_pages = EDGE}};
+        struct page_run runs[] = {{.nr_pages = EDGE}, {.first_page = EDGE, .nr_pages = raw, .kind = RUN_RAW},
+                                  {.first_page = nr_pages - EDGE, .nr_pages = EDGE}};
         struct err e = {0};
 
         *m = (struct mapped){.dir = tmpdir_new(), .nr_pages = nr_pages};
@@ -116,7 +119,8 @@ static void mapped_init(struct mapped *m, uint64_t nr_pages, uint64_t max_map_co
         tmpdir_write(&m->dir, "memory", bytes, pages_to_bytes(raw));
         free(bytes);
         page_map_init(&m->map, nr_pages);
-        cr_assert_eq(page_map_add_source(&m->map, openat(m->dir.fd, "memory", O_RDONLY | O_CLOEXEC), pages_to_bytes(raw), "memory"), 0);
+        cr_assert_eq(page_map_add_source(&m->map, openat(m->dir.fd, "memory", O_RDONLY | O_CLOEXEC), pages_to_bytes(raw), "memory"),
+                     0);
         for (size_t i = 0; i < 3; i++)
                 cr_assert_eq(page_map_append(&m->map, &runs[i]), 0);
         cr_assert_eq(guest_ram_map(pages_to_bytes(nr_pages), false, &m->ram, &e), 0);
@@ -257,7 +261,8 @@ Test(discard, a_served_page_is_zero_also_when_fill_and_replay_come_later)
         pager_hurry(s.g->p);
         cr_assert_eq(pager_wait(s.g->p, 10000), 0);
         for (uint64_t page = 0; page < 256; page++)
-                cr_assert(page >= 10 && page < 30 ? page_is(s.g->ram, page, 0) : rig_page_equal(s.g, page), "page %llu", (unsigned long long)page);
+                cr_assert(page >= 10 && page < 30 ? page_is(s.g->ram, page, 0) : rig_page_equal(s.g, page), "page %llu",
+                          (unsigned long long)page);
         /* and when the pager is gone */
         cr_assert_eq(discard_pages(&s.d, 100, 10), 0);
         cr_assert(page_is(s.g->ram, 105, 0));

@@ -2,6 +2,7 @@
 #include "core/match_devices.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct vm_state vm;

@@ -188,7 +188,8 @@ static void assert_refused(const struct vm_state *vm, const char *section, const
 Test(native_virtio, registers_and_queues_that_are_none_are_refused)
 {
         static const struct change bad[] = {
-                { 31, 1, 'x', "expected a name that ends" },
+                { 0, 2, 0x1b61, "expected a name that is a word or none" }, /* an escape for a terminal */
+                { 0, 1, ' ', "expected a name that is a word or none" },
                 HEAD(kind, 0, "expected a device of a known kind, found kind 0"),
                 HEAD(kind, 6, "expected a device of a known kind, found kind 6; a newer rouse may read it"),
                 HEAD(kind, VIRTIO_NET, "bytes of a net device"),
@@ -215,6 +216,15 @@ Test(native_virtio, registers_and_queues_that_are_none_are_refused)
         add(&vm, VIRTIO_BLK, 0, 1, "");
         for (size_t i = 0; i < ARRAY_LEN(bad); i++)
                 assert_refused(&vm, "device.0.virtio", &bad[i], 0);
+}
+
+Test(native_virtio, a_name_that_does_not_end_is_refused)
+{
+        static const struct change   last = { 31, 1, 'x', "expected a name that is a word or none" };
+        _cleanup_vm_ struct vm_state vm = make_vm();
+
+        add(&vm, VIRTIO_BLK, 0, 1, "0123456789012345678901234567890");
+        assert_refused(&vm, "device.0.virtio", &last, 0);
 }
 
 Test(native_virtio, the_size_of_a_queue_that_is_not_in_use_is_whatever_the_guest_wrote)

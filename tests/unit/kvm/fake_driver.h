@@ -1,4 +1,4 @@
-/* tests/unit/kvm/fake_driver.h: the rig around a device that is made by its kind's new, saved, restored, and whose discards are kept.
+/* tests/unit/kvm/fake_driver.h: the rig around a device that is made by its kind, saved, restored, and whose discards are kept.
  * Owns:    the rig and the device; driver_free gives both back.
  * Threads: the test's; the device's worker calls driver_on_discard.
  * Blocks:  driver_take until a buffer comes back. */
@@ -56,8 +56,8 @@ static inline void driver_on_message(void *arg, const char *text)
         rig_message(((struct driver *)arg)->r, text);
 }
 
-static inline int driver_try_new(struct driver *g, const struct virtio_maker *maker, const struct device_config *c, const struct virtio_state *saved,
-                                 struct err *e)
+static inline int driver_try_new(struct driver *g, const struct virtio_maker *maker, const struct device_config *c,
+                                 const struct virtio_state *saved, struct err *e)
 {
         g->r = rig_new();
         g->r->env.arg = g;
@@ -66,7 +66,8 @@ static inline int driver_try_new(struct driver *g, const struct virtio_maker *ma
         return maker->new(c, saved, &g->r->env, &g->d, e);
 }
 
-static inline struct driver *driver_new(const struct virtio_maker *maker, const struct device_config *c, const struct virtio_state *saved)
+static inline struct driver *driver_new(const struct virtio_maker *maker, const struct device_config *c,
+                                        const struct virtio_state *saved)
 {
         struct driver *g = calloc(1, sizeof(*g));
         struct err e = {0};
@@ -148,8 +149,8 @@ static inline struct virtio_state driver_save(struct driver *g)
 }
 
 /* Another device for the guest of `old`: its RAM as it is, with what waits in its rings. */
-static inline struct driver *driver_restore(const struct virtio_maker *maker, const struct device_config *c, const struct virtio_state *s,
-                                            const struct driver *old)
+static inline struct driver *driver_restore(const struct virtio_maker *maker, const struct device_config *c,
+                                            const struct virtio_state *s, const struct driver *old)
 {
         struct driver *g = driver_new(maker, c, s);
         struct err e = {0};

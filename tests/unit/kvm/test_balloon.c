@@ -1,4 +1,4 @@
-/* virtio-balloon: what is given is discarded in runs, in RAM only; what the host asks reaches the guest; both numbers survive a save. */
+/* virtio-balloon: what is given is discarded in runs, in RAM only; what the host asks reaches the guest; both survive a save. */
 #include "kvm/device/balloon.h"
 #include "tests/unit/kvm/fake_driver.h"
 

@@ -141,7 +141,7 @@ Test(blk, unknown_requests_are_not_supported)
 {
         struct disk         *g = disk_usual(0);
         static const uint32_t types[] = { 2, 3, 5, 9, 11, 13, 14, 0x80000001, UINT32_MAX };
-        gpa_t                data = disk_take(g, 512, 512, 0);
+        gpa_t                 data = disk_take(g, 512, 512, 0);
 
         for (size_t i = 0; i < ARRAY_LEN(types); i++)
                 cr_assert_eq(disk_do(g, types[i], 0, data, 512), BLK_S_UNSUPP, "type %u", types[i]);

@@ -1,9 +1,14 @@
 /* A disk under load: many requests at once, O_DIRECT, a host without io_uring, parks in the middle, and a VM that is condemned. */
 #include "tests/unit/kvm/blk_rig.h"
 
-#include <linux/audit.h>
+#include "core/base/uapi.h"
+#include "tests/support/need.h"
+
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -180,18 +185,86 @@ Test(blk_depth, a_park_leaves_nothing_in_flight_and_loses_nothing)
 
 Test(blk_depth, a_condemned_vm_writes_nothing_any_more)
 {
-        struct disk       *g = disk_usual(BLK_F_DISCARD | BLK_F_WRITE_ZEROES);
-        gpa_t              data = disk_take(g, 4096, 4096, 0);
-        struct blk_segment s = { 0, 1024, 0 };
+        struct disk *g = disk_usual(BLK_F_DISCARD | BLK_F_WRITE_ZEROES);
+        gpa_t        data = disk_take(g, 4096, 4096, 0);
 
         g->r->env.condemned = true;
-        memset(disk_at(g, data), 0, 4096);
-        cr_assert_eq(disk_do(g, BLK_T_OUT, 0, data, 4096), BLK_S_IOERR);
-        memcpy(disk_at(g, data), &s, sizeof(s));
-        cr_assert_eq(disk_do(g, BLK_T_DISCARD, 0, data, sizeof(s)), BLK_S_IOERR);
-        cr_assert_eq(disk_do(g, BLK_T_WRITE_ZEROES, 0, data, sizeof(s)), BLK_S_IOERR);
+        *(struct blk_segment *)disk_at(g, data) = (struct blk_segment){ .num_sectors = 1024 };
+        disk_start(g, BLK_T_OUT, 0, data, 4096, false);
+        disk_start(g, BLK_T_DISCARD, 0, data, sizeof(struct blk_segment), false);
+        disk_start(g, BLK_T_WRITE_ZEROES, 0, data, sizeof(struct blk_segment), false);
+        disk_kick(g);
+        while (poll(&(struct pollfd){ .fd = g->t.kicks[0], .events = POLLIN }, 1, 0) == 1)
+                rig_nap();
+        virtio_device_park(g->d); /* it heard the bell, and is done with it */
         cr_assert(disk_file_is_original(g));
         disk_free(g);
+}
+
+/* What a restore does on a kernel that cannot poison a page: the VM is condemned, then the page is answered with zeros. */
+struct condemner {
+        struct disk *g;
+        int          uffd;
+};
+
+static void *condemn_and_answer(void *arg)
+{
+        struct condemner *c = arg;
+        struct uffd_msg   m;
+        struct pollfd     p = { .fd = c->uffd, .events = POLLIN };
+
+        if (poll(&p, 1, 20000) == 1 && read(c->uffd, &m, sizeof(m)) == (ssize_t)sizeof(m)) {
+                struct uffdio_zeropage z = { .range = { .start = m.arg.pagefault.address & ~(PAGE_BYTES - 1), .len = PAGE_BYTES } };
+
+                c->g->r->env.condemned = true;
+                ioctl(c->uffd, UFFDIO_ZEROPAGE, &z);
+        }
+        return NULL;
+}
+
+static int register_page(void *page)
+{
+        struct uffdio_api      api = { .api = UFFD_API };
+        struct uffdio_register reg = { .range = { .start = (uintptr_t)page, .len = PAGE_BYTES }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+        int                    uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+        need_uffd();
+        cr_assert_geq(uffd, 0);
+        cr_assert_eq(ioctl(uffd, UFFDIO_API, &api), 0);
+        cr_assert_eq(ioctl(uffd, UFFDIO_REGISTER, &reg), 0);
+        return uffd;
+}
+
+/* With the data in the absent page, then with the segments of a discard there. */
+static void vm_condemned_by_a_page(uint32_t type)
+{
+        struct disk         *g = disk_usual(BLK_F_DISCARD | BLK_F_WRITE_ZEROES);
+        gpa_t                data = disk_take(g, 4096, 4096, 0);
+        struct condemner     c = { .g = g, .uffd = register_page(disk_at(g, data)) };
+        struct disk_request  k;
+        pthread_t            thread;
+
+        cr_assert_eq(pthread_create(&thread, NULL, condemn_and_answer, &c), 0);
+        k = disk_start(g, type, 0, data, type == BLK_T_OUT ? 4096 : 16, false);
+        disk_kick(g);
+        disk_wait(g);
+        pthread_join(thread, NULL);
+        cr_assert(g->r->env.condemned);
+        cr_assert_eq(disk_status(g, k), BLK_S_IOERR);
+        cr_assert(disk_file_is_original(g));
+        close(c.uffd);
+        disk_free(g);
+}
+
+Test(blk_depth, zeros_of_a_page_that_condemned_the_vm_are_not_written)
+{
+        vm_condemned_by_a_page(BLK_T_OUT);
+}
+
+Test(blk_depth, a_request_in_a_page_that_condemned_the_vm_changes_nothing)
+{
+        vm_condemned_by_a_page(BLK_T_WRITE_ZEROES);
+        vm_condemned_by_a_page(BLK_T_DISCARD);
 }
 
 Test(blk_depth, a_page_that_cannot_be_had_is_not_written_and_not_read_into)
