@@ -175,6 +175,13 @@ static void add_used_macs(struct byte_out *out, const struct virtio_net_state *n
         byte_out_text(out, "]");
 }
 
+/* StratoVirt gives a card a link whether there is a tap or not. One that no driver has looked at gets it too, so that it has one when it
+ * is restored with a tap. */
+static uint16_t link_status(const struct virtio_state *v)
+{
+        return v->activated || v->status ? v->u.net.status : v->u.net.status | NET_LINK_UP;
+}
+
 static void add_net(struct byte_out *out, const struct virtio_state *v)
 {
         const struct virtio_net_state *n = &v->u.net;
@@ -183,7 +190,7 @@ static void add_net(struct byte_out *out, const struct virtio_state *v)
         byte_out_text(out, ",\"config_space\":{\"mac\":");
         add_mac(out, n->mac);
         byte_out_text(out, ",\"status\":%u,\"max_virtqueue_pairs\":%u,\"mtu\":%u,\"speed\":0,\"duplex\":0},\"broken\":%s,\"ctrl_info\":",
-                      n->status, n->max_pairs, n->mtu, truth(v->broken));
+                      link_status(v), n->max_pairs, n->mtu, truth(v->broken));
         add_filters(out, n);
         byte_out_text(out, ",");
         add_used_macs(out, n);

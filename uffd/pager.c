@@ -151,25 +151,37 @@ static void serve(struct pager *p)
         }
 }
 
-static void end_thread(struct pager *p)
+/* Says that the thread is at its end. What a silent file system has not given back yet goes with it: returned, for the thread to wait for. */
+static struct read_ring *end_thread(struct pager *p)
 {
+        struct read_ring *silent = p->ring && !read_ring_take_back(p->ring, READ_RING_PATIENCE_NS) ? p->ring : NULL;
+
         atomic_store_explicit(&p->n.cpu_ns, clock_read_ns(CLOCK_THREAD_CPUTIME_ID), memory_order_relaxed);
         atomic_store_explicit(&p->ended, true, memory_order_release); /* pairs with cpu_ns(): the sum above is there first */
         pthread_mutex_lock(&p->lock);
         p->gone = true;
+        p->lingers = silent != NULL;
+        if (silent)
+                p->ring = NULL;
         p->result = p->failed;
         pthread_cond_broadcast(&p->changed);
         pthread_mutex_unlock(&p->lock);
+        return silent;
 }
 
 static void *pager_main(void *arg)
 {
-        struct pager *p = arg;
+        struct pager     *p = arg;
+        struct read_ring *silent;
 
         pthread_setname_np(pthread_self(), "rouse-pager");
         (void)madvise(p->buf, BUF_HOT_BYTES, MADV_POPULATE_WRITE); /* it only saves time (Linux 5.14) */
         serve(p);
-        end_thread(p);
+        silent = end_thread(p);
+        /* Nobody waits for this thread now, and p may be gone. It ends when the file system answers, or with the process. */
+        while (silent && !read_ring_take_back(silent, NS_PER_S))
+                ;
+        read_ring_free(silent);
         return NULL;
 }
 
@@ -444,7 +456,14 @@ void pager_stop(struct pager *p)
                 return;
         atomic_store_explicit(&p->stop, true, memory_order_relaxed); /* the join below orders the rest */
         kick(p);
-        pthread_join(p->thread, NULL);
+        pthread_mutex_lock(&p->lock);
+        while (!p->gone)
+                pthread_cond_wait(&p->changed, &p->lock);
+        pthread_mutex_unlock(&p->lock);
+        if (p->lingers)
+                pthread_detach(p->thread);
+        else
+                pthread_join(p->thread, NULL);
         p->joined = true;
 }
 

@@ -21,8 +21,6 @@ static_assert(2 * READ_SLOTS + ADVISE_MAX <= RING_ENTRIES, "a submission entry f
 #define TAG_ADVICE READ_SLOTS
 #define TAG_CANCEL (READ_SLOTS + 1)
 
-#define FREE_WAIT_NS (200 * NS_PER_MS) /* arbitrary: long for a read that can be cancelled, short for a person who waits */
-
 enum slot_state { SLOT_FREE, SLOT_TAKEN, SLOT_FLYING, SLOT_ABANDONED };
 
 struct slot {
@@ -80,24 +78,30 @@ static void cancel(struct read_ring *r, int slot)
         io_uring_sqe_set_data64(sqe, TAG_CANCEL);
 }
 
-void read_ring_free(struct read_ring *r)
+bool read_ring_take_back(struct read_ring *r, uint64_t patience_ns)
 {
-        uint64_t end_ns = now_ns() + FREE_WAIT_NS;
+        uint64_t now = now_ns(), end_ns = now + patience_ns;
         ssize_t  result;
 
-        if (!r)
-                return;
         while (read_ring_expire(r, UINT64_MAX) >= 0)
                 ;
         read_ring_submit(r);
-        while (r->nr_abandoned > 0 && now_ns() < end_ns) {
-                struct __kernel_timespec t = { .tv_nsec = NS_PER_MS };
+        for (; r->nr_abandoned + r->nr_advising > 0 && now < end_ns; now = now_ns()) {
+                struct __kernel_timespec t = { .tv_sec = (int64_t)((end_ns - now) / NS_PER_S), .tv_nsec = (int64_t)((end_ns - now) % NS_PER_S) };
                 struct io_uring_cqe     *cqe;
 
                 (void)io_uring_wait_cqe_timeout(&r->ring, &cqe, &t);
                 while (read_ring_reap(r, &result) >= 0)
                         ;
         }
+        return r->nr_abandoned + r->nr_advising == 0;
+}
+
+void read_ring_free(struct read_ring *r)
+{
+        if (!r)
+                return;
+        (void)read_ring_take_back(r, READ_RING_PATIENCE_NS);
         io_uring_queue_exit(&r->ring);
         /* A read that could not be taken back may still write to its buffer: then the address space is left to it. */
         if (r->nr_abandoned == 0)

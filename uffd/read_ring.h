@@ -12,6 +12,8 @@
  * A read that passed its deadline keeps its buffer until the kernel lets go of it: it may still write there. */
 #pragma once
 
+#include "core/base/units.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,10 +23,16 @@
 #define READ_SLOT_PAGES 32 /* 128 KiB: two such reads in flight keep a disk of 1 GB/s busy */
 #define ADVISE_MAX      64
 
+#define READ_RING_PATIENCE_NS (200 * NS_PER_MS) /* arbitrary: long for a read that can be cancelled, short for a person who waits */
+
 struct read_ring;
 
 int  read_ring_new(struct read_ring **ret); /* 0 or -errno of io_uring */
 void read_ring_free(struct read_ring *r);
+
+/* Takes back all that is under way, for patience_ns at most. False: something is, in a file system that does not answer. Then the thread that
+ * submitted it cannot end before it does: the kernel has it wait for io_uring's worker. */
+bool read_ring_take_back(struct read_ring *r, uint64_t patience_ns);
 
 /* A free slot, or -EBUSY; -ETIMEDOUT when all are abandoned, so that none will come free soon. */
 int      read_ring_take(struct read_ring *r);
