@@ -69,8 +69,10 @@ static int save(struct peer *p, const struct stop *st, struct err *e)
 {
         _cleanup_free_ char *path = NULL;
         struct json_object *request, *args;
-        int r = find_state_path(st->name, &path, e);
+        int r = ask(p, st, make_request("status"), e); /* a VM that answers has kept its definition */
 
+        if (r >= 0)
+                r = find_state_path(st->name, &path, e);
         if (r < 0)
                 return r;
         request = make_request("snapshot");

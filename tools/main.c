@@ -8,14 +8,14 @@
 
 static const struct verb *const verbs[] = {
         &verb_run, &verb_restore, &verb_snapshot, &verb_inspect, &verb_verify, &verb_convert, &verb_probe, &verb_ledger,
-        &verb_list, &verb_start, &verb_stop, &verb_delete,
+        &verb_list, &verb_start, &verb_stop, &verb_delete, &verb_stratovirt_args,
 };
 
 static void print_help(FILE *to)
 {
         fprintf(to, "rouse wakes saved virtual machines in milliseconds.\n\nusage: rouse VERB [OPTIONS]\n\n");
         for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-                fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+                fprintf(to, "  %-15s %s\n", verbs[i]->name, verbs[i]->summary);
         fprintf(to, "\n'rouse VERB --help' tells the rest. An example:\n\n"
                     "  rouse restore /srv/snapshots/web --until 'ready' --ledger -\n\n"
                     "Exit status: 0 done, 1 failed, 2 wrong usage, 4 bad snapshot, 5 a page was lost,\n"

@@ -17,19 +17,20 @@ struct blk {
         struct blk_config config;
         struct blk_shape  shape; /* begin adds what was negotiated */
         /* the worker's, from begin to end */
-        struct blk_io      *io; /* NULL: no file */
-        int                 again_fd; /* "there was more to do, but others wait" */
-        uint32_t            depth;    /* requests; in flight at once, at most */
-        uint32_t            nr_busy;  /* requests popped and not answered */
-        uint32_t            nr_in_flight; /* of these: with the engine */
-        uint32_t            nr_pushed; /* answered since the last notify */
-        bool                stalled;   /* popping stopped for want of requests or buffers: a completion goes on with it */
-        bool                told;      /* the user heard of an error of the file */
-        struct blk_request *requests;  /* [depth] */
-        struct iovec       *pieces;    /* [depth][VIRTIO_QUEUE_SIZE_MAX] */
-        struct blk_request *free, *alone; /* lists */
-        uint8_t            *bounces; /* [BLK_BOUNCES][BLK_BOUNCE_BYTES], direct only */
-        uint32_t            bounces_free; /* a bit each */
+        struct blk_io       *io;           /* NULL: no file */
+        int                  again_fd;     /* "there was more to do, but others wait" */
+        uint32_t             depth;        /* requests; in flight at once, at most */
+        uint32_t             nr_busy;      /* requests popped and not answered */
+        uint32_t             nr_in_flight; /* of these: with the engine */
+        bool                 stalled;      /* popping stopped for want of requests or buffers: a completion goes on with it */
+        bool                 told;         /* the user heard of an error of the file */
+        struct blk_request  *requests;     /* [depth] */
+        struct iovec        *pieces;       /* [depth][VIRTIO_QUEUE_SIZE_MAX] */
+        struct blk_request  *free, *alone; /* lists */
+        struct blk_request **answered;     /* [depth]; since the last notify */
+        uint32_t             nr_answered;
+        uint8_t             *bounces;      /* [BLK_BOUNCES][BLK_BOUNCE_BYTES], direct only */
+        uint32_t             bounces_free; /* a bit each */
 };
 
 int  blk_begin(struct virtio_device *d, struct err *e);

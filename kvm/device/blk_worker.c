@@ -12,7 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define QUEUE 0
+#define QUEUE            0
+#define STATUSES_AT_ONCE 64 /* checked_copy.h's most */
 
 static struct blk *of(struct virtio_device *d)
 {
@@ -46,10 +47,11 @@ static int make_requests(struct blk *b)
 
         b->depth = virtq_started(b->dev.queues[QUEUE]) ? q->size : q->max_size;
         b->requests = calloc(b->depth, sizeof(*b->requests));
+        b->answered = calloc(b->depth, sizeof(*b->answered));
         b->pieces = reserve(pieces_bytes(b));
         if (b->file.direct)
                 b->bounces = reserve((size_t)BLK_BOUNCES * BLK_BOUNCE_BYTES);
-        if (!b->requests || !b->pieces || (b->file.direct && !b->bounces))
+        if (!b->requests || !b->answered || !b->pieces || (b->file.direct && !b->bounces))
                 return -ENOMEM;
         b->bounces_free = (1U << BLK_BOUNCES) - 1;
         for (uint32_t i = b->depth; i-- > 0;) {
@@ -119,11 +121,13 @@ void blk_end(struct virtio_device *d)
         if (b->bounces)
                 munmap(b->bounces, (size_t)BLK_BOUNCES * BLK_BOUNCE_BYTES);
         free(b->requests);
+        free(b->answered);
         b->io = NULL;
         b->again_fd = -1;
         b->pieces = NULL;
         b->bounces = NULL;
         b->requests = b->free = b->alone = NULL;
+        b->answered = NULL;
         b->stalled = b->told = false;
 }
 
@@ -140,25 +144,24 @@ static bool take_bounce(struct blk *b, struct blk_request *r)
         return true;
 }
 
-static void give_back(struct blk *b, struct blk_request *r)
+static void give_bounce_back(struct blk *b, struct blk_request *r)
 {
         if (r->bounce)
                 b->bounces_free |= 1U << ((size_t)(r->bounce - b->bounces) / BLK_BOUNCE_BYTES);
         r->bounce = NULL;
+}
+
+static void give_back(struct blk *b, struct blk_request *r)
+{
         r->next = b->free;
         b->free = r;
 }
 
+/* The status is known; notify hands it to the driver. */
 static void answer(struct blk *b, struct blk_request *r)
 {
-        uint32_t written = r->status == BLK_S_OK ? r->read_bytes + 1 : 1;
-
-        /* a lost page: the VM is condemned, and nobody will miss the answer */
-        if (checked_write(r->status_hva, &r->status, 1) < 0)
-                written = 0;
-        virtq_push(b->dev.queues[QUEUE], r->head, written);
-        b->nr_pushed++;
-        give_back(b, r);
+        give_bounce_back(b, r);
+        b->answered[b->nr_answered++] = r;
 }
 
 /* Once: a guest that tries again and again must not fill the user's log. */
@@ -297,12 +300,37 @@ static uint32_t settle(struct blk *b)
         return n;
 }
 
-static void notify(struct blk *b)
+/* Writes the statuses of some requests in one copy. Where a page of one is lost the VM is condemned, and nobody misses the answers. */
+static void write_statuses(struct blk_request *const *r, size_t nr)
 {
-        if (b->nr_pushed == 0)
-                return;
-        b->nr_pushed = 0;
+        struct iovec to[STATUSES_AT_ONCE];
+        uint8_t      statuses[STATUSES_AT_ONCE];
+
+        for (size_t i = 0; i < nr; i++) {
+                to[i] = (struct iovec){ .iov_base = r[i]->status_hva, .iov_len = 1 };
+                statuses[i] = r[i]->status;
+        }
+        (void)checked_scatter(to, nr, statuses);
+}
+
+/* What was answered goes to the driver: how many. */
+static uint32_t notify(struct blk *b)
+{
+        uint32_t nr = b->nr_answered;
+
+        if (nr == 0)
+                return 0;
+        for (uint32_t i = 0; i < nr; i += STATUSES_AT_ONCE)
+                write_statuses(b->answered + i, MIN(nr - i, STATUSES_AT_ONCE));
+        for (uint32_t i = 0; i < nr; i++) {
+                struct blk_request *r = b->answered[i];
+
+                virtq_push(b->dev.queues[QUEUE], r->head, r->status == BLK_S_OK ? r->read_bytes + 1 : 1);
+                give_back(b, r);
+        }
+        b->nr_answered = 0;
         virtio_notify(&b->dev, QUEUE);
+        return nr;
 }
 
 static void serve(struct blk *b)
@@ -313,7 +341,7 @@ static void serve(struct blk *b)
         do {
                 why = pop(b, &budget);
                 ended = settle(b);
-                notify(b);
+                ended += notify(b);
         } while (why == STOP_FULL && ended > 0 && budget > 0);
         b->stalled = why == STOP_FULL && ended == 0;
         if (why == STOP_SPENT || (why == STOP_FULL && ended > 0))

@@ -83,3 +83,5 @@ int virtq_bad(struct virtqueue *q, const char *why);
 int virtq_copy_tables(struct virtqueue *q);
 /* Before the first pop: takes over the used index of guest memory, and what an earlier device left unreturned. */
 int virtq_sync(struct virtqueue *q);
+/* Fills `again` with what was taken and is not back: those before next_avail, in order. */
+int virtq_recover(struct virtqueue *q, uint16_t used_idx, uint16_t avail_idx);

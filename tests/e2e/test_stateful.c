@@ -253,7 +253,7 @@ Test(stateful, a_machine_that_was_restored_starts_from_a_saved_state_only)
         cr_expect(strstr(c.err, "no kernel") && strstr(c.err, path), "%s", c.err);
         child_free(&c);
         vm = START(rouse_program(), "restore", path, "--name", "web", "--timeout", "100s");
-        cr_assert(child_wait_output(&vm, "TICK ", 30000), "%s", vm.err);
+        cr_assert(child_wait_output(&vm, "irq=ok\nTICK ", 30000), "%s", vm.err);
         ROUSE_DOES(0, "stop", "web", "--stateful");
         cr_assert(child_wait(&vm, 10000) == 0 && beacon_last(vm.out, &s.next));
         s.next.n++;

@@ -8,7 +8,7 @@
  *
  * balloon says how many pages are given; dirty counts, since the start, pages that came back with anything but zeros. */
 #define FILL_PAGES 2048UL
-#include "guest.h"
+#include "tests/guest/guest.h"
 
 #define POOL_BASE      0x3000000UL /* 48 MiB: past what guest.h fills */
 #define POOL_PAGES     8192UL      /* 32 MiB */

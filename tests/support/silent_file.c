@@ -33,7 +33,9 @@ static void answer(int fuse_fd, uint64_t unique, int error, const void *body, si
 static void answer_init(int fuse_fd, const struct fuse_in_header *h, const struct fuse_init_in *in)
 {
         struct fuse_init_out out = {.major = FUSE_KERNEL_VERSION, .minor = in->minor < FUSE_KERNEL_MINOR_VERSION ? in->minor : FUSE_KERNEL_MINOR_VERSION,
-                                    .max_write = 4096, .flags = FUSE_ASYNC_READ};
+                                    .max_write = 4096, .flags = FUSE_ASYNC_READ, .max_readahead = READ_MAX,
+                                    /* more than anybody has under way: who asks is not held up himself */
+                                    .max_background = UINT16_MAX, .congestion_threshold = UINT16_MAX};
 
         answer(fuse_fd, h->unique, 0, &out, sizeof(out));
 }

@@ -25,5 +25,6 @@ struct sv_bytes sv2_memory_head(const struct mem_layout *l);
 int sv2_convert(const char *g3_dir, const char *g2_dir);
 
 /* The same, with the last nr requests of queue 0 of that slot in flight: taken by the device, not returned. That is how 2.4 saves a disk
- * that is busy. In guest RAM the used index goes back by as much. */
+ * that is busy. In guest RAM the used index goes back by as much. The fixtures' guest has one
+ * request at a time, all in one descriptor: of it, more than 1 is a queue that cannot be. */
 int sv2_convert_in_flight(const char *g3_dir, const char *g2_dir, uint32_t slot, uint16_t nr);

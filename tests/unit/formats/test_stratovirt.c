@@ -443,6 +443,11 @@ Test(stratovirt, a_record_of_an_unknown_name_is_refused)
         assert_refused(&state, "found BlockState of an unknown name");
 }
 
+Test(stratovirt, a_descriptor_whose_name_a_terminal_would_act_on_is_refused)
+{
+        assert_edit_refused(0, "\"name\":\"KvmDeviceState\"", "\"name\":\"Kvm\033[2JState\"", "expected a descriptor with a name of printable characters");
+}
+
 Test(stratovirt, a_field_that_lacks_or_has_another_size_is_refused_by_name)
 {
         assert_edit_refused(0, "\"var_name\":\"sregs\"", "\"var_name\":\"sregz\"",

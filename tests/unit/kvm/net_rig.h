@@ -115,7 +115,10 @@ static inline struct card *card_started(uint64_t features, uint16_t queue_size)
 
 static inline void card_free(struct card *c)
 {
-        rig_device_free(&c->t);
+        if (c->t.d)
+                rig_device_free(&c->t);
+        else if (c->d)
+                c->d->ops->free(c->d);
         rig_free(c->r);
         close(c->cable);
         free(c);

@@ -205,7 +205,6 @@ static void publish_and_maybe_kick(struct card *c, uint16_t queue)
         uint16_t          before = atomic_load(rig_avail(q, 1));
 
         rig_publish(q);
-        atomic_thread_fence(memory_order_seq_cst);
         if ((uint16_t)(q->avail_idx - atomic_load(rig_avail_event(q)) - 1) < (uint16_t)(q->avail_idx - before))
                 rig_kick(&c->t, queue);
 }
@@ -354,7 +353,7 @@ Test(net, a_new_card_offers_what_stratovirts_does_and_counts_its_mac_by_slot)
         cr_assert_eq(config_of(c).status, NET_S_LINK_UP);
         c->d->ops->read_config(c->d, 10, past, 8);
         cr_assert_arr_eq(past, ((uint8_t[8]){ 0 }), 8);
-        c->d->ops->free(c->d);
+        card_free(c);
 }
 
 Test(net, a_card_without_a_tap_is_a_card_without_a_cable)
@@ -386,6 +385,7 @@ Test(net, a_mac_other_than_the_saved_one_is_refused_with_both)
         cr_assert_eq(e.kind, ERR_SNAPSHOT);
         cr_assert_not_null(strstr(e.text, "52:54:00:12:34:56"), "%s", e.text);
         cr_assert_not_null(strstr(e.text, "02:00:00:00:00:07"), "%s", e.text);
+        card_free(c);
 }
 
 static struct virtio_state save(struct card *c)
@@ -478,7 +478,7 @@ Test(net, more_saved_filter_addresses_than_there_is_room_for_are_refused)
         cr_assert_lt(c->d->ops->load(c->d, &s, &e), 0);
         cr_assert_eq(e.kind, ERR_SNAPSHOT);
         cr_assert_not_null(strstr(e.text, "65"), "%s", e.text);
-        c->d->ops->free(c->d);
+        card_free(c);
 }
 
 Test(net, after_a_reset_the_next_driver_finds_no_filter_and_the_first_mac)
@@ -546,6 +546,7 @@ Test(net, a_tap_in_use_says_so)
         cr_assert_eq(e.kind, ERR_HOST);
         cr_assert_not_null(strstr(e.text, "in use"), "%s", e.text);
         cr_assert_not_null(strstr(e.text, CARD_TAP), "%s", e.text);
+        card_free(c);
 }
 
 static void drop_net_admin(void)
@@ -567,6 +568,7 @@ Test(net, who_may_not_make_a_tap_is_told_how_it_is_made)
         e = refused(c, "nosuchtap");
         cr_assert_eq(e.kind, ERR_HOST);
         cr_assert_not_null(strstr(e.text, "ip tuntap add dev nosuchtap mode tap user $USER"), "%s", e.text);
+        card_free(c);
 }
 
 Test(net, an_interface_that_is_no_tap_and_a_name_that_is_none_are_refused)
@@ -577,6 +579,7 @@ Test(net, an_interface_that_is_no_tap_and_a_name_that_is_none_are_refused)
         cr_assert_eq(refused(c, "a-name-of-sixteen").kind, ERR_USAGE);
         cr_assert_eq(refused(c, "tap%d").kind, ERR_USAGE);
         cr_assert_eq(refused(c, "").kind, ERR_USAGE);
+        card_free(c);
 }
 
 Test(net, a_tap_that_was_not_there_is_made_and_the_user_hears_that_it_is_down)
