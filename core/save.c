@@ -1,5 +1,5 @@
-/* A running VM into a snapshot: refused before it is stopped where that can be known, what is absent is fetched while it runs, and it is
- * stopped only while its pages are written. */
+/* A running VM into a snapshot: refused before it is stopped where that can be known, what is absent is fetched while it runs,
+ * and it is stopped only while its pages are written. */
 #include "core/session_internal.h"
 
 #include "core/base/clock.h"
@@ -29,8 +29,8 @@ static int check_cancelled(const struct save_options *o, struct err *e)
 
 /* --- before the guest is stopped --- */
 
-/* Beside the pages: their sums and runs, a sixtieth of them at worst (every second page zero); a vCPU's state, a device's, and what a
- * file system needs for itself. */
+/* Beside the pages: their sums and runs, a sixtieth of them at worst (every second page zero); vCPUs, devices, and as much again
+ * for the file system itself. */
 static uint64_t overhead_bytes(uint64_t data_bytes, uint32_t nr_vcpus)
 {
         return data_bytes / 32 + nr_vcpus * 128 * KIB + 2 * MIB;
@@ -168,7 +168,8 @@ static int save(struct saving *v, struct err *e)
 int session_save(struct session *s, const struct save_options *o, struct save_report *ret, struct err *e)
 {
         struct saving v = {.s = s, .o = o, .ops = snapshot_writer_find(o->format, e)};
-        struct snapshot_writer_options wo = {.path = o->path, .replace = o->replace, .ram_pages = bytes_to_pages(s->layout.total_bytes)};
+        struct snapshot_writer_options wo = {
+                .path = o->path, .replace = o->replace, .ram_pages = bytes_to_pages(s->layout.total_bytes)};
         uint64_t start_ns = now_ns(), data_bytes = data_bytes_bound(s);
         int r;
 

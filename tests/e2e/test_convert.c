@@ -1,4 +1,4 @@
-/* Snapshots of one format written as another, by rouse convert and by a running VM: they wake with the next TICK, or nothing is left. */
+/* Snapshots of one format written as another, by rouse convert and by a running VM: they wake, or nothing is left. */
 #include "core/base/units.h"
 #include "tests/support/disk.h"
 #include "tests/support/fixture.h"
@@ -148,8 +148,8 @@ static void check_saved_as_stratovirt(const char *cpus)
         need_uffd();
         snprintf(path, sizeof(path), "%s/stratovirt", t.path);
         snprintf(native, sizeof(native), "%s/native", t.path);
-        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--cpus", cpus, "--name", unique_name(name), "--timeout",
-                   "60s");
+        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--cpus", cpus, "--name", unique_name(name),
+                   "--timeout", "60s");
         cr_assert(child_wait_output(&vm, "TICK 2 ", PATIENCE_MS), "%s", vm.err);
         snap = RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--format", "stratovirt", "--then", "quit");
         cr_assert_eq(snap.status, 0, "%s", snap.err);
@@ -303,11 +303,12 @@ Test(convert, a_vm_without_room_for_its_snapshot_is_told_before_it_is_stopped, .
         need_kvm();
         mount_small(&t, small);
         snprintf(path, sizeof(path), "%s/snapshot", small);
-        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", unique_name(name), "--until", "TICK 40 ",
-                   "--timeout", "60s");
+        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", unique_name(name), "--until",
+                   "TICK 40 ", "--timeout", "60s");
         cr_assert(child_wait_output(&vm, "TICK 2 ", PATIENCE_MS), "%s", vm.err);
         for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
-                struct child snap = RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--format", formats[i], "--then", "quit");
+                struct child snap = RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--format", formats[i], "--then",
+                                        "quit");
 
                 cr_expect_eq(snap.status, 1, "exit %d: %s", snap.status, snap.err);
                 cr_expect(strstr(snap.err, "bytes of free space"), "%s", snap.err);

@@ -1,4 +1,4 @@
-/* test_stratovirt_write: what is written is what StratoVirt 2.5.0 wrote for the same machine, and what it cannot hold is refused. */
+/* test_stratovirt_write: what is written is what StratoVirt 2.5.0 wrote, and what it cannot hold is refused. */
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "core/base/units.h"
@@ -329,7 +329,8 @@ Test(stratovirt_write, received_bytes_are_kept_and_the_interrupt_is_one_that_str
         }
 }
 
-static struct virtio_state *add_device(struct vm_state *vm, enum virtio_kind kind, uint32_t slot, const char *id, uint16_t nr_queues)
+static struct virtio_state *add_device(struct vm_state *vm, enum virtio_kind kind, uint32_t slot, const char *id,
+                                       uint16_t nr_queues)
 {
         struct device_record *d = vm_state_add_device(vm, DEVICE_VIRTIO, id);
         struct virtio_state  *v = &d->u.virtio;
@@ -370,8 +371,8 @@ Test(stratovirt_write, a_console_in_use_is_kept_with_its_queues)
         v->device_features = v->driver_features = 1ULL << 32 | 2;
         v->u.console.max_ports = 1;
         v->u.console.ports[0] = (struct virtio_console_port_state){ .guest_connected = true, .host_connected = true };
-        v->queues[1] = (struct virtqueue_state){ 0x1000, 0x2000, 0x3000, .size = 64, .max_size = 128, .next_avail = 65535, .next_used = 65534,
-        .ready = true };
+        v->queues[1] = (struct virtqueue_state){ 0x1000, 0x2000, 0x3000, .size = 64, .max_size = 128, .next_avail = 65535,
+        .next_used = 65534, .ready = true };
         assert_optional_kept(&s, t.path);
 }
 
@@ -566,9 +567,11 @@ Test(stratovirt_write, more_msrs_than_kvm_sets_at_once_are_refused)
 /* StratoVirt leaves the first out; the second it does not know of, so only one that was set is worth a place. */
 Test(stratovirt_write, vmx_capabilities_and_unset_mtrrs_are_left_out)
 {
-        static const struct kvm_msr_entry msrs[] = { { .index = 0x10, .data = 1 },  { .index = 0x480, .data = 2 }, { .index = 0x491, .data = 3 },
-                                                     { .index = 0x277, .data = 4 }, { .index = 0x200 },            { .index = 0x26f },
-                                                     { .index = 0x2ff, .data = 0xc00 } };
+        static const struct kvm_msr_entry msrs[] = {
+                { .index = 0x10, .data = 1 },  { .index = 0x480, .data = 2 }, { .index = 0x491, .data = 3 },
+                { .index = 0x277, .data = 4 }, { .index = 0x200 },            { .index = 0x26f },
+                { .index = 0x2ff, .data = 0xc00 },
+        };
         _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
         _cleanup_snapshot_ struct snapshot s = open_snapshot(fixture_dir(PLAIN)), again = { 0 };
         struct vcpu_state                 *v = &s.vm.vcpus[0];
@@ -694,10 +697,10 @@ Test(stratovirt_write, pages_lie_at_their_place_and_zeros_are_holes)
 
 Test(stratovirt_write, ram_above_3_gib_is_two_windows_the_newest_first)
 {
-        static const char table[] = "{\"total_region_size\":4294967296,\"ram_region_state\":[{\"name\":\"DefaultRam\",\"offset\":0,\"size\":"
-                                    "4294967296}],\"alias_region_state\":[{\"name\":\"above4g_ram\",\"alias_offset\":3221225472,\"offset\":"
-                                    "4294967296,\"size\":1073741824},{\"name\":\"below4g_ram\",\"alias_offset\":0,\"offset\":0,\"size\":"
-                                    "3221225472}]}";
+        static const char table[] =
+                "{\"total_region_size\":4294967296,\"ram_region_state\":[{\"name\":\"DefaultRam\",\"offset\":0,\"size\":4294967296}]"
+                ",\"alias_region_state\":[{\"name\":\"above4g_ram\",\"alias_offset\":3221225472,\"offset\":4294967296"
+                ",\"size\":1073741824},{\"name\":\"below4g_ram\",\"alias_offset\":0,\"offset\":0,\"size\":3221225472}]}";
         _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
         _cleanup_snapshot_ struct snapshot s = open_snapshot(fixture_dir(PLAIN)), again = { 0 };
         struct mem_layout                  l = { 0 };
