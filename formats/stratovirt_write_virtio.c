@@ -81,7 +81,8 @@ static void write_transport(struct byte_out *out, const struct virtio_state *v, 
         struct byte_out body = { 0 };
 
         byte_out_text(&body, "{\"virtio_base\":{\"device_activated\":%s,\"hfeatures_sel\":%u,\"gfeatures_sel\":%u"
-                      ",\"interrupt_status\":%u,\"device_status\":%u,\"config_generation\":%u,\"queue_select\":%u,\"config_vector\":%u,\"queues_config\":",
+                      ",\"interrupt_status\":%u,\"device_status\":%u"
+                      ",\"config_generation\":%u,\"queue_select\":%u,\"config_vector\":%u,\"queues_config\":",
                       truth(v->activated), v->device_features_sel, v->driver_features_sel, v->interrupt_status, v->status,
                       v->config_generation & 0xff, MIN(v->queue_sel, UINT16_MAX), NO_VECTOR);
         add_queues(&body, v);

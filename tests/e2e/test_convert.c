@@ -320,3 +320,25 @@ Test(convert, a_vm_without_room_for_its_snapshot_is_told_before_it_is_stopped, .
         child_free(&vm);
         cr_assert_eq(umount(small), 0);
 }
+
+/* StratoVirt keeps no queues of a balloon. */
+Test(convert, a_vm_that_stratovirt_cannot_hold_is_told_why_and_goes_on, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char name[64], path[4400];
+        struct child vm, snap;
+
+        need_kvm();
+        snprintf(path, sizeof(path), "%s/snapshot", t.path);
+        vm = START(rouse_program(), "run", "--kernel", guest_file("balloon"), "--memory", "128M", "--balloon", "--name", unique_name(name),
+                   "--until", "TICK 40 ", "--timeout", "60s");
+        cr_assert(child_wait_output(&vm, "TICK 2 ", PATIENCE_MS), "%s", vm.err);
+        snap = RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--format", "stratovirt", "--then", "quit");
+        cr_expect_eq(snap.status, 1, "exit %d: %s", snap.status, snap.err);
+        cr_expect(strstr(snap.err, "balloon device in slot 6") && strstr(snap.err, "native format"), "%s", snap.err);
+        cr_expect_eq(count_entries(t.path), 0, "something was left behind");
+        cr_expect_eq(child_wait(&vm, PATIENCE_MS), 0, "the VM did not go on: %s", vm.err);
+        cr_expect(strstr(vm.out, "TICK 40 "));
+        child_free(&vm);
+        child_free(&snap);
+}
