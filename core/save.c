@@ -22,6 +22,15 @@ struct saving {
         uint64_t asked_ns;
 };
 
+/* One page that cannot be had is enough: its source may be silent for --source-timeout with each of the others. */
+static int check_lost(struct session *s, struct err *e)
+{
+        struct err lost = {0};
+
+        (void)session_find_lost(s, &lost);
+        return lost.code ? err_set(e, -EIO, "%s: this VM cannot be saved", lost.text) : 0;
+}
+
 static int check_cancelled(const struct save_options *o, struct err *e)
 {
         return o->cancelled && o->cancelled(o->cancelled_arg) ? err_set(e, -ECANCELED, "the snapshot was cancelled") : 0;
@@ -90,6 +99,8 @@ static int fetch_absent(struct session *s, const struct save_options *o, struct 
                                 return r;
                         r = pager_wait(s->pager, ASK_MS);
                         session_handle_events(s); /* the VM may end meanwhile */
+                        if (s->result.why == SESSION_NONE && check_lost(s, e) < 0)
+                                return -EIO;
                 } while (r == -ETIMEDOUT && s->result.why == SESSION_NONE);
         }
         if (s->result.why != SESSION_NONE)
