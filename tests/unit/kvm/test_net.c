@@ -144,7 +144,8 @@ Test(net, a_frame_of_the_guest_leaves_the_tap_whatever_its_pieces)
         struct card   *c = card_started(CARD_PLAIN, 8);
         uint8_t        b[12 + 1000], heard[2000];
         gpa_t          gpa = rig_alloc(c->r, sizeof(b), 1);
-        struct rig_buf pieces[] = { { gpa, 5, false }, { gpa + 5, 8, false }, { gpa + 13, 600, false }, { gpa + 613, 399, false } };
+        struct rig_buf pieces[] = { { gpa, 5, false }, { gpa + 5, 8, false }, { gpa + 13, 600, false },
+                                    { gpa + 613, 399, false } };
 
         with_header(b, other_mac, 1000, 3);
         rig_poke(c->r, gpa, b, sizeof(b));
