@@ -106,8 +106,8 @@ static int open_source(struct conversion *c, struct err *e)
         return c->ops->check(&c->snap.vm, e);
 }
 
-/* Where the source's zero pages are known, so is what will be written; else nothing is refused for a guess, and a file system that gets
- * full shows in time: the source is still there. */
+/* Where the source's zero pages are known, so is what will be written; else nothing is refused for a guess, and a file system
+ * that gets full shows in time: the source is still there. */
 static int begin(struct conversion *c, struct err *e)
 {
         struct snapshot_writer_options wo = {.path = c->o->dst, .replace = c->o->replace, .ram_pages = c->snap.pages.nr_pages};

@@ -1,5 +1,5 @@
-/* A running VM into a snapshot: refused before it is stopped where that can be known, what is absent is fetched while it runs, and it is
- * stopped only while its pages are written. */
+/* A running VM into a snapshot: refused before it is stopped where that can be known, what is absent is fetched while it runs,
+ * and it is stopped only while its pages are written. */
 #include "core/session_internal.h"
 
 #include "core/base/clock.h"
@@ -22,6 +22,15 @@ struct saving {
         uint64_t asked_ns;
 };
 
+/* One page that cannot be had is enough: its source may be silent for --source-timeout with each of the others. */
+static int check_lost(struct session *s, struct err *e)
+{
+        struct err lost = {0};
+
+        (void)session_find_lost(s, &lost);
+        return lost.code ? err_set(e, -EIO, "%s: this VM cannot be saved", lost.text) : 0;
+}
+
 static int check_cancelled(const struct save_options *o, struct err *e)
 {
         return o->cancelled && o->cancelled(o->cancelled_arg) ? err_set(e, -ECANCELED, "the snapshot was cancelled") : 0;
@@ -29,8 +38,8 @@ static int check_cancelled(const struct save_options *o, struct err *e)
 
 /* --- before the guest is stopped --- */
 
-/* Beside the pages: their sums and runs, a sixtieth of them at worst (every second page zero); a vCPU's state, a device's, and what a
- * file system needs for itself. */
+/* Beside the pages: their sums and runs, a sixtieth of them at worst (every second page zero); vCPUs, devices, and as much again
+ * for the file system itself. */
 static uint64_t overhead_bytes(uint64_t data_bytes, uint32_t nr_vcpus)
 {
         return data_bytes / 32 + nr_vcpus * 128 * KIB + 2 * MIB;
@@ -90,6 +99,8 @@ static int fetch_absent(struct session *s, const struct save_options *o, struct 
                                 return r;
                         r = pager_wait(s->pager, ASK_MS);
                         session_handle_events(s); /* the VM may end meanwhile */
+                        if (s->result.why == SESSION_NONE && check_lost(s, e) < 0)
+                                return -EIO;
                 } while (r == -ETIMEDOUT && s->result.why == SESSION_NONE);
         }
         if (s->result.why != SESSION_NONE)
@@ -168,7 +179,8 @@ static int save(struct saving *v, struct err *e)
 int session_save(struct session *s, const struct save_options *o, struct save_report *ret, struct err *e)
 {
         struct saving v = {.s = s, .o = o, .ops = snapshot_writer_find(o->format, e)};
-        struct snapshot_writer_options wo = {.path = o->path, .replace = o->replace, .ram_pages = bytes_to_pages(s->layout.total_bytes)};
+        struct snapshot_writer_options wo = {
+                .path = o->path, .replace = o->replace, .ram_pages = bytes_to_pages(s->layout.total_bytes)};
         uint64_t start_ns = now_ns(), data_bytes = data_bytes_bound(s);
         int r;
 

@@ -72,7 +72,8 @@ void session_free(struct session *s)
         session_set_live(s, NULL);
         vm_free(s->vm); /* the pager still answers: no vCPU is left waiting inside KVM */
         discard_fini(&s->discard);
-        pager_free(s->pager);
+        if (!pager_free(s->pager))
+                return; /* its thread is held up in a file system, and has the rest in its hands; the process ends it */
         guest_ram_unmap(&s->ram);
         console_free(s->console);
         snapshot_close(&s->snap);

@@ -38,7 +38,10 @@ void session_keep_record(struct session *s)
         const uint64_t *pages;
         struct err err = {0};
 
-        pager_stop(s->pager);
+        if (!pager_stop(s->pager)) {
+                session_message(s, "hints not kept: their pager is held up by a file system that does not answer");
+                return;
+        }
         if (!record_is_whole(s)) {
                 session_message(s, "recording not kept: the VM ended before --until or --mark was reached");
                 return;

@@ -18,8 +18,8 @@ static int find(struct sections *in, const char *name, struct section **ret, str
         if (!s)
                 return 0;
         if (s->version != NATIVE_SECTION_VERSION)
-                return err_bad(e, in->file, s->offset_bytes, "section %s: expected version %d, found %u; a newer rouse may read it",
-                               name, NATIVE_SECTION_VERSION, s->version);
+                return err_bad(e, in->file, s->offset_bytes, "section %s: expected version %d, found %u; a newer rouse may read "
+                               "it", name, NATIVE_SECTION_VERSION, s->version);
         *ret = s;
         return 1;
 }
@@ -158,8 +158,8 @@ static int read_vcpu_info(struct sections *in, const char *name, struct vcpu_sta
         if (r < 0)
                 return r;
         if (memcmp(n.reserved, zeros, sizeof(zeros)) != 0 || n.u8_offsets > 1 || n.cpuid_origin > NATIVE_CPUID_STRATOVIRT)
-                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected an APIC id, a topology and zeros, found other bytes"
-                               "; a newer rouse may read it", name);
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected an APIC id, a topology and zeros, found other "
+                               "bytes; a newer rouse may read it", name);
         v->apic_id = n.apic_id;
         v->cpuid_origin = n.cpuid_origin == NATIVE_CPUID_STRATOVIRT ? CPUID_STRATOVIRT : CPUID_SAVED;
         v->topology = (struct cpu_topology){ .max_vcpus = n.max_vcpus, .threads = n.threads, .cores = n.cores, .dies = n.dies,
@@ -229,8 +229,8 @@ static int check_serial(struct sections *in, const struct section *s, const stru
                                "registers, found %u in %" PRIu64 " bytes" DAMAGED,
                                s->name, SERIAL_RX_MAX, n->rx_len, s->len);
         if (n->thr_pending > 1 || !native_id_is_good(n->id))
-                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected thr_pending 0 or 1 and a name that is a word or "
-                               "none, found others" DAMAGED, s->name);
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected thr_pending 0 or 1 and a name that is a "
+                               "word or none, found others" DAMAGED, s->name);
         return 0;
 }
 
@@ -302,8 +302,8 @@ static int read_cpu(struct sections *in, struct vm_state *vm, struct err *e)
                 return r;
         for (size_t i = 0; i < sizeof(cpu.vendor); i++)
                 if (cpu.vendor[i] && (cpu.vendor[i] <= ' ' || cpu.vendor[i] > '~'))
-                        return err_bad(e, in->file, s->offset_bytes + i, "section cpu: expected a vendor's name, found byte %#x" DAMAGED,
-                                       (unsigned char)cpu.vendor[i]);
+                        return err_bad(e, in->file, s->offset_bytes + i, "section cpu: expected a vendor's name, found byte "
+                                       "%#x" DAMAGED, (unsigned char)cpu.vendor[i]);
         memcpy(vm->cpu_vendor, cpu.vendor, sizeof(cpu.vendor));
         return 0;
 }
@@ -316,9 +316,9 @@ static int read_vm(struct sections *in, struct vm_state *vm, struct err *e)
         if (r < 0)
                 return r;
         if (m.kind != NATIVE_MACHINE_MICROVM || m.nr_vcpus < 1 || m.nr_vcpus > VCPUS_MAX)
-                return err_bad(e, in->file, ERR_NO_OFFSET, "section machine: expected kind %d (microVM) with 1 to %d vCPUs, found "
-                               "kind %u with %u"
-                               "; a newer rouse may read it", NATIVE_MACHINE_MICROVM, VCPUS_MAX, m.kind, m.nr_vcpus);
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section machine: expected kind %d (microVM) with 1 to %d vCPUs, "
+                               "found kind %u with %u; a newer rouse may read it", NATIVE_MACHINE_MICROVM, VCPUS_MAX, m.kind,
+                               m.nr_vcpus);
         r = vm_state_init(vm, MACHINE_MICROVM, m.nr_vcpus);
         if (r < 0)
                 return err_set(e, r, "no memory for the state of %u vCPUs", m.nr_vcpus);

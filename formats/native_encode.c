@@ -53,8 +53,8 @@ static void add_vcpu(struct section_out *out, uint32_t i, const struct vcpu_stat
         struct native_vcpu         info = {
                         .apic_id = v->apic_id,
                         .cpuid_origin = v->cpuid_origin == CPUID_STRATOVIRT ? NATIVE_CPUID_STRATOVIRT : NATIVE_CPUID_SAVED,
-                        .u8_offsets = t->u8_offsets, .max_vcpus = t->max_vcpus, .threads = t->threads, .cores = t->cores, .dies = t->dies,
-                        .sockets = t->sockets,
+                        .u8_offsets = t->u8_offsets, .max_vcpus = t->max_vcpus, .threads = t->threads, .cores = t->cores,
+                        .dies = t->dies, .sockets = t->sockets,
         };
         char name[NATIVE_NAME_MAX];
 
@@ -118,7 +118,8 @@ static int check_vcpu(const struct vm_state *vm, uint32_t i, struct err *e)
         enum vcpu_piece          p = native_vcpu_lacks(v);
 
         if (p != VCPU_PIECES)
-                return err_set(e, -EINVAL, "native state: vCPU %u: expected its %s as KVM gives it, found none", i, vcpu_piece_name(p));
+                return err_set(e, -EINVAL, "native state: vCPU %u: expected its %s as KVM gives it, found none", i,
+                               vcpu_piece_name(p));
         if (trouble)
                 return err_set(e, -EINVAL, "native state: vCPU %u: expected %s, found another", i, trouble);
         p = wrong_count(v);
@@ -148,8 +149,8 @@ static int check(const struct mem_layout *l, const struct vm_state *vm, struct e
         int r = 0;
 
         if (vm->machine != MACHINE_MICROVM || vm->nr_vcpus < 1 || vm->nr_vcpus > VCPUS_MAX || l->nr > MEM_WINDOWS_MAX)
-                return err_set(e, -EINVAL, "native state: expected a microVM of 1 to %d vCPUs, found machine %d with %u", VCPUS_MAX,
-                               (int)vm->machine, vm->nr_vcpus);
+                return err_set(e, -EINVAL, "native state: expected a microVM of 1 to %d vCPUs, found machine %d with %u",
+                               VCPUS_MAX, (int)vm->machine, vm->nr_vcpus);
         for (uint32_t i = 0; r == 0 && i < vm->nr_vcpus; i++)
                 r = check_vcpu(vm, i, e);
         if (r == 0 && native_platform_lacks(vm->platform.have) != PLATFORM_PIECES)

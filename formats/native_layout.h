@@ -21,7 +21,7 @@
  *   cpu                 at most once       struct native_cpu: lacks where the vCPUs' cpuid says it
  *   vcpu.N.info         each vCPU          struct native_vcpu
  *   vcpu.N.PIECE        each vCPU          the kernel's struct or array of them (vcpu_piece_name); tsc_khz and nested may lack,
- *                                          and so may fpu, or xsave and xcrs in its stead; cpuid lacks where info says how to make it
+ *                                          and so may fpu, or xsave and xcrs in its stead, and cpuid where info has a topology
  *   platform.PIECE      once               the kernel's struct (platform_piece_name); both PICs may lack: as KVM makes them
  *   device.N.serial     what there is      struct native_serial, then the received bytes
  *   device.N.virtio     what there is      struct native_virtio, its queues, then what its kind adds
@@ -45,7 +45,7 @@
 #define NATIVE_SECTION_VERSION 1 /* of every section so far */
 #define NATIVE_NAME_MAX        32
 #define NATIVE_SECTIONS_MAX    4096        /* 254 vCPUs have 14 each; arbitrary above that */
-#define NATIVE_STATE_MAX       (64u << 20) /* 254 vCPUs with the largest XSAVE and nested state make 41 MiB; arbitrary above that */
+#define NATIVE_STATE_MAX       (64u << 20) /* 254 vCPUs with the largest XSAVE and nested state make 41 MiB; the rest is spare */
 
 struct native_header {
         char     magic[8];

@@ -39,8 +39,8 @@ struct native_state {
 };
 void native_state_free(struct native_state *s);
 
-/* How a vCPU's CPUID comes about: saved, or made from a topology that must then be there. NULL: nothing is wrong with it; else what was
- * expected. */
+/* How a vCPU's CPUID comes about: saved, or made from a topology that must then be there. NULL: nothing is wrong with it; else
+ * what was expected. */
 const char *native_vcpu_trouble(const struct vcpu_state *v, uint32_t nr_vcpus);
 
 /* native_virtio.c. trouble: NULL, or what was expected; one with trouble must not be added. */
@@ -50,7 +50,7 @@ void        native_virtio_add(struct section_out *out, uint32_t i, const struct 
 int native_virtio_read(const struct sections *in, const struct section *s, struct device_record *ret, struct err *e);
 
 /* native_encode.c */
-int native_state_encode(const struct identity *self, const struct identity *parent, const struct mem_layout *l, const struct vm_state *vm,
-                        struct section_out *out, struct err *e);
+int native_state_encode(const struct identity *self, const struct identity *parent, const struct mem_layout *l,
+                        const struct vm_state *vm, struct section_out *out, struct err *e);
 /* native_decode.c: every section that a microVM has must be there, once, of a known version and of its size. */
 int native_state_decode(struct sections *in, struct native_state *ret, struct err *e);

@@ -1,5 +1,5 @@
-/* formats/native_virtio.c: a virtio device's record to the bytes of its section device.N.virtio, and back: checked one by one, as nothing
- * that stands in a file may be believed. */
+/* formats/native_virtio.c: a virtio device's record to the bytes of its section device.N.virtio, and back: checked one by one, as
+ * nothing that stands in a file may be believed. */
 #include "core/base/units.h"
 #include "formats/native_sections.h"
 
@@ -43,8 +43,8 @@ static bool is_power_of_two_or_0(uint16_t n)
         return !(n & (n - 1));
 }
 
-/* NULL: nothing is wrong with it. Else what was expected. The size of a queue that is not in use is whatever the guest wrote: it must
- * not keep a machine from being saved, and is looked at when the queue starts. */
+/* NULL: nothing is wrong with it. Else what was expected. The size of a queue that is not in use is whatever the guest wrote: it
+ * must not keep a machine from being saved, and is looked at when the queue starts. */
 static const char *queue_trouble(const struct virtqueue_state *q, bool in_use)
 {
         if (!is_power_of_two_or_0(q->max_size) || q->max_size > VIRTIO_QUEUE_SIZE_MAX)
@@ -60,8 +60,9 @@ static const char *kind_trouble(const struct virtio_state *v)
         case VIRTIO_BLK:
                 return v->u.blk.capacity_sectors > UINT64_MAX / 512 ? "a capacity below 2^64 bytes" : NULL;
         case VIRTIO_NET:
-                return v->u.net.nr_uni > VIRTIO_NET_MACS_MAX || v->u.net.nr_multi > VIRTIO_NET_MACS_MAX ? "at most 64 addresses in a filter"
-                                                                                                        : NULL;
+                if (v->u.net.nr_uni > VIRTIO_NET_MACS_MAX || v->u.net.nr_multi > VIRTIO_NET_MACS_MAX)
+                        return "at most 64 addresses in a filter";
+                return NULL;
         case VIRTIO_CONSOLE:
                 return v->u.console.max_ports > VIRTIO_CONSOLE_PORTS_MAX ? "at most 31 ports" : NULL;
         case VIRTIO_VSOCK:
@@ -146,7 +147,8 @@ void native_virtio_add(struct section_out *out, uint32_t i, const struct device_
 {
         const struct virtio_state *v = &d->u.virtio;
         struct native_virtio       n = {
-                      .kind = v->kind, .slot = v->slot, .device_features = v->device_features, .driver_features = v->driver_features,
+                      .kind = v->kind, .slot = v->slot,
+                      .device_features = v->device_features, .driver_features = v->driver_features,
                       .status = v->status, .interrupt_status = v->interrupt_status, .device_features_sel = v->device_features_sel,
                       .driver_features_sel = v->driver_features_sel, .queue_sel = v->queue_sel,
                       .config_generation = v->config_generation, .no_transport = v->no_transport, .activated = v->activated,
@@ -165,9 +167,11 @@ void native_virtio_add(struct section_out *out, uint32_t i, const struct device_
         for (unsigned int q = 0; q < v->nr_queues; q++) {
                 const struct virtqueue_state *s = &v->queues[q];
 
-                tail.queues[q] = (struct native_virtqueue){ .desc_gpa = s->desc_gpa, .avail_gpa = s->avail_gpa, .used_gpa = s->used_gpa,
-                                                            .size = s->size, .max_size = s->max_size, .next_avail = s->next_avail,
-                                                            .next_used = s->next_used, .ready = s->ready };
+                tail.queues[q] = (struct native_virtqueue){
+                        .desc_gpa = s->desc_gpa, .avail_gpa = s->avail_gpa, .used_gpa = s->used_gpa,
+                        .size = s->size, .max_size = s->max_size, .next_avail = s->next_avail, .next_used = s->next_used,
+                        .ready = s->ready,
+                };
         }
         put_kind(v, &tail.kind);
         /* the kind's part follows the queues that there are */
@@ -178,9 +182,11 @@ void native_virtio_add(struct section_out *out, uint32_t i, const struct device_
 
 /* --- reading --- */
 
-static int bad(const struct sections *in, const struct section *s, uint64_t at, const char *expected, uint64_t found, struct err *e)
+static int bad(const struct sections *in, const struct section *s, uint64_t at, const char *expected, uint64_t found,
+               struct err *e)
 {
-        return err_bad(e, in->file, s->offset_bytes + at, "section %.31s: expected %s, found %" PRIu64 DAMAGED, s->name, expected, found);
+        return err_bad(e, in->file, s->offset_bytes + at, "section %.31s: expected %s, found %" PRIu64 DAMAGED, s->name, expected,
+                       found);
 }
 
 /* Bytes that are 0 or 1. */
@@ -197,8 +203,8 @@ static int check_zeros(const struct sections *in, const struct section *s, const
 {
         for (size_t i = 0; i < nr; i++)
                 if (p[i])
-                        return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected zeros in what is reserved, found %#x"
-                                       "; a newer rouse may read it", s->name, p[i]);
+                        return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected zeros in what is reserved, found "
+                                       "%#x; a newer rouse may read it", s->name, p[i]);
         return 0;
 }
 
@@ -209,17 +215,17 @@ static int check_head(const struct sections *in, const struct section *s, const 
         int           r;
 
         if (!kind_bytes(n->kind, &bytes))
-                return err_bad(e, in->file, s->offset_bytes + offsetof(struct native_virtio, kind), "section %.31s: expected a device of a known "
-                               "kind, found kind %u; a newer rouse may read it", s->name, n->kind);
+                return err_bad(e, in->file, s->offset_bytes + offsetof(struct native_virtio, kind), "section %.31s: expected a "
+                               "device of a known kind, found kind %u; a newer rouse may read it", s->name, n->kind);
         if (n->nr_queues > VIRTIO_QUEUES_MAX)
                 return bad(in, s, offsetof(struct native_virtio, nr_queues), "at most 64 queues", n->nr_queues, e);
         if (n->kind_bytes != bytes || s->len != sizeof(*n) + n->nr_queues * sizeof(struct native_virtqueue) + bytes)
-                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected %u queues and %u bytes of a %s device, found %u bytes in "
-                               "a section of %" PRIu64 DAMAGED, s->name, n->nr_queues, bytes, virtio_kind_name(n->kind), n->kind_bytes,
-                               s->len);
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected %u queues and %u bytes of a %s device, "
+                               "found %u bytes in a section of %" PRIu64 DAMAGED, s->name, n->nr_queues, bytes,
+                               virtio_kind_name(n->kind), n->kind_bytes, s->len);
         if (!native_id_is_good(n->id))
-                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected a name that is a word or none, found other bytes" DAMAGED,
-                               s->name);
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected a name that is a word or none, found other "
+                               "bytes" DAMAGED, s->name);
         r = check_zeros(in, s, &n->reserved, sizeof(n->reserved), e);
         return r < 0 ? r : check_bools(in, s, flags, sizeof(flags), e);
 }
@@ -267,7 +273,8 @@ static int take_net(const struct sections *in, const struct section *s, const st
         return 0;
 }
 
-static int take_kind(const struct sections *in, const struct section *s, const union kind_part *k, struct virtio_state *v, struct err *e)
+static int take_kind(const struct sections *in, const struct section *s, const union kind_part *k, struct virtio_state *v,
+                     struct err *e)
 {
         const struct native_blk *b = &k->blk;
         int                      r = 0;
@@ -335,6 +342,7 @@ int native_virtio_read(const struct sections *in, const struct section *s, struc
                 return r;
         trouble = native_virtio_trouble(v);
         if (trouble)
-                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected %s, found something else" DAMAGED, s->name, trouble);
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected %s, found something else" DAMAGED, s->name,
+                               trouble);
         return 0;
 }

@@ -18,12 +18,13 @@ struct snapshot_dir {
         bool  was_empty; /* an empty directory gave up its place */
 };
 
-/* Makes ".NAME.XXXXXX.rouse-tmp" beside path, and removes what killed ones left there. What is at path already: -EEXIST, unless it is
- * an empty directory, or replace and it is a snapshot of any format and nothing else (no link, and no file that is not a snapshot's). */
+/* Makes ".NAME.XXXXXX.rouse-tmp" beside path, and removes what killed ones left there. What is at path already: -EEXIST, unless
+ * it is an empty directory, or replace and it is a snapshot of any format and nothing else (no link, and no file that is not a
+ * snapshot's). */
 int snapshot_dir_new(const char *path, bool replace, uint64_t need_bytes, struct snapshot_dir *ret, struct err *e);
 
-/* fsync of the directory, the rename, fsync of its parent; the files in it have been synced. With replace the old one is then removed.
- * Whichever of these fails, path is afterwards what it was before. */
+/* fsync of the directory, the rename, fsync of its parent; the files in it have been synced. With replace the old one is then
+ * removed. Whichever of these fails, path is afterwards what it was before. */
 int snapshot_dir_publish(struct snapshot_dir *d, bool replace, struct err *e);
 
 /* Accepts one made by SNAPSHOT_DIR_NONE. */

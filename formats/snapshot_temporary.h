@@ -1,5 +1,5 @@
-/* formats/snapshot_temporary.h: the temporary directory beside a snapshot's name, ".NAME.XXXXXX.rouse-tmp": locked by whoever writes
- * it, so that one whose lock is free is a leftover of a rouse that was killed.
+/* formats/snapshot_temporary.h: the temporary directory beside a snapshot's name, ".NAME.XXXXXX.rouse-tmp": locked by whoever
+ * writes it, so that one whose lock is free is a leftover of a rouse that was killed.
  * Owns:    the name and the descriptor returned belong to the caller; the lock lives as long as the descriptor.
  * Threads: any; other processes may do the same beside the same name at the same time.
  * Blocks:  on the file system, never on a lock. */

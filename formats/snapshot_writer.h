@@ -35,8 +35,8 @@ struct snapshot_writer_ops {
         void (*advise)(const struct vm_state *vm, void (*say)(void *arg, const char *text), void *arg);
         /* Makes the temporary directory (".NAME.XXXXXX.rouse-tmp", mode 0700) beside path. */
         int (*new)(const struct snapshot_writer_options *o, struct snapshot_writer **ret, struct err *e);
-        /* The next nr_pages pages of RAM, ascending and without a gap over all calls. bytes NULL: all zero. Pages of zeros take no
-         * room. Safe to call while the guest is paused: no fsync. */
+        /* The next nr_pages pages of RAM, ascending and without a gap over all calls. bytes NULL: all zero. Pages of zeros take
+         * no room. Safe to call while the guest is paused: no fsync. */
         int (*pages)(struct snapshot_writer *w, const void *bytes, uint64_t nr_pages, struct err *e);
         /* All RAM pages must have been given. */
         int (*state)(struct snapshot_writer *w, const struct vm_state *vm, const struct mem_layout *l, struct err *e);

@@ -73,7 +73,7 @@ enum sv_optional { SV_VSOCK, SV_CONSOLE, SV_RNG, SV_BALLOON, SV_OPTIONAL };
 struct sv_records {
         const struct sv_generation *generation;
         struct sv_record            transport[SV_SLOTS], device[SV_SLOTS], serial, kvm, vcpu[VCPUS_MAX];
-        struct sv_record            further[SV_FURTHER_MAX]; /* transports of optional devices: which of them, the file does not say */
+        struct sv_record            further[SV_FURTHER_MAX]; /* transports of optional devices: of which, the file does not say */
         struct sv_record            optional[SV_OPTIONAL];
         uint32_t                    nr_vcpus, nr_further;
 };
@@ -91,7 +91,8 @@ struct sv_transport {
 };
 
 /* A device's own record: its features, `broken`, and what its kind adds. */
-typedef int (*sv_device_reader)(const struct sv_descs *descs, const struct sv_record *rec, struct virtio_state *ret, struct err *e);
+typedef int (*sv_device_reader)(const struct sv_descs *descs, const struct sv_record *rec, struct virtio_state *ret,
+                                struct err *e);
 
 /* RAM as the memory file has it: one block at data_bytes, in the windows of a microVM of its size. */
 struct sv_ram {
@@ -105,8 +106,8 @@ struct sv_generation {
         size_t topology_bytes; /* of each number of a vCPU's topology */
         bool   u8_offsets;     /* struct cpu_topology */
         bool   json;           /* the bodies of virtio records are JSON, but for rng and vsock */
-        /* Registers and the queues that the device has: those with a max_size; nr_queues says how many. `all`: a layout is seen in all
-         * transports together. */
+        /* Registers and the queues that the device has: those with a max_size; nr_queues says how many. `all`: a layout is seen
+         * in all transports together. */
         int (*read_transport)(const struct sv_records *all, const struct sv_record *rec, struct virtio_state *ret,
                               struct sv_transport *ret_more, struct err *e);
         sv_device_reader read_block, read_net, read_optional[SV_OPTIONAL]; /* NULL: a generation without it */

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-/* X86CPUState. Fields of StratoVirt's that begin a word are padded up to it; what it leaves there is whatever was in its memory. */
+/* X86CPUState. What StratoVirt leaves in the padding is whatever was in its memory. */
 struct sv_vcpu_body {
         uint8_t                max_vcpus, nr_threads, nr_cores, nr_dies, nr_sockets;
         uint32_t               apic_id;

@@ -14,8 +14,8 @@ static int check_block(const struct sv2_table *t, struct err *e)
                 return err_bad(e, SV_MEMORY, at, "expected one block of RAM, found %" PRIu64
                                "; the file is damaged or of a machine that rouse cannot restore yet", t->nr_blocks);
         if (!is_page_aligned(file_offset) || file_offset < SV_HEADER_BYTES + PAGE_BYTES)
-                return err_bad(e, SV_MEMORY, at + offsetof(struct sv2_table, blocks), "expected RAM at whole pages from offset %" PRIu64 " on"
-                               ", found it at %" PRIu64 SV_DAMAGED, SV_HEADER_BYTES + PAGE_BYTES, file_offset);
+                return err_bad(e, SV_MEMORY, at + offsetof(struct sv2_table, blocks), "expected RAM at whole pages from offset "
+                               "%" PRIu64 " on, found it at %" PRIu64 SV_DAMAGED, SV_HEADER_BYTES + PAGE_BYTES, file_offset);
         return 0;
 }
 

@@ -1,4 +1,5 @@
-/* formats/stratovirt_g2_virtio.c: virtio records of generation 2, whose bodies are structs as the compiler of StratoVirt laid them out. */
+/* formats/stratovirt_g2_virtio.c: virtio records of generation 2, whose bodies are structs as the compiler of StratoVirt laid
+ * them out. */
 #include "core/base/units.h"
 #include "formats/stratovirt_g2.h"
 
@@ -6,8 +7,8 @@
 #include <string.h>
 
 /* --- transports ---
- * Their descriptor has one field that is the whole body, and the struct in it is Rust's own to arrange: compilers from 1.71 on and those
- * before put its members in two orders (stratovirt.md 1.7). */
+ * Their descriptor has one field that is the whole body, and the struct in it is Rust's own to arrange: compilers from 1.71 on
+ * and those before put its members in two orders (stratovirt.md 1.7). */
 struct layout {
         uint16_t queues, queue_num;                               /* offsets: 32 of struct sv2_queue; u64 */
         uint16_t device_features_sel, driver_features_sel;        /* u32 */
@@ -46,8 +47,8 @@ static bool layout_fits(const struct sv_record *rec, const struct layout *l)
 {
         uint16_t max_size = queue_of(rec, l, 0).max_size;
 
-        return max_size && !(max_size & (max_size - 1)) && max_size <= VIRTIO_QUEUE_SIZE_MAX && get(rec, l->queue_num, 8) <= SV2_QUEUES &&
-               get(rec, l->device_activated, 1) <= 1;
+        return max_size && !(max_size & (max_size - 1)) && max_size <= VIRTIO_QUEUE_SIZE_MAX &&
+               get(rec, l->queue_num, 8) <= SV2_QUEUES && get(rec, l->device_activated, 1) <= 1;
 }
 
 /* All transports are of one layout. */
@@ -67,8 +68,8 @@ static const struct layout *find_layout(const struct sv_records *all)
 }
 
 /* 32 in the file; those that the device does not have are zeros, but for their padding. */
-static int read_queues(const struct sv_record *rec, const struct layout *l, struct virtio_state *ret, struct sv_transport *ret_more,
-                       struct err *e)
+static int read_queues(const struct sv_record *rec, const struct layout *l, struct virtio_state *ret,
+                       struct sv_transport *ret_more, struct err *e)
 {
         ret->nr_queues = 0;
         for (unsigned int i = 0; i < SV2_QUEUES; i++) {
@@ -78,8 +79,8 @@ static int read_queues(const struct sv_record *rec, const struct layout *l, stru
                 if (!q.max_size)
                         break;
                 if (q.ready > 1)
-                        return err_bad(e, "state", rec->offset_bytes + at, "queue %u: expected ready 0 or 1, found %u" SV_DAMAGED, i,
-                                       q.ready);
+                        return err_bad(e, "state", rec->offset_bytes + at, "queue %u: expected ready 0 or 1, found %u" SV_DAMAGED,
+                                       i, q.ready);
                 ret_more->queue_offset_bytes[i] = rec->offset_bytes + at;
                 ret->queues[ret->nr_queues++] = (struct virtqueue_state){
                         .desc_gpa = q.desc_gpa, .avail_gpa = q.avail_gpa, .used_gpa = q.used_gpa,
@@ -110,8 +111,9 @@ static int read_transport(const struct sv_records *all, const struct sv_record *
                 return r;
         l = find_layout(all);
         if (!l)
-                return err_bad(e, "state", rec->offset_bytes, "expected the transports of all devices in one of the two layouts that compilers "
-                               "gave them, found neither; the file is damaged or of a build that rouse does not know yet");
+                return err_bad(e, "state", rec->offset_bytes, "expected the transports of all devices in one of the two layouts "
+                               "that compilers gave them, found neither; the file is damaged or of a build that rouse does not "
+                               "know yet");
         ret->activated = get(rec, l->device_activated, 1);
         ret->status = (uint32_t)get(rec, l->device_status, 4);
         ret->interrupt_status = (uint32_t)get(rec, l->interrupt_status, 4);
@@ -163,8 +165,8 @@ static int read_block(const struct sv_descs *descs, const struct sv_record *rec,
         if (r < 0)
                 return r;
         if (c.capacity > UINT64_MAX / 512)
-                return err_bad(e, "state", rec->offset_bytes, "disk: expected at most %" PRIu64 " sectors, found %" PRIu64 SV_DAMAGED,
-                               UINT64_MAX / 512, c.capacity);
+                return err_bad(e, "state", rec->offset_bytes, "disk: expected at most %" PRIu64 " sectors, found "
+                               "%" PRIu64 SV_DAMAGED, UINT64_MAX / 512, c.capacity);
         ret->u.blk = (struct virtio_blk_state){
                 .capacity_sectors         = c.capacity,
                 .seg_max                  = c.seg_max,
@@ -194,8 +196,8 @@ static int read_net(const struct sv_descs *descs, const struct sv_record *rec, s
         return 0;
 }
 
-/* Which ports are open is not in the file. Taken for open: what is sent to one that is not, the guest's driver drops, while one that is
- * taken for closed would be dead until the guest opens it again. */
+/* Which ports are open is not in the file. Taken for open: what is sent to one that is not, the guest's driver drops, while one
+ * that is taken for closed would be dead until the guest opens it again. */
 static int read_console(const struct sv_descs *descs, const struct sv_record *rec, struct virtio_state *ret, struct err *e)
 {
         struct sv2_console_config c;

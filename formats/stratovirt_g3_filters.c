@@ -25,7 +25,10 @@ struct mac_json {
 
 #define MAC(member, type) { #member, type, offsetof(struct mac_json, member), 0 }
 static const struct json_field mac_fields[] = {
-        MAC(uni_mac_table, JSON_ARRAY), MAC(uni_mac_of, JSON_BOOL), MAC(multi_mac_table, JSON_ARRAY), MAC(multi_mac_of, JSON_BOOL),
+        MAC(uni_mac_table, JSON_ARRAY),
+        MAC(uni_mac_of, JSON_BOOL),
+        MAC(multi_mac_table, JSON_ARRAY),
+        MAC(multi_mac_of, JSON_BOOL),
 };
 
 static const struct json_field address_field[] = { { "address", JSON_BYTES, 0, 6 } };
@@ -42,8 +45,8 @@ static int read_macs(const struct json_place *at, struct json_span list, uint8_t
                 return err_bad(e, at->file, json_offset(at, list.p), "expected a list of addresses, found other text" SV_DAMAGED);
         while ((more = json_walk_next(&w, NULL, &element)) > 0) {
                 if (nr == VIRTIO_NET_MACS_MAX)
-                        return err_bad(e, at->file, json_offset(at, element.p), "expected at most %d addresses in a receive filter"
-                                       ", found one more" SV_DAMAGED, VIRTIO_NET_MACS_MAX);
+                        return err_bad(e, at->file, json_offset(at, element.p), "expected at most %d addresses in a receive "
+                                       "filter, found one more" SV_DAMAGED, VIRTIO_NET_MACS_MAX);
                 r = json_read(at, element, address_field, 1, ret[nr], e);
                 if (r < 0)
                         return r;

@@ -25,8 +25,8 @@ static int broken_list(const struct json_place *at, const char *p, const char *w
 
 /* --- transports --- */
 
-/* The body is an object of one member, of which StratoVirt writes no blank: what stands between is taken for its value at once, and
- * json_read sees where it is not. Skipping to its end first would go over 15 KB of filler once more. */
+/* The body is an object of one member, of which StratoVirt writes no blank: what stands between is taken for its value at once,
+ * and json_read sees where it is not. Skipping to its end first would go over 15 KB of filler once more. */
 static int unwrap(const struct sv_record *rec, struct json_span *ret, struct err *e)
 {
         static const char              head[] = "{\"virtio_base\":";
@@ -79,8 +79,8 @@ static const struct json_field queue_fields[] = {
 
 /* There are always 64 in the file; those that the device does not have are zeros, and nobody looks past the first of them: it is
  * 15 KB of filler for each device. */
-static int read_queues(const struct json_place *at, struct json_span list, struct virtio_state *ret, struct sv_transport *ret_more,
-                       struct err *e)
+static int read_queues(const struct json_place *at, struct json_span list, struct virtio_state *ret,
+                       struct sv_transport *ret_more, struct err *e)
 {
         struct json_walk w;
         struct json_span element;
@@ -146,8 +146,9 @@ struct device_json {
 };
 
 #define DEVICE(name, member, type, limit) { name, type, offsetof(struct device_json, member), limit }
-#define FEATURES \
-        DEVICE("device_features", device_features, JSON_U64, UINT64_MAX), DEVICE("driver_features", driver_features, JSON_U64, UINT64_MAX)
+#define FEATURES                                                          \
+        DEVICE("device_features", device_features, JSON_U64, UINT64_MAX), \
+        DEVICE("driver_features", driver_features, JSON_U64, UINT64_MAX)
 #define CONFIG DEVICE("broken", broken, JSON_BOOL, 0), DEVICE("config_space", config_space, JSON_OBJECT, 0)
 
 static const struct json_field block_fields[]   = { FEATURES, CONFIG };
@@ -335,7 +336,9 @@ const struct sv_generation sv_generation_3 = {
         .read_transport  = read_transport,
         .read_block      = read_block,
         .read_net        = read_net,
-        .read_optional   = { [SV_VSOCK] = sv_vsock_read, [SV_CONSOLE] = read_console, [SV_RNG] = sv_rng_read, [SV_BALLOON] = read_balloon },
+        .read_optional   = {
+                [SV_VSOCK] = sv_vsock_read, [SV_CONSOLE] = read_console, [SV_RNG] = sv_rng_read, [SV_BALLOON] = read_balloon,
+        },
         .read_ram        = sv3_ram_read,
         .check_after_ram = sv3_trailer_check,
 };

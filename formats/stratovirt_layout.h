@@ -5,7 +5,7 @@
  *
  *   state    0     u64 length, JSON header, zeros      4096 bytes, format "Device"
  *            4096  descriptors: JSON objects back to back, desc_len bytes: which types there are and where their fields lie
- *            ...   records back to back                generation 3: { u64 name, u64 object, u64 size, body }, virtio bodies mostly JSON
+ *            ...   records back to back                generation 3: { u64 name, u64 object, u64 size, body }, some of JSON
  *                                                      generation 2: { u64 name, u64 object, body }, every body a struct
  *
  *   memory   0     u64 length, JSON header, zeros      4096 bytes, format "MemoryFull"
@@ -15,8 +15,8 @@
  *            D+RAM generation 3: u64 length, JSON list, zeros, 4096 bytes; the list is empty on x86
  *                  generation 2: the file ends
  *
- * Numbers are little-endian. `name` and `object` are SipHash-1-3 of "Type/instance" and "Type". The padding of structs in the file is
- * memory that nobody set. */
+ * Numbers are little-endian. `name` and `object` are SipHash-1-3 of "Type/instance" and "Type". The padding of structs is memory
+ * that nobody set. */
 #pragma once
 
 #include "core/model/vm_state.h" /* the kernel's structs */

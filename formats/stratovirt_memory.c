@@ -21,7 +21,8 @@ int sv_windows_check(uint64_t offset_bytes, struct sv_window *found, size_t nr, 
         for (size_t i = 0; i < nr; i++) {
                 const struct mem_window *w = &l->w[i];
 
-                if (found[i].gpa != w->gpa || found[i].size_bytes != w->size_bytes || found[i].ram_offset_bytes != w->ram_offset_bytes)
+                if (found[i].gpa != w->gpa || found[i].size_bytes != w->size_bytes ||
+                    found[i].ram_offset_bytes != w->ram_offset_bytes)
                         return err_bad(e, SV_MEMORY, offset_bytes, "memory window %zu: expected gpa %#" PRIx64 ", %" PRIu64
                                        " bytes, RAM offset %#" PRIx64 ", found gpa %#" PRIx64 ", %" PRIu64 " bytes, RAM offset "
                                        "%#" PRIx64 SV_DAMAGED, i, w->gpa, w->size_bytes, w->ram_offset_bytes, found[i].gpa,

@@ -1,4 +1,4 @@
-/* formats/stratovirt_records.c: finds each record of the state file by the hashes of its type and name; their order says nothing. */
+/* formats/stratovirt_records.c: finds each record of the state file by the hashes of its type and name, whatever their order. */
 #include "core/base/units.h"
 #include "formats/cursor.h"
 #include "formats/siphash.h"
@@ -26,7 +26,7 @@ static const struct {
         [BALLOON]   = { "BalloonState", true },
 };
 static_assert(ARRAY_LEN(types) == TYPES, "every type has its name");
-static_assert(VSOCK + SV_CONSOLE == CONSOLE && VSOCK + SV_RNG == RNG && VSOCK + SV_BALLOON == BALLOON, "in the order of enum sv_optional");
+static_assert(VSOCK + SV_CONSOLE == CONSOLE && VSOCK + SV_RNG == RNG && VSOCK + SV_BALLOON == BALLOON, "as enum sv_optional");
 
 /* Types of devices that a microVM may have and rouse does not. */
 static const struct {
@@ -136,18 +136,21 @@ static int refuse_devices(const struct sv_descs *descs, struct err *e)
                 for (size_t k = 0; k < ARRAY_LEN(refused_devices); k++)
                         if (json_span_is(descs->v[i].name, refused_devices[k].type))
                                 return err_bad(e, "state", descs->v[i].offset_bytes,
-                                               "expected disks, network cards, a vsock, a console, an rng, a balloon and a serial port"
+                                               "expected disks, network cards, a vsock, a console, an rng, a balloon and a "
+                                               "serial port"
                                                ", found a %s device (%s); rouse has no such device, take the snapshot without it",
                                                refused_devices[k].device, refused_devices[k].type);
         return 0;
 }
 
 /* No record of this name is expected: say the most that can be said about it. */
-static int refuse_record(enum type t, const struct sv_record_header *h, const struct sv_desc *d, uint64_t offset_bytes, struct err *e)
+static int refuse_record(enum type t, const struct sv_record_header *h, const struct sv_desc *d, uint64_t offset_bytes,
+                         struct err *e)
 {
         if (t == TRANSPORT)
-                return err_bad(e, "state", offset_bytes, "expected at most %d transports beside those of slots 0 to %d, found one more "
-                               "(name %#" PRIx64 "); rouse takes one vsock and one console", SV_FURTHER_MAX, SV_SLOTS - 1, h->name);
+                return err_bad(e, "state", offset_bytes, "expected at most %d transports beside those of slots 0 to %d, found "
+                               "one more (name %#" PRIx64 "); rouse takes one vsock and one console", SV_FURTHER_MAX,
+                               SV_SLOTS - 1, h->name);
         return err_bad(e, "state", offset_bytes, "expected a record of a plain microVM, found %.*s of an unknown name (%#" PRIx64
                        "); the file is damaged or has a device that rouse does not know", name_length(d), d->name.p, h->name);
 }
@@ -168,10 +171,9 @@ static int check_record(const struct reader *rd, enum type t, const struct sv_re
         bool json = rd->to->generation->json && types[t].json;
 
         if (json != (d->size == 0))
-                return err_bad(e, "state", d->offset_bytes, "record %s: expected a %s body, found a %s one; this snapshot is of a "
-                               "development build"
-                               " between StratoVirt 2.4 and 2.5, which rouse does not read: take it again with 2.5",
-                               types[t].name, json ? "JSON" : "binary", json ? "binary" : "JSON");
+                return err_bad(e, "state", d->offset_bytes, "record %s: expected a %s body, found a %s one; this snapshot is of "
+                               "a development build between StratoVirt 2.4 and 2.5, which rouse does not read: take it again "
+                               "with 2.5", types[t].name, json ? "JSON" : "binary", json ? "binary" : "JSON");
         if (!json && d->size != h->size)
                 return err_bad(e, "state", offset_bytes, "record %s: expected %" PRIu64 " bytes as described, found "
                                "%" PRIu64 SV_DAMAGED,
@@ -190,8 +192,8 @@ static int read_header(struct cursor *c, const struct sv_generation *g, struct s
 }
 
 /* The type of the record, and its descriptor. */
-static int find_type(const struct reader *rd, uint64_t object, uint64_t offset_bytes, enum type *ret, const struct sv_desc **ret_desc,
-                     struct err *e)
+static int find_type(const struct reader *rd, uint64_t object, uint64_t offset_bytes, enum type *ret,
+                     const struct sv_desc **ret_desc, struct err *e)
 {
         const struct sv_desc *d = sv_descs_find(rd->descs, object);
         unsigned int          t = 0;
@@ -235,8 +237,8 @@ static int read_record(struct reader *rd, struct err *e)
         return cursor_take(&rd->c, types[t].name, h.size, &to->body, e);
 }
 
-/* Generation 2 describes transports as structs, and its record headers have no sizes: where a struct's size would be, its body begins.
- * Nothing else tells the two apart: the header's version is the same. A build in between has structs, with sizes. */
+/* Generation 2 describes transports as structs, and its record headers have no sizes: where a struct's size would be, its body
+ * begins. Nothing else tells the two apart: the header's version is the same. A build in between has structs, with sizes. */
 static const struct sv_generation *find_generation(const struct reader *rd)
 {
         const struct sv_desc   *transport = sv_descs_find(rd->descs, rd->objects[TRANSPORT]), *first;
@@ -258,8 +260,8 @@ static int lacks(const struct reader *rd, enum type t, int number, struct err *e
 
         if (number >= 0)
                 snprintf(instance, sizeof(instance), "/%d", number);
-        return err_bad(e, "state", rd->c.base_bytes + rd->c.len, "expected a record %s%s, found none before the file's end" SV_DAMAGED,
-                       types[t].name, instance);
+        return err_bad(e, "state", rd->c.base_bytes + rd->c.len, "expected a record %s%s, found none before the file's "
+                       "end" SV_DAMAGED, types[t].name, instance);
 }
 
 static int check_slots(const struct reader *rd, struct err *e)
@@ -285,8 +287,8 @@ static int check_vcpus(const struct reader *rd, struct err *e)
                 return lacks(rd, VCPU, 0, e);
         for (uint32_t i = 0; i < to->nr_vcpus; i++)
                 if (!to->vcpu[i].desc)
-                        return err_bad(e, "state", rd->c.base_bytes + rd->c.len, "expected a record X86CPUState/%u since there is one of vCPU "
-                                       "%u, found none" SV_DAMAGED, i, to->nr_vcpus - 1);
+                        return err_bad(e, "state", rd->c.base_bytes + rd->c.len, "expected a record X86CPUState/%u since there "
+                                       "is one of vCPU %u, found none" SV_DAMAGED, i, to->nr_vcpus - 1);
         return 0;
 }
 

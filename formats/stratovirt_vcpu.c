@@ -8,12 +8,12 @@
 #include <string.h>
 
 enum field {
-        MAX_VCPUS, NR_THREADS, NR_CORES, NR_DIES, NR_SOCKETS, APIC_ID, REGS, SREGS, MP_STATE, LAPIC, MSR_LEN, MSR_LIST, CPU_EVENTS,
-        XSAVE, XCRS, DEBUGREGS, FIELDS,
+        MAX_VCPUS, NR_THREADS, NR_CORES, NR_DIES, NR_SOCKETS, APIC_ID, REGS, SREGS, MP_STATE, LAPIC, MSR_LEN, MSR_LIST,
+        CPU_EVENTS, XSAVE, XCRS, DEBUGREGS, FIELDS,
 };
 
-/* `fpu` is left out: on hosts with XSAVE it holds the values of reset, never the guest's (stratovirt.md 2.2). The topology's numbers are
- * as large as the generation says. */
+/* `fpu` is left out: on hosts with XSAVE it holds the values of reset, never the guest's (stratovirt.md 2.2). The topology's
+ * numbers are as large as the generation says. */
 static const struct sv_field fields[] = {
         [MAX_VCPUS]  = { "max_vcpus", 0 },
         [NR_THREADS] = { "nr_threads", 0 },

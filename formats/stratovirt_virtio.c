@@ -1,5 +1,5 @@
-/* formats/stratovirt_virtio.c: the virtio devices of a microVM: the six slots that are always there, then those whose slot the file does
- * not say; and what any of them may say. */
+/* formats/stratovirt_virtio.c: the virtio devices of a microVM: the six slots that are always there, then those whose slot the
+ * file does not say; and what any of them may say. */
 #include "core/base/units.h"
 #include "formats/stratovirt.h"
 
@@ -61,16 +61,17 @@ static int check_ready(const struct reading *x, unsigned int i, uint64_t offset_
         char                          name[32];
 
         if (!is_power_of_two(q->size) || q->size > q->max_size)
-                return err_bad(e, "state", offset_bytes, "%s queue %u: expected a power of two up to %u entries, found %u" SV_DAMAGED,
-                               called(x->v, name), i, q->max_size, q->size);
+                return err_bad(e, "state", offset_bytes, "%s queue %u: expected a power of two up to %u entries, found "
+                               "%u" SV_DAMAGED, called(x->v, name), i, q->max_size, q->size);
         if (!ring_is_good(q->desc_gpa, 16, 16ull * q->size) || !ring_is_good(q->avail_gpa, 2, 6 + 2ull * q->size) ||
             !ring_is_good(q->used_gpa, 4, 6 + 8ull * q->size))
-                return err_bad(e, "state", offset_bytes, "%s queue %u: expected descriptors, available and used ring aligned and in RAM"
-                               ", found them at %#" PRIx64 ", %#" PRIx64 " and %#" PRIx64 SV_DAMAGED, called(x->v, name), i,
+                return err_bad(e, "state", offset_bytes, "%s queue %u: expected descriptors, available and used ring aligned and "
+                               "in RAM, found them at %#" PRIx64 ", %#" PRIx64 " and %#" PRIx64 SV_DAMAGED, called(x->v, name), i,
                                q->desc_gpa, q->avail_gpa, q->used_gpa);
         if (in_flight > q->size)
-                return err_bad(e, "state", offset_bytes, "%s queue %u: expected at most %u requests in flight, found %u (next_avail %u, "
-                               "next_used %u)" SV_DAMAGED, called(x->v, name), i, q->size, in_flight, q->next_avail, q->next_used);
+                return err_bad(e, "state", offset_bytes, "%s queue %u: expected at most %u requests in flight, found %u "
+                               "(next_avail %u, next_used %u)" SV_DAMAGED, called(x->v, name), i, q->size, in_flight,
+                               q->next_avail, q->next_used);
         return 0;
 }
 
@@ -84,8 +85,8 @@ static int check_queues(const struct reading *x, struct err *e)
                 int                           r = 0;
 
                 if (!is_power_of_two(q->max_size) || q->max_size > VIRTIO_QUEUE_SIZE_MAX)
-                        return err_bad(e, "state", at, "%s queue %u: expected max_size a power of two up to %d, found %u" SV_DAMAGED,
-                                       called(x->v, name), i, VIRTIO_QUEUE_SIZE_MAX, q->max_size);
+                        return err_bad(e, "state", at, "%s queue %u: expected max_size a power of two up to %d, found "
+                                       "%u" SV_DAMAGED, called(x->v, name), i, VIRTIO_QUEUE_SIZE_MAX, q->max_size);
                 if (x->v->activated && q->ready)
                         r = check_ready(x, i, at, e);
                 if (r < 0)
@@ -96,8 +97,8 @@ static int check_queues(const struct reading *x, struct err *e)
 
 /* --- what a device may say --- */
 
-/* StratoVirt does not see that a driver resets its device (status 0): it goes on, its queues' addresses or-ed together by what the
- * driver writes next. What the driver means is what virtio says: a device as new. */
+/* StratoVirt does not see that a driver resets its device (status 0): it goes on, its queues' addresses or-ed together by what
+ * the driver writes next. What the driver means is what virtio says: a device as new. */
 static void forget_if_reset(struct reading *x)
 {
         struct virtio_state *v = x->v;
@@ -121,12 +122,13 @@ static int check_activation(const struct reading *x, struct err *e)
         char                       name[32];
 
         if (v->activated ? !(v->status & STATUS_DRIVER_OK) : driver_ok)
-                return err_bad(e, "state", x->transport->offset_bytes, "%s: expected device_status with%s DRIVER_OK of a device that is%s "
-                               "activated, found %#x; it was saved while its driver set it up, or the file is damaged: use another copy",
-                               called(v, name), v->activated ? "" : "out", v->activated ? "" : " not", v->status);
+                return err_bad(e, "state", x->transport->offset_bytes, "%s: expected device_status with%s DRIVER_OK of a device "
+                               "that is%s activated, found %#x; it was saved while its driver set it up, or the file is damaged: "
+                               "use another copy", called(v, name), v->activated ? "" : "out", v->activated ? "" : " not",
+                               v->status);
         if (x->t.queue_num != queues)
-                return err_bad(e, "state", x->transport->offset_bytes, "%s: expected %" PRIu64 " activated queues (queue_num), found "
-                               "%" PRIu64 SV_DAMAGED, called(v, name), queues, x->t.queue_num);
+                return err_bad(e, "state", x->transport->offset_bytes, "%s: expected %" PRIu64 " activated queues (queue_num), "
+                               "found %" PRIu64 SV_DAMAGED, called(v, name), queues, x->t.queue_num);
         return 0;
 }
 
@@ -136,11 +138,11 @@ static int check_registers(const struct reading *x, struct err *e)
         char                       name[32];
 
         if (x->t.queue_type != SV_QUEUE_SPLIT)
-                return err_bad(e, "state", x->transport->offset_bytes, "%s: expected queue_type %d (split), found %" PRIu64 SV_DAMAGED,
-                               called(v, name), SV_QUEUE_SPLIT, x->t.queue_type);
+                return err_bad(e, "state", x->transport->offset_bytes, "%s: expected queue_type %d (split), found "
+                               "%" PRIu64 SV_DAMAGED, called(v, name), SV_QUEUE_SPLIT, x->t.queue_type);
         if (v->interrupt_status & ~INTERRUPTS)
-                return err_bad(e, "state", x->transport->offset_bytes, "%s: expected interrupt_status 0 to %u, found %#x" SV_DAMAGED,
-                               called(v, name), INTERRUPTS, v->interrupt_status);
+                return err_bad(e, "state", x->transport->offset_bytes, "%s: expected interrupt_status 0 to %u, found "
+                               "%#x" SV_DAMAGED, called(v, name), INTERRUPTS, v->interrupt_status);
         return 0;
 }
 
@@ -151,8 +153,8 @@ static int check_features(const struct virtio_state *v, const struct sv_record *
 
         if (!more)
                 return 0;
-        return err_bad(e, "state", device->offset_bytes, "%s: expected driver_features among the offered %#" PRIx64 ", found %#" PRIx64
-                       " more" SV_DAMAGED, called(v, name), v->device_features, more);
+        return err_bad(e, "state", device->offset_bytes, "%s: expected driver_features among the offered %#" PRIx64 ", found "
+                       "%#" PRIx64 " more" SV_DAMAGED, called(v, name), v->device_features, more);
 }
 
 static int check(struct reading *x, struct err *e)
@@ -180,7 +182,8 @@ static struct virtio_state *add(struct vm_state *vm, enum virtio_kind kind, uint
 
 /* --- the slots that are always there --- */
 
-static int read_slot(const struct sv_descs *descs, const struct sv_records *rec, uint32_t slot, struct vm_state *vm, struct err *e)
+static int read_slot(const struct sv_descs *descs, const struct sv_records *rec, uint32_t slot, struct vm_state *vm,
+                     struct err *e)
 {
         const struct sv_generation *g = rec->generation;
         bool                        block = slot < SV_BLOCK_SLOTS;
@@ -196,8 +199,8 @@ static int read_slot(const struct sv_descs *descs, const struct sv_records *rec,
         if (r < 0)
                 return r;
         if (x.v->nr_queues != queues)
-                return err_bad(e, "state", x.transport->offset_bytes, "virtio slot %u: expected %u queues of a %s device, found %u"
-                               "; the file is damaged or of a StratoVirt that rouse does not know yet", slot, queues,
+                return err_bad(e, "state", x.transport->offset_bytes, "virtio slot %u: expected %u queues of a %s device, found "
+                               "%u; the file is damaged or of a StratoVirt that rouse does not know yet", slot, queues,
                                virtio_kind_name(x.v->kind), x.v->nr_queues);
         return check(&x, e);
 }
@@ -214,8 +217,8 @@ static bool has_transport(enum sv_optional o)
         return o == SV_VSOCK || o == SV_CONSOLE;
 }
 
-/* The names of these transports are hashes of ids that we do not know. Their queues tell: a vsock has three, a console two for each port
- * and two more. */
+/* The names of these transports are hashes of ids that we do not know. Their queues tell: a vsock has three, a console two for
+ * each port and two more. */
 static bool fits(enum sv_optional o, unsigned int nr_queues)
 {
         return o == SV_VSOCK ? nr_queues == 3 : nr_queues >= 4 && nr_queues % 2 == 0;
@@ -232,13 +235,13 @@ static int find_transport(const struct sv_records *rec, enum sv_optional o, stru
                 if (fits(o, x->v->nr_queues))
                         return 0;
         }
-        return err_bad(e, "state", x->device->offset_bytes, "virtio %s: expected a transport with %s queues, found none among the %u beside "
-                       "those of slots 0 to %d" SV_DAMAGED, virtio_kind_name(x->v->kind), o == SV_VSOCK ? "3" : "4, 6, 8 ...",
-                       rec->nr_further, SV_SLOTS - 1);
+        return err_bad(e, "state", x->device->offset_bytes, "virtio %s: expected a transport with %s queues, found none among "
+                       "the %u beside those of slots 0 to %d" SV_DAMAGED, virtio_kind_name(x->v->kind),
+                       o == SV_VSOCK ? "3" : "4, 6, 8 ...", rec->nr_further, SV_SLOTS - 1);
 }
 
-/* StratoVirt saves no transport of an rng or a balloon: both are dead after its restore. Here they come up reset; so many queues they
- * have, by the features that they offer (balloon: statistics and page reporting have one each). */
+/* StratoVirt saves no transport of an rng or a balloon: both are dead after its restore. Here they come up reset; so many queues
+ * they have, by the features that they offer (balloon: statistics and page reporting have one each). */
 static void make_queues(struct virtio_state *v)
 {
         v->no_transport = true;
@@ -254,8 +257,8 @@ static int check_ports(const struct reading *x, struct err *e)
         unsigned int ports = x->v->u.console.max_ports, queues = x->v->nr_queues;
 
         if (ports < 1 || ports > VIRTIO_CONSOLE_PORTS_MAX || queues != 2 * ports + 2)
-                return err_bad(e, "state", x->device->offset_bytes, "virtio console: expected 1 to %d ports with two queues each and two more"
-                               ", found %u ports with %u queues" SV_DAMAGED, VIRTIO_CONSOLE_PORTS_MAX, ports, queues);
+                return err_bad(e, "state", x->device->offset_bytes, "virtio console: expected 1 to %d ports with two queues each "
+                               "and two more, found %u ports with %u queues" SV_DAMAGED, VIRTIO_CONSOLE_PORTS_MAX, ports, queues);
         return 0;
 }
 
@@ -295,9 +298,9 @@ static int check_further(const struct sv_records *rec, struct err *e)
         }
         if (rec->nr_further == expected)
                 return 0;
-        return err_bad(e, "state", at, "expected %u transports beside those of slots 0 to %d, as there are devices that have one (vsock, "
-                       "console), found %u; the file is damaged or has a device that rouse does not know", expected, SV_SLOTS - 1,
-                       rec->nr_further);
+        return err_bad(e, "state", at, "expected %u transports beside those of slots 0 to %d, as there are devices that have one "
+                       "(vsock, console), found %u; the file is damaged or has a device that rouse does not know", expected,
+                       SV_SLOTS - 1, rec->nr_further);
 }
 
 static void note_cid(const struct virtio_state *v, struct snapshot *s)

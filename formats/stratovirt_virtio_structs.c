@@ -51,8 +51,8 @@ static int read_cid(const struct sv_record *rec, uint64_t at, uint64_t *ret, str
 
         memcpy(&cid, rec->body + at, sizeof(cid));
         if (cid && (cid < 3 || cid >= UINT32_MAX))
-                return err_bad(e, "state", rec->offset_bytes + at, "virtio vsock: expected a CID of 3 to %u, or 0 for none, found "
-                               "%" PRIu64 SV_DAMAGED, UINT32_MAX - 1, cid);
+                return err_bad(e, "state", rec->offset_bytes + at, "virtio vsock: expected a CID of 3 to %u, or 0 for none, "
+                               "found %" PRIu64 SV_DAMAGED, UINT32_MAX - 1, cid);
         *ret = cid;
         return 0;
 }

@@ -63,8 +63,8 @@ static int create(const struct snapshot_writer *w, const char *name, struct err 
         return fd < 0 ? write_failed(w, name, -errno, e) : fd;
 }
 
-/* As long as it will be from the start, so that pages of zeros need not be written: they are holes, which read as zeros through read(2)
- * and mmap(2) alike, and StratoVirt does nothing else with the file. (StratoVirt itself writes them out.) */
+/* As long as it will be from the start, so that pages of zeros need not be written: they are holes, which read as zeros through
+ * read(2) and mmap(2) alike, and StratoVirt does nothing else with the file. (StratoVirt itself writes them out.) */
 static int create_memory(struct snapshot_writer *w, struct err *e)
 {
         w->memory_fd = create(w, MEMORY_NAME, e);
@@ -104,8 +104,8 @@ static void advise(const struct vm_state *vm, void (*say)(void *arg, const char 
 
                 if (!o)
                         continue;
-                snprintf(text, sizeof(text), "StratoVirt must be started with -device %s,id=%s: the name is part of the snapshot", o->device,
-                         sv_write_name(d));
+                snprintf(text, sizeof(text), "StratoVirt must be started with -device %s,id=%s: the name is part of the snapshot",
+                         o->device, sv_write_name(d));
                 say(arg, text);
         }
 }
@@ -148,8 +148,8 @@ static int writer_pages(struct snapshot_writer *w, const void *bytes, uint64_t n
 
         if (!range_fits(w->next_page, nr_pages, w->ram_pages)) {
                 w->failed = true;
-                return err_set(e, -EINVAL, "snapshot %s: expected %" PRIu64 " pages in all, found %" PRIu64 " more after %" PRIu64,
-                               w->dir.path, w->ram_pages, nr_pages, w->next_page);
+                return err_set(e, -EINVAL, "snapshot %s: expected %" PRIu64 " pages in all, found %" PRIu64 " more after "
+                               "%" PRIu64, w->dir.path, w->ram_pages, nr_pages, w->next_page);
         }
         r = write_pages(w, bytes, nr_pages);
         if (r == 0)

@@ -15,7 +15,7 @@
 /* --- what the format can hold --- */
 /* -ENOTSUP with what it has no place for. */
 int sv_write_check(const struct vm_state *vm, struct err *e);
-/* The MSRs that go into a vCPU's record: which StratoVirt saves too, in the order they are in. Returns how many, at most `max`. */
+/* The MSRs that go into a vCPU's record, in the order they are in: the first `max` of them. Returns how many there are. */
 uint32_t sv_write_msrs(const struct vcpu_state *v, struct kvm_msr_entry *ret, uint32_t max);
 
 /* --- the files --- */

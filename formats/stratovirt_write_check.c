@@ -1,4 +1,4 @@
-/* formats/stratovirt_write_check.c: what a machine has and StratoVirt's format has no place for: refused by name, nothing is dropped. */
+/* formats/stratovirt_write_check.c: what a machine has and StratoVirt's format has no place for is refused by name. */
 #include "formats/stratovirt_write.h"
 
 #include <errno.h>
@@ -38,14 +38,16 @@ static int check_xsave(const struct vcpu_state *v, uint32_t i, struct err *e)
         uint64_t present;
 
         if (v->xsave_bytes < SV_XSAVE_BYTES)
-                return refuse(e, "vCPU %u: expected an XSAVE area of at least %d bytes, found %u", i, SV_XSAVE_BYTES, v->xsave_bytes);
+                return refuse(e, "vCPU %u: expected an XSAVE area of at least %d bytes, found %u", i, SV_XSAVE_BYTES,
+                              v->xsave_bytes);
         memcpy(&present, v->xsave + XSTATE_BV_OFFSET, sizeof(present));
         if (present & XSTATE_TILES)
-                return refuse(e, "vCPU %u: expected at most %d bytes of extended state, found AMX tiles in use", i, SV_XSAVE_BYTES);
+                return refuse(e, "vCPU %u: expected at most %d bytes of extended state, found AMX tiles in use", i,
+                              SV_XSAVE_BYTES);
         for (uint32_t at = SV_XSAVE_BYTES; at < v->xsave_bytes; at++)
                 if (v->xsave[at])
-                        return refuse(e, "vCPU %u: expected at most %d bytes of extended state, found byte %u in use", i, SV_XSAVE_BYTES,
-                                      at);
+                        return refuse(e, "vCPU %u: expected at most %d bytes of extended state, found byte %u in use", i,
+                                      SV_XSAVE_BYTES, at);
         return 0;
 }
 
@@ -54,8 +56,9 @@ static int check_xsave(const struct vcpu_state *v, uint32_t i, struct err *e)
 static bool svm_in_use(const struct vcpu_state *v, const struct kvm_nested_state *n)
 {
         /* an interrupt flag (GIF) that is off, or a guest of the guest: with SVM off there is neither */
-        return v->sregs.efer & EFER_SVME &&
-               (!(n->flags & KVM_STATE_NESTED_GIF_SET) || n->flags & (KVM_STATE_NESTED_GUEST_MODE | KVM_STATE_NESTED_RUN_PENDING));
+        uint16_t guest = KVM_STATE_NESTED_GUEST_MODE | KVM_STATE_NESTED_RUN_PENDING;
+
+        return v->sregs.efer & EFER_SVME && (!(n->flags & KVM_STATE_NESTED_GIF_SET) || n->flags & guest);
 }
 
 static bool nested_in_use(const struct vcpu_state *v)
@@ -119,8 +122,9 @@ static int check_pics(const struct vm_state *vm, struct err *e)
                 return 0;
         for (uint32_t i = 0; i < vm->nr_vcpus; i++)
                 if (takes_pic(&vm->vcpus[i]))
-                        return refuse(e, "expected a guest that takes its interrupts from the IOAPIC, found one that takes them from "
-                                      "the PICs (vCPU %u, mask %#x %#x), which have no record", i, p->pic_master.imr, p->pic_slave.imr);
+                        return refuse(e, "expected a guest that takes its interrupts from the IOAPIC, found one that takes them "
+                                      "from the PICs (vCPU %u, mask %#x %#x), which have no record", i, p->pic_master.imr,
+                                      p->pic_slave.imr);
         return 0;
 }
 
@@ -140,15 +144,16 @@ static int check_optional(const struct vm_state *vm, const struct virtio_state *
         const struct sv_write_optional *o = sv_write_optional(v->kind);
 
         if (!o)
-                return refuse(e, "expected block devices in slots 0 to %d, network cards in the next %d and no more, found a %s device in slot "
-                              "%u", SV_BLOCK_SLOTS - 1, SV_SLOTS - SV_BLOCK_SLOTS, virtio_kind_name(v->kind), v->slot);
+                return refuse(e, "expected block devices in slots 0 to %d, network cards in the next %d and no more, found a %s "
+                              "device in slot %u", SV_BLOCK_SLOTS - 1, SV_SLOTS - SV_BLOCK_SLOTS, virtio_kind_name(v->kind), v->slot);
         if (!o->has_transport && (v->activated || v->status))
-                return refuse(e, "the %s device in slot %u: expected one that the guest does not use, found it in use; StratoVirt keeps no "
-                              "queues of such a device and it would be dead after the restore", virtio_kind_name(v->kind), v->slot);
+                return refuse(e, "the %s device in slot %u: expected one that the guest does not use, found it in use; StratoVirt "
+                              "keeps no queues of such a device and it would be dead after the restore", virtio_kind_name(v->kind),
+                              v->slot);
         /* it gives slots in the order of its command line, so there can be no gap */
         if (v->slot != VIRTIO_SLOT_UNKNOWN && v->slot > SV_SLOTS && !vm_state_virtio(vm, v->slot - 1))
-                return refuse(e, "the %s device in slot %u: expected one in slot %u too, found a gap", virtio_kind_name(v->kind), v->slot,
-                              v->slot - 1);
+                return refuse(e, "the %s device in slot %u: expected one in slot %u too, found a gap", virtio_kind_name(v->kind),
+                              v->slot, v->slot - 1);
         return 0;
 }
 
@@ -162,8 +167,8 @@ static int check_names(const struct vm_state *vm, uint32_t i, struct err *e)
 
                 if (d->kind == DEVICE_VIRTIO && other->kind == DEVICE_VIRTIO && d->u.virtio.kind == other->u.virtio.kind &&
                     !strcmp(d->id, other->id) && sv_write_optional(d->u.virtio.kind))
-                        return refuse(e, "expected %s devices of different names, found two of \"%s\"", virtio_kind_name(d->u.virtio.kind),
-                                      d->id);
+                        return refuse(e, "expected %s devices of different names, found two of \"%s\"",
+                                      virtio_kind_name(d->u.virtio.kind), d->id);
         }
         return 0;
 }

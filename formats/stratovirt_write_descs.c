@@ -1,4 +1,4 @@
-/* formats/stratovirt_write_descs.c: the descriptors of a state file: one JSON object for each type, saying where a struct's fields lie. */
+/* formats/stratovirt_write_descs.c: the descriptors: one JSON object for each type, saying where a struct's fields lie. */
 #include "formats/siphash.h"
 #include "formats/stratovirt_write.h"
 
@@ -96,13 +96,14 @@ static const struct {
 
 static void add_field(struct byte_out *out, const struct field *f, bool first)
 {
-        byte_out_text(out, "%s{\"var_name\":\"%s\",\"type_name\":\"%s\",\"alias\":\"%s\",\"offset\":%zu,\"size\":%zu}", first ? "" : ",",
-                      f->name, f->type, f->name, f->offset, f->size);
+        byte_out_text(out, "%s{\"var_name\":\"%s\",\"type_name\":\"%s\",\"alias\":\"%s\",\"offset\":%zu,\"size\":%zu}",
+                      first ? "" : ",", f->name, f->type, f->name, f->offset, f->size);
 }
 
 static void add_desc(struct byte_out *out, const struct desc *d, const char *name, uint64_t alias)
 {
-        byte_out_text(out, "{\"name\":\"%s\",\"alias\":%" PRIu64 ",\"size\":%zu,\"current_version\":%d,\"compat_version\":%d,\"fields\":[",
+        byte_out_text(out, "{\"name\":\"%s\",\"alias\":%" PRIu64 ",\"size\":%zu,\"current_version\":%d,\"compat_version\":%d"
+                      ",\"fields\":[",
                       name, alias, d->size, d->size ? STRUCT_VERSION : JSON_VERSION, d->size ? STRUCT_COMPAT : JSON_COMPAT);
         for (size_t i = 0; i < d->nr; i++)
                 add_field(out, &d->fields[i], i == 0);
@@ -114,7 +115,7 @@ static void add_type(struct byte_out *out, const struct desc *d)
         add_desc(out, d, d->type, siphash13_str(d->type));
 }
 
-/* One each, though every vCPU's record is of the type that is described first: StratoVirt counts the alias up and nobody reads it. */
+/* One each, though every record is of the type that is described first: StratoVirt counts the alias up and nobody reads it. */
 static void add_vcpus(struct byte_out *out, const struct vm_state *vm)
 {
         char name[32];

@@ -93,8 +93,8 @@ int sv_write_memory_head(const char *vendor, const struct mem_layout *l, struct 
 
         /* the length of descriptors: memory has none, and StratoVirt writes this */
         sv_write_header(out, vendor, "MemoryFull", SV_HEADER_BYTES);
-        byte_out_text(&text, "{\"total_region_size\":%" PRIu64 ",\"ram_region_state\":[{\"name\":\"DefaultRam\",\"offset\":0,\"size\":%" PRIu64
-                      "}],\"alias_region_state\":[", l->total_bytes, l->total_bytes);
+        byte_out_text(&text, "{\"total_region_size\":%" PRIu64 ",\"ram_region_state\":[{\"name\":\"DefaultRam\",\"offset\":0"
+                      ",\"size\":%" PRIu64 "}],\"alias_region_state\":[", l->total_bytes, l->total_bytes);
         add_windows(&text, l);
         byte_out_text(&text, "]}");
         add_framed(out, &text);
@@ -150,8 +150,8 @@ int sv_write_state(const struct vm_state *vm, struct byte_out *out, struct err *
         char                                vendor[CPU_VENDOR_MAX];
 
         if (!sv_write_vendor(vm, vendor))
-                return err_set(e, -ENOTSUP, "StratoVirt's format names the CPU's vendor: expected it in the state or in the CPUID, found "
-                               "neither");
+                return err_set(e, -ENOTSUP, "StratoVirt's format names the CPU's vendor: expected it in the state or in the CPUID, "
+                               "found neither");
         sv_write_descs(&descs, vm);
         sv_write_header(out, vendor, "Device", descs.len);
         byte_out_add(out, descs.bytes, descs.len);

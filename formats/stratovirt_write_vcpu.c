@@ -1,4 +1,4 @@
-/* formats/stratovirt_write_vcpu.c: a vCPU, the platform and the serial port as StratoVirt's records: the kernel's structs, verbatim. */
+/* formats/stratovirt_write_vcpu.c: vCPUs, the platform and the serial port: StratoVirt's records are the kernel's structs. */
 #include "formats/stratovirt_write.h"
 
 #include <stdio.h>
@@ -22,8 +22,8 @@ static bool is_mtrr(uint32_t index)
         return (index >= 0x200 && index <= 0x26f) || index == 0x2ff;
 }
 
-/* StratoVirt does not know of those that KVM does not list. They stand behind the others, so one that was set may stay: nothing that
- * comes after it is lost if a host refuses it. KVM_SET_MSRS, which StratoVirt calls once, stops there. */
+/* StratoVirt does not know of those that KVM does not list. They stand behind the others, so one that was set may stay: nothing
+ * that comes after it is lost if a host refuses it. KVM_SET_MSRS, which StratoVirt calls once, stops there. */
 static bool is_saved(const struct kvm_msr_entry *m)
 {
         return !is_vmx_capability(m->index) && (!is_mtrr(m->index) || m->data);

@@ -1,5 +1,5 @@
-/* formats/stratovirt_write_virtio.c: virtio devices as StratoVirt's records: their transports and their kinds, in compact JSON whose
- * keys stand in the order that StratoVirt writes them in. */
+/* formats/stratovirt_write_virtio.c: virtio devices as StratoVirt's records: their transports and their kinds, in compact JSON
+ * whose keys stand in the order that StratoVirt writes them in. */
 #include "formats/stratovirt_write.h"
 
 #include <endian.h>
@@ -57,7 +57,8 @@ static void add_queue(struct byte_out *out, const struct virtqueue_state *q, uin
                       ",\"addr_cache\":{\"desc_table_host\":0,\"avail_ring_host\":0,\"used_ring_host\":0}"
                       ",\"max_size\":%u,\"size\":%u,\"ready\":%s,\"vector\":%u,\"next_avail\":%u,\"next_used\":%u"
                       ",\"last_signal_used\":0,\"signal_used_valid\":false}",
-                      q->desc_gpa, q->avail_gpa, q->used_gpa, q->max_size, size, truth(q->ready), vector, q->next_avail, q->next_used);
+                      q->desc_gpa, q->avail_gpa, q->used_gpa, q->max_size, size, truth(q->ready), vector, q->next_avail,
+                      q->next_used);
 }
 
 /* Always as many queues as a device may have at most; those past its own are zeros. */
@@ -79,8 +80,9 @@ static void write_transport(struct byte_out *out, const struct virtio_state *v, 
 {
         struct byte_out body = { 0 };
 
-        byte_out_text(&body, "{\"virtio_base\":{\"device_activated\":%s,\"hfeatures_sel\":%u,\"gfeatures_sel\":%u,\"interrupt_status\":%u"
-                      ",\"device_status\":%u,\"config_generation\":%u,\"queue_select\":%u,\"config_vector\":%u,\"queues_config\":",
+        byte_out_text(&body, "{\"virtio_base\":{\"device_activated\":%s,\"hfeatures_sel\":%u,\"gfeatures_sel\":%u"
+                      ",\"interrupt_status\":%u,\"device_status\":%u"
+                      ",\"config_generation\":%u,\"queue_select\":%u,\"config_vector\":%u,\"queues_config\":",
                       truth(v->activated), v->device_features_sel, v->driver_features_sel, v->interrupt_status, v->status,
                       v->config_generation & 0xff, MIN(v->queue_sel, UINT16_MAX), NO_VECTOR);
         add_queues(&body, v);
@@ -94,7 +96,8 @@ static void write_transport(struct byte_out *out, const struct virtio_state *v, 
 
 static void add_features(struct byte_out *out, const struct virtio_state *v)
 {
-        byte_out_text(out, "{\"device_features\":%" PRIu64 ",\"driver_features\":%" PRIu64, v->device_features, v->driver_features);
+        byte_out_text(out, "{\"device_features\":%" PRIu64 ",\"driver_features\":%" PRIu64, v->device_features,
+                      v->driver_features);
 }
 
 static void add_blk(struct byte_out *out, const struct virtio_state *v)
@@ -153,8 +156,10 @@ static void add_filters(struct byte_out *out, const struct virtio_net_state *n)
                 byte_out_text(out, "null");
                 return;
         }
-        byte_out_text(out, "{\"rx_mode\":{\"promisc\":%s,\"all_multi\":%s,\"all_uni\":%s,\"no_multi\":%s,\"no_uni\":%s,\"no_bcast\":%s}",
-                      truth(n->promisc), truth(n->allmulti), truth(n->alluni), truth(n->nomulti), truth(n->nouni), truth(n->nobcast));
+        byte_out_text(out, "{\"rx_mode\":{\"promisc\":%s,\"all_multi\":%s,\"all_uni\":%s,\"no_multi\":%s,\"no_uni\":%s"
+                      ",\"no_bcast\":%s}",
+                      truth(n->promisc), truth(n->allmulti), truth(n->alluni), truth(n->nomulti), truth(n->nouni),
+                      truth(n->nobcast));
         byte_out_text(out, ",\"mac_info\":{");
         add_mac_table(out, "uni_mac_table", n->uni, n->nr_uni);
         byte_out_text(out, ",\"uni_mac_of\":%s,", truth(n->uni_overflow));
@@ -175,6 +180,13 @@ static void add_used_macs(struct byte_out *out, const struct virtio_net_state *n
         byte_out_text(out, "]");
 }
 
+/* StratoVirt gives a card a link whether there is a tap or not. One that no driver has looked at gets it too, so that it has one
+ * when it is restored with a tap. */
+static uint16_t link_status(const struct virtio_state *v)
+{
+        return v->activated || v->status ? v->u.net.status : v->u.net.status | NET_LINK_UP;
+}
+
 static void add_net(struct byte_out *out, const struct virtio_state *v)
 {
         const struct virtio_net_state *n = &v->u.net;
@@ -182,8 +194,9 @@ static void add_net(struct byte_out *out, const struct virtio_state *v)
         add_features(out, v);
         byte_out_text(out, ",\"config_space\":{\"mac\":");
         add_mac(out, n->mac);
-        byte_out_text(out, ",\"status\":%u,\"max_virtqueue_pairs\":%u,\"mtu\":%u,\"speed\":0,\"duplex\":0},\"broken\":%s,\"ctrl_info\":",
-                      n->status, n->max_pairs, n->mtu, truth(v->broken));
+        byte_out_text(out, ",\"status\":%u,\"max_virtqueue_pairs\":%u,\"mtu\":%u,\"speed\":0,\"duplex\":0},\"broken\":%s"
+                      ",\"ctrl_info\":",
+                      link_status(v), n->max_pairs, n->mtu, truth(v->broken));
         add_filters(out, n);
         byte_out_text(out, ",");
         add_used_macs(out, n);
@@ -196,8 +209,8 @@ static void add_console(struct byte_out *out, const struct virtio_state *v)
         const struct virtio_console_state *c = &v->u.console;
 
         add_features(out, v);
-        byte_out_text(out, ",\"config_space\":{\"cols\":%u,\"rows\":%u,\"max_nr_ports\":%u,\"emerg_wr\":0},\"port_state\":[", c->cols,
-                      c->rows, c->max_ports);
+        byte_out_text(out, ",\"config_space\":{\"cols\":%u,\"rows\":%u,\"max_nr_ports\":%u,\"emerg_wr\":0},\"port_state\":[",
+                      c->cols, c->rows, c->max_ports);
         for (unsigned int i = 0; i < VIRTIO_CONSOLE_PORTS_MAX; i++) {
                 const struct virtio_console_port_state *p = &c->ports[i];
 

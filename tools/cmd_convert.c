@@ -7,7 +7,11 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-static const struct option options[] = {{"format", required_argument, NULL, 'F'}, {"replace", no_argument, NULL, 'r'}, CLI_LAST_OPTIONS};
+static const struct option options[] = {
+        {"format", required_argument, NULL, 'F'},
+        {"replace", no_argument, NULL, 'r'},
+        CLI_LAST_OPTIONS,
+};
 
 static int convert(struct convert_options *o)
 {
@@ -60,7 +64,7 @@ const struct verb verb_convert = {
                 "Checksums of SRC are checked on the way. What the other format has no place for is refused by name.\n\n"
                 "  --format NAME   native (default), or stratovirt: what StratoVirt 2.5 restores\n"
                 "  --replace       exchange a snapshot that is there already\n\n"
-                "Exit 0: done. Exit 1: it could not be written, or cannot be held. Exit 4: SRC is bad; file, offset, expected, found.\n\n"
+                "Exit 0: done. Exit 1: it could not be written. Exit 4: SRC is bad; file, offset, expected, found.\n\n"
                 "example: rouse convert /srv/templates/web /srv/snapshots/web\n",
         .run = run,
 };

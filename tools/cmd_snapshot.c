@@ -111,7 +111,8 @@ static int check_words(const struct wish *w, const char *qmp, int nr_words)
         if (qmp && (strncmp(qmp, "unix=", 5) || !qmp[5]))
                 return cli_usage("snapshot", "--qmp: expected unix=PATH, found '%s'", qmp);
         if (nr_words != (qmp ? 1 : 2))
-                return cli_usage("snapshot", "expected %s, found %d words", qmp ? "DIR, as the VM is found by --qmp" : "NAME and DIR", nr_words);
+                return cli_usage("snapshot", "expected %s, found %d words", qmp ? "DIR, as the VM is found by --qmp" : "NAME and DIR",
+                                 nr_words);
         return EXIT_OK;
 }
 

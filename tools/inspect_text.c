@@ -89,7 +89,8 @@ static void print_virtio(FILE *to, const struct device_record *d)
         else
                 fprintf(to, " in slot %u", v->slot);
         print_kind(to, v);
-        fprintf(to, ", %s", v->no_transport ? "saved without its queues" : v->broken ? "broken" : v->activated ? "active" : "not in use");
+        fprintf(to, ", %s", v->no_transport ? "saved without its queues" : v->broken ? "broken" : v->activated ? "active"
+                                                                                                             : "not in use");
         if (v->activated)
                 fprintf(to, ", %u of %u queues, features %#" PRIx64 " of %#" PRIx64, ready, v->nr_queues, v->driver_features,
                         v->device_features);

@@ -29,6 +29,9 @@
 /* A guest that faults without a pause gets this many rounds of answers before one batch goes ahead: nobody starves. */
 #define DEMAND_ROUNDS_MAX 64
 
+/* How long the session thread waits for this one where it must not wait for ever: arbitrary, longer than a busy disk holds a submission up. */
+#define PATIENCE_MS 2000
+
 /* --- the end: every page is resident or lost --- */
 
 static bool all_settled(const struct pager *p)
@@ -70,9 +73,11 @@ static bool settle_all(struct pager *p)
         for (size_t i = 0; i < p->view.served.nr; i++)
                 unregister_range(p, &p->view.served.v[i]);
         if (p->states.count[PAGE_LOST] == 0) {
+                pthread_mutex_lock(&p->lock); /* pager_give_up may want it */
                 /* Lets go, too, of a madvise whose event came after the last read. */
                 close(p->in.uffd);
                 p->in.uffd = -1;
+                pthread_mutex_unlock(&p->lock);
         }
         p->settled = true;
         tell_done(p);
@@ -103,6 +108,15 @@ static void nap(struct pager *p, uint64_t when_ns)
         }
 }
 
+/* From here on this thread starts no read, so nothing holds it up. */
+static void say_given_up(struct pager *p)
+{
+        pthread_mutex_lock(&p->lock);
+        p->gave_up = true;
+        pthread_cond_broadcast(&p->changed);
+        pthread_mutex_unlock(&p->lock);
+}
+
 /* One round without sleep; true when the next one should follow at once. *ret_when_ns: else, until when to sleep. */
 static bool round_of_work(struct pager *p, uint64_t *ret_when_ns)
 {
@@ -110,6 +124,7 @@ static bool round_of_work(struct pager *p, uint64_t *ret_when_ns)
 
         (void)pager_drain(p);
         if (atomic_load_explicit(&p->given_up, memory_order_relaxed)) { /* a flag and no more: the kick made this thread look */
+                say_given_up(p);
                 pager_let_all_go(p);
                 *ret_when_ns = UINT64_MAX;
                 return false;
@@ -360,12 +375,6 @@ void pager_hurry(struct pager *p)
         kick(p);
 }
 
-void pager_give_up(struct pager *p)
-{
-        atomic_store_explicit(&p->given_up, true, memory_order_relaxed);
-        kick(p);
-}
-
 void pager_end_record(struct pager *p)
 {
         record_end(&p->record);
@@ -377,6 +386,29 @@ static struct timespec in_ms(int ms)
         uint64_t at = now_ns() + (uint64_t)ms * NS_PER_MS;
 
         return (struct timespec){ .tv_sec = (time_t)(at / NS_PER_S), .tv_nsec = (long)(at % NS_PER_S) };
+}
+
+/* A submission may hold the thread up, in a file system that does not answer and has more requests than it takes (fuse: max_background), and
+ * nobody could end a VM whose faults it leaves unanswered, not even SIGKILL: KVM's kernel workers are among those who wait. The vCPUs
+ * were kicked long before the patience is over, so they see none of the zeros. */
+void pager_give_up(struct pager *p)
+{
+        struct timespec until = in_ms(PATIENCE_MS);
+        int             r = 0;
+
+        atomic_store_explicit(&p->given_up, true, memory_order_relaxed);
+        kick(p);
+        if (!p->armed)
+                return;
+        pthread_mutex_lock(&p->lock);
+        while (!p->gave_up && !p->gone && r == 0)
+                r = pthread_cond_timedwait(&p->changed, &p->lock, &until);
+        for (size_t i = 0; i < p->view.served.nr && r != 0 && p->in.uffd >= 0; i++) {
+                const struct pager_range *range = &p->view.served.v[i];
+
+                (void)uffd_unregister(p->in.uffd, p->c.ram + pages_to_bytes(range->first_page), pages_to_bytes(range->nr_pages));
+        }
+        pthread_mutex_unlock(&p->lock);
 }
 
 int pager_wait(struct pager *p, int timeout_ms)
@@ -450,21 +482,29 @@ size_t pager_recorded(const struct pager *p, const uint64_t **ret_pages)
         return record_get(&p->record, ret_pages);
 }
 
-void pager_stop(struct pager *p)
+bool pager_stop(struct pager *p)
 {
+        struct timespec until = in_ms(PATIENCE_MS);
+        int             r = 0;
+        bool            lingers;
+
         if (!p->armed || p->joined)
-                return;
+                return true;
         atomic_store_explicit(&p->stop, true, memory_order_relaxed); /* the join below orders the rest */
         kick(p);
         pthread_mutex_lock(&p->lock);
-        while (!p->gone)
-                pthread_cond_wait(&p->changed, &p->lock);
+        while (!p->gone && r == 0)
+                r = pthread_cond_timedwait(&p->changed, &p->lock, &until);
+        lingers = p->lingers;
         pthread_mutex_unlock(&p->lock);
-        if (p->lingers)
+        if (r != 0)
+                return false;
+        if (lingers)
                 pthread_detach(p->thread);
         else
                 pthread_join(p->thread, NULL);
         p->joined = true;
+        return true;
 }
 
 static void free_lock(struct pager *p)
@@ -475,11 +515,12 @@ static void free_lock(struct pager *p)
         pthread_mutex_destroy(&p->lock);
 }
 
-void pager_free(struct pager *p)
+bool pager_free(struct pager *p)
 {
         if (!p)
-                return;
-        pager_stop(p);
+                return true;
+        if (!pager_stop(p))
+                return false;
         if (p->in.uffd >= 0)
                 close(p->in.uffd);
         if (p->kick_fd >= 0)
@@ -492,4 +533,5 @@ void pager_free(struct pager *p)
         sources_free(&p->sources);
         page_states_free(&p->states);
         free(p);
+        return true;
 }

@@ -2,7 +2,8 @@
  * Owns:    the uffd, its buffers and its one thread; borrows RAM, the page map and the replay list until pager_free.
  * Threads: made, armed, stopped and freed by one session thread; the calls marked "any" from every thread.
  *          The events are called on the pager's thread: they must not block nor call the pager back, except for "any" calls.
- * Blocks:  pager_stop until the thread has ended; pager_wait as long as it is told to. */
+ * Blocks:  pager_stop and pager_give_up until the thread has done what it is told, but not for more than two seconds when a file system holds
+ *          it up; pager_wait as long as it is told to. */
 #pragma once
 
 #include "core/base/err.h"
@@ -72,7 +73,7 @@ void pager_guest_spoke(struct pager *p, uint64_t ns);
 void pager_hurry(struct pager *p);
 /* Any thread. Stops recording; replay stays off; fill begins if it was asked for. */
 void pager_end_record(struct pager *p);
-/* Any thread. Nobody will use the guest any more: who waits, now or later, is let go at once, as over a lost page (events.lost is not
+/* Nobody will use the guest any more: who waits, now or later, is let go at once, as over a lost page (events.lost is not
  * told, nothing is counted). The VM must be condemned before. */
 void pager_give_up(struct pager *p);
 /* Waits for done or timeout_ms (-1: for ever): 0, -ETIMEDOUT. -EIO when it ended with lost pages, -ECANCELED when it was stopped
@@ -93,5 +94,7 @@ bool pager_find_lost(const struct pager *p, uint64_t page, struct pager_lost *re
 size_t pager_recorded(const struct pager *p, const uint64_t **ret_pages);
 
 /* Ends the thread. Pages still absent stay registered until pager_free closes the uffd, so no vCPU may run any more, or all is done. */
-void pager_stop(struct pager *p);
-void pager_free(struct pager *p); /* stops first; accepts NULL and one that was never armed */
+bool pager_stop(struct pager *p);
+/* Stops first; accepts NULL and one that was never armed. False (as of pager_stop): the thread is held up, in a file system that does not answer:
+ * it, and all that it borrows, must stay until the process ends. */
+bool pager_free(struct pager *p);

@@ -94,6 +94,7 @@ struct pager {
         pthread_cond_t  changed;
         bool            has_lock;
         bool            done, gone; /* told done; the thread has ended */
+        bool            gave_up;    /* the thread knows that it is to give up */
         bool            lingers;    /* with reads that a file system does not give back: it must not be waited for */
         int             result;     /* -errno that ended it early */
 };

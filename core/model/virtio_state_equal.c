@@ -1,5 +1,5 @@
-/* core/model/virtio_state_equal.c: compares two saved virtio devices field by field (their padding says nothing), and names the first
- * difference. */
+/* core/model/virtio_state_equal.c: compares two saved virtio devices field by field (their padding says nothing), and names the
+ * first difference. */
 #include "core/model/virtio_state.h"
 
 #include <stdio.h>

@@ -11,7 +11,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -222,7 +221,7 @@ static int read_avail_idx(struct virtqueue *q, uint16_t *ret)
         int r = checked_read(ret, q->avail + VIRTQ_IDX, sizeof(*ret));
 
         /* pairs with the driver's barrier before it moves the index (section 2.7.13.3.1): what the index covers is read after it */
-        atomic_thread_fence(memory_order_acquire);
+        virtq_fence();
         return r;
 }
 
@@ -239,7 +238,7 @@ static int arm(struct virtqueue *q, uint16_t *ret_idx)
         q->armed = true;
         q->armed_at = q->s.next_avail;
         /* pairs with the driver's full barrier between moving its index and reading this event index */
-        atomic_thread_fence(memory_order_seq_cst);
+        virtq_fence();
         return read_avail_idx(q, ret_idx);
 }
 
@@ -349,7 +348,7 @@ static int write_used(struct virtqueue *q)
 
         memcpy(&q->m->pushed[q->nr_pushed], &idx, sizeof(idx));
         /* what the device wrote into buffers, and the elements, before the index (section 2.7.8.2) */
-        atomic_thread_fence(memory_order_release);
+        virtq_fence();
         return checked_scatter(to, ARRAY_LEN(to), q->m->pushed);
 }
 
@@ -361,7 +360,7 @@ static int wants_interrupt(struct virtqueue *q, uint16_t before)
         int            r;
 
         /* pairs with the driver's full barrier between writing used_event (the flag) and reading the used index */
-        atomic_thread_fence(memory_order_seq_cst);
+        virtq_fence();
         r = checked_read(&word, at, sizeof(word));
         if (r < 0)
                 return r;

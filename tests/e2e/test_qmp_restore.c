@@ -85,7 +85,7 @@ Test(qmp_restore, who_connects_while_the_vm_is_made_is_answered_before_the_guest
         struct silent_file f;
 
         snprintf(memory, sizeof(memory), "%s/memory", r->saved.path);
-        f = silent_file_new(memory);
+        f = silent_file_new(memory, 0);
         silent_file_hush(&f); /* an eager restore waits there */
         r->vm = START(rouse_program(), "restore", r->saved.path, "--mode", "eager", "--qmp", r->arg, "--timeout", "60s");
         qmp_connect(&r->q, r->path);
@@ -102,13 +102,13 @@ Test(qmp_restore, who_connects_while_the_vm_is_made_is_answered_before_the_guest
 }
 
 /* A guest that runs on a lazy restore whose source has fallen silent; it waits for a page, or soon will. */
-static struct silent_file start_silent(struct rig *r, const char *source_timeout)
+static struct silent_file start_silent_at(struct rig *r, const char *source_timeout, unsigned int max_background)
 {
         char memory[4400];
         struct silent_file f;
 
         snprintf(memory, sizeof(memory), "%s/memory", r->saved.path);
-        f = silent_file_new(memory);
+        f = silent_file_new(memory, max_background);
         r->vm = START(rouse_program(), "restore", r->saved.path, "--hints", "none", "--fill", "off", "--source-timeout", source_timeout, "--qmp", r->arg,
                       "--timeout", "60s");
         qmp_open(&r->q, r->path);
@@ -116,6 +116,11 @@ static struct silent_file start_silent(struct rig *r, const char *source_timeout
         silent_file_hush(&f);
         usleep(200000);
         return f;
+}
+
+static struct silent_file start_silent(struct rig *r, const char *source_timeout)
+{
+        return start_silent_at(r, source_timeout, 0);
 }
 
 static uint64_t ms_since(uint64_t ns)
@@ -233,6 +238,26 @@ Test(qmp_restore, a_migrate_whose_source_stays_silent_fails_within_its_timeout, 
         qmp_send(&r->q, migrate);
         cr_expect(strstr(qmp_line(&r->q), "{\"error\":{\"class\":\"GenericError\"") == r->q.line, "%s", r->q.line);
         cr_expect_lt(ms_since(asked_ns), 10000u);
+        silent_file_free(&f);
+        end(r);
+}
+
+/* There its thread starts reads until the kernel makes it wait, and answers no fault any more. */
+Test(qmp_restore, quit_ends_a_vm_whose_pager_is_itself_held_up_by_the_file_system, .timeout = 120)
+{
+        struct rig *r = make();
+        struct silent_file f = start_silent_at(r, "30s", 2);
+        char migrate[400];
+        uint64_t asked_ns;
+
+        snprintf(migrate, sizeof(migrate), "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"file:%.250s/never\"}}", r->t.path);
+        qmp_send(&r->q, migrate); /* asks for all pages at once */
+        usleep(100000);
+        qmp_open(&r->second, r->path);
+        asked_ns = now_ns();
+        qmp_expect(&r->second, CMD("quit"), OK);
+        cr_expect_lt(ms_since(asked_ns), 1000u);
+        cr_expect_eq(child_wait(&r->vm, 15000), 0);
         silent_file_free(&f);
         end(r);
 }

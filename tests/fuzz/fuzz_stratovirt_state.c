@@ -1,5 +1,6 @@
-/* fuzz_stratovirt_state: any bytes as a StratoVirt `state` are refused in one line, or they are a machine that a native snapshot can hold
- * and give back as it is. Bytes that call themselves a memory file are one: their first 8192, 1 MiB of holes for RAM, and the rest. */
+/* fuzz_stratovirt_state: any bytes as a StratoVirt `state` are refused in one line, or they are a machine that a native snapshot
+ * holds and gives back as it is. Bytes that call themselves a memory file are one: their first 8192, 1 MiB of holes for RAM, and
+ * the rest. */
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "core/base/units.h"
@@ -75,10 +76,12 @@ static void read_memory(const uint8_t *data, size_t size, const struct sv_genera
         must(fd_pwrite_full(p.fd, data, head, 0) == 0);
         must(fd_pwrite_full(p.fd, data + head, size - head, HEAD_BYTES + RAM_BYTES) == 0);
         r = sv_memory_read(&p, g, &state, &l, &pages, &e);
-        if (r == 0)
-                must(l.total_bytes == RAM_BYTES && pages.nr_pages == bytes_to_pages(RAM_BYTES) && page_map_check(&pages, NULL) == 0);
-        else
+        if (r < 0) {
                 check_message(r, &e);
+                return;
+        }
+        must(l.total_bytes == RAM_BYTES && pages.nr_pages == bytes_to_pages(RAM_BYTES));
+        must(page_map_check(&pages, NULL) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

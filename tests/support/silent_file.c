@@ -30,12 +30,12 @@ static void answer(int fuse_fd, uint64_t unique, int error, const void *body, si
                 _exit(1);
 }
 
-static void answer_init(int fuse_fd, const struct fuse_in_header *h, const struct fuse_init_in *in)
+static void answer_init(int fuse_fd, const struct fuse_in_header *h, const struct fuse_init_in *in, unsigned int max_background)
 {
+        uint16_t most = max_background ? (uint16_t)max_background : UINT16_MAX;
         struct fuse_init_out out = {.major = FUSE_KERNEL_VERSION, .minor = in->minor < FUSE_KERNEL_MINOR_VERSION ? in->minor : FUSE_KERNEL_MINOR_VERSION,
                                     .max_write = 4096, .flags = FUSE_ASYNC_READ, .max_readahead = READ_MAX,
-                                    /* more than anybody has under way: who asks is not held up himself */
-                                    .max_background = UINT16_MAX, .congestion_threshold = UINT16_MAX};
+                                    .max_background = most, .congestion_threshold = most};
 
         answer(fuse_fd, h->unique, 0, &out, sizeof(out));
 }
@@ -59,7 +59,7 @@ static void answer_read(int fuse_fd, const struct fuse_in_header *h, const struc
         answer(fuse_fd, h->unique, n < 0 ? -errno : 0, bytes, n < 0 ? 0 : (size_t)n);
 }
 
-static void serve_one(int fuse_fd, int fd)
+static void serve_one(int fuse_fd, int fd, unsigned int max_background)
 {
         static char buf[READ_MAX + 4096] __attribute__((aligned(8)));
         const struct fuse_in_header *h = (const void *)buf;
@@ -73,7 +73,7 @@ static void serve_one(int fuse_fd, int fd)
                 return;
         switch (h->opcode) {
         case FUSE_INIT:
-                answer_init(fuse_fd, h, in);
+                answer_init(fuse_fd, h, in, max_background);
                 break;
         case FUSE_GETATTR:
                 answer_attr(fuse_fd, h, fd);
@@ -97,7 +97,7 @@ static void serve_one(int fuse_fd, int fd)
         }
 }
 
-static void serve(int fuse_fd, int fd, _Atomic int *silent)
+static void serve(int fuse_fd, int fd, unsigned int max_background, _Atomic int *silent)
 {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (;;) {
@@ -106,11 +106,11 @@ static void serve(int fuse_fd, int fd, _Atomic int *silent)
                 if (atomic_load_explicit(silent, memory_order_relaxed))
                         usleep(1000);
                 else if (poll(&p, 1, 1) > 0)
-                        serve_one(fuse_fd, fd);
+                        serve_one(fuse_fd, fd, max_background);
         }
 }
 
-struct silent_file silent_file_new(const char *path)
+struct silent_file silent_file_new(const char *path, unsigned int max_background)
 {
         struct silent_file f = {.fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC)};
         int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -127,7 +127,7 @@ struct silent_file silent_file_new(const char *path)
         f.pid = fork();
         cr_assert(f.pid >= 0);
         if (f.pid == 0)
-                serve(f.fuse_fd, fd, f.silent);
+                serve(f.fuse_fd, fd, max_background, f.silent);
         close(fd);
         return f;
 }

@@ -162,8 +162,8 @@ void sv_add_desc(struct sv_bytes *state, const char *type, unsigned int size, co
         char              text[2048];
 
         snprintf(text, sizeof(text),
-                 "{\"name\":\"%s\",\"alias\":%" PRIu64 ",\"size\":%u,\"current_version\":%u,\"compat_version\":%u,\"fields\":%s}%s", type,
-                 siphash13_str(type), size, size ? 132352 : 256, size ? 256 : 0, fields, before);
+                 "{\"name\":\"%s\",\"alias\":%" PRIu64 ",\"size\":%u,\"current_version\":%u,\"compat_version\":%u,"
+                 "\"fields\":%s}%s", type, siphash13_str(type), size, size ? 132352 : 256, size ? 256 : 0, fields, before);
         sv_edit(state, 0, before, text);
 }
 

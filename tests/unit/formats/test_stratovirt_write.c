@@ -1,4 +1,4 @@
-/* test_stratovirt_write: what is written is what StratoVirt 2.5.0 wrote for the same machine, and what it cannot hold is refused. */
+/* test_stratovirt_write: what is written is what StratoVirt 2.5.0 wrote, and what it cannot hold is refused. */
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "core/base/units.h"
@@ -13,8 +13,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -327,7 +329,8 @@ Test(stratovirt_write, received_bytes_are_kept_and_the_interrupt_is_one_that_str
         }
 }
 
-static struct virtio_state *add_device(struct vm_state *vm, enum virtio_kind kind, uint32_t slot, const char *id, uint16_t nr_queues)
+static struct virtio_state *add_device(struct vm_state *vm, enum virtio_kind kind, uint32_t slot, const char *id,
+                                       uint16_t nr_queues)
 {
         struct device_record *d = vm_state_add_device(vm, DEVICE_VIRTIO, id);
         struct virtio_state  *v = &d->u.virtio;
@@ -368,8 +371,8 @@ Test(stratovirt_write, a_console_in_use_is_kept_with_its_queues)
         v->device_features = v->driver_features = 1ULL << 32 | 2;
         v->u.console.max_ports = 1;
         v->u.console.ports[0] = (struct virtio_console_port_state){ .guest_connected = true, .host_connected = true };
-        v->queues[1] = (struct virtqueue_state){ 0x1000, 0x2000, 0x3000, .size = 64, .max_size = 128, .next_avail = 65535, .next_used = 65534,
-        .ready = true };
+        v->queues[1] = (struct virtqueue_state){ 0x1000, 0x2000, 0x3000, .size = 64, .max_size = 128, .next_avail = 65535,
+        .next_used = 65534, .ready = true };
         assert_optional_kept(&s, t.path);
 }
 
@@ -429,17 +432,39 @@ Test(stratovirt_write, an_rng_or_a_balloon_is_kept_while_the_guest_does_not_use_
         }
 }
 
+static struct virtio_state *slot_of(struct vm_state *vm, uint32_t slot)
+{
+        for (uint32_t i = 0; i < vm->nr_devices; i++)
+                if (vm->devices[i].kind == DEVICE_VIRTIO && vm->devices[i].u.virtio.slot == slot)
+                        return &vm->devices[i].u.virtio;
+        cr_assert_fail("no slot %u", slot);
+        return NULL;
+}
+
+/* As in StratoVirt's own files: it has no card without a link. */
+Test(stratovirt_write, a_card_that_nobody_has_looked_at_gets_a_link)
+{
+        _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
+        _cleanup_snapshot_ struct snapshot s = open_snapshot(fixture_dir(PLAIN)), again = { 0 };
+        char                               path[PATH_MAX + 32];
+
+        slot_of(&s.vm, 4)->u.net.status = 0;
+        slot_of(&s.vm, 5)->u.net.status = 0;
+        slot_of(&s.vm, 5)->status = 3; /* a driver has begun with it */
+        snprintf(path, sizeof(path), "%s/snap", t.path);
+        write_state(&s.vm, &s.layout, path);
+        again = open_snapshot(path);
+        cr_assert_eq(slot_of(&again.vm, 4)->u.net.status, 1);
+        cr_assert_eq(slot_of(&again.vm, 5)->u.net.status, 0);
+}
+
 Test(stratovirt_write, a_cards_filters_are_kept)
 {
         _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
         _cleanup_snapshot_ struct snapshot s = open_snapshot(fixture_dir(PLAIN)), again = { 0 };
-        struct virtio_net_state           *n = NULL;
+        struct virtio_net_state           *n = &slot_of(&s.vm, 5)->u.net;
         char                               path[PATH_MAX + 32], what[80] = "";
 
-        for (uint32_t i = 0; i < s.vm.nr_devices; i++)
-                if (s.vm.devices[i].kind == DEVICE_VIRTIO && s.vm.devices[i].u.virtio.slot == 5)
-                        n = &s.vm.devices[i].u.virtio.u.net;
-        cr_assert_not_null(n);
         n->has_filters = n->promisc = n->nobcast = n->multi_overflow = true;
         n->nr_uni = 2;
         n->nr_multi = 1;
@@ -542,9 +567,11 @@ Test(stratovirt_write, more_msrs_than_kvm_sets_at_once_are_refused)
 /* StratoVirt leaves the first out; the second it does not know of, so only one that was set is worth a place. */
 Test(stratovirt_write, vmx_capabilities_and_unset_mtrrs_are_left_out)
 {
-        static const struct kvm_msr_entry msrs[] = { { .index = 0x10, .data = 1 },  { .index = 0x480, .data = 2 }, { .index = 0x491, .data = 3 },
-                                                     { .index = 0x277, .data = 4 }, { .index = 0x200 },            { .index = 0x26f },
-                                                     { .index = 0x2ff, .data = 0xc00 } };
+        static const struct kvm_msr_entry msrs[] = {
+                { .index = 0x10, .data = 1 },  { .index = 0x480, .data = 2 }, { .index = 0x491, .data = 3 },
+                { .index = 0x277, .data = 4 }, { .index = 0x200 },            { .index = 0x26f },
+                { .index = 0x2ff, .data = 0xc00 },
+        };
         _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
         _cleanup_snapshot_ struct snapshot s = open_snapshot(fixture_dir(PLAIN)), again = { 0 };
         struct vcpu_state                 *v = &s.vm.vcpus[0];
@@ -670,10 +697,10 @@ Test(stratovirt_write, pages_lie_at_their_place_and_zeros_are_holes)
 
 Test(stratovirt_write, ram_above_3_gib_is_two_windows_the_newest_first)
 {
-        static const char table[] = "{\"total_region_size\":4294967296,\"ram_region_state\":[{\"name\":\"DefaultRam\",\"offset\":0,\"size\":"
-                                    "4294967296}],\"alias_region_state\":[{\"name\":\"above4g_ram\",\"alias_offset\":3221225472,\"offset\":"
-                                    "4294967296,\"size\":1073741824},{\"name\":\"below4g_ram\",\"alias_offset\":0,\"offset\":0,\"size\":"
-                                    "3221225472}]}";
+        static const char table[] =
+                "{\"total_region_size\":4294967296,\"ram_region_state\":[{\"name\":\"DefaultRam\",\"offset\":0,\"size\":4294967296}]"
+                ",\"alias_region_state\":[{\"name\":\"above4g_ram\",\"alias_offset\":3221225472,\"offset\":4294967296"
+                ",\"size\":1073741824},{\"name\":\"below4g_ram\",\"alias_offset\":0,\"offset\":0,\"size\":3221225472}]}";
         _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
         _cleanup_snapshot_ struct snapshot s = open_snapshot(fixture_dir(PLAIN)), again = { 0 };
         struct mem_layout                  l = { 0 };
@@ -737,6 +764,30 @@ Test(stratovirt_write, a_writer_that_is_dropped_or_short_of_pages_leaves_nothing
         cr_assert_eq(sv_writer_ops.pages(w, NULL, 2, &e), -EINVAL);
         sv_writer_ops.free(w);
         cr_assert_eq(count_entries(t.path), 0);
+}
+
+Test(stratovirt_write, a_full_file_system_leaves_nothing_behind)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        _cleanup_free_ uint8_t        *pages = malloc(512 * PAGE_BYTES);
+        struct snapshot_writer        *w;
+        char                           path[PATH_MAX + 16];
+        struct err                     e = { 0 };
+
+        /* In a chroot "/" is no mount point and cannot be made private; the mount below is undone either way. */
+        if (unshare(CLONE_NEWNS) < 0 || (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 && errno != EINVAL) ||
+            mount("tmpfs", t.path, "tmpfs", 0, "size=256k") < 0)
+                cr_skip_test("no right to mount a small file system");
+        cr_assert_not_null(pages);
+        memset(pages, 0xaa, 512 * PAGE_BYTES);
+        snprintf(path, sizeof(path), "%s/snap", t.path);
+        w = begin(path, RAM_PAGES);
+        cr_assert_eq(sv_writer_ops.pages(w, pages, 512, &e), -ENOSPC);
+        cr_assert_eq(e.kind, ERR_FAILED);
+        cr_assert_eq(sv_writer_ops.commit(w, NULL, &e), -EINVAL);
+        sv_writer_ops.free(w);
+        cr_assert_eq(count_entries(t.path), 0);
+        cr_assert_eq(umount(t.path), 0);
 }
 
 Test(stratovirt_write, an_unknown_format_is_wrong_usage_and_names_those_there_are)

@@ -480,10 +480,10 @@ Test(virtq, a_drained_queue_does_not_touch_its_rings_before_the_first_pop)
 
 Test(virtq, what_was_taken_and_not_returned_is_handed_out_again_in_order)
 {
-        struct duo t = duo_started(4);
+        struct duo t = duo_started(16);
         uint16_t   heads[4];
 
-        for (int i = 0; i < 5; i++) {
+        for (int i = 0; i < 40; i++) {
                 struct rig_used u;
 
                 send_pages(&t, 1);
@@ -493,21 +493,89 @@ Test(virtq, what_was_taken_and_not_returned_is_handed_out_again_in_order)
         send_pages(&t, 4);
         for (size_t i = 0; i < 4; i++)
                 heads[i] = pop(&t).head;
-        return_one(&t, heads[2]); /* overtakes */
-        restart(&t, 9, 5);
-        cr_assert_eq(virtq_state(t.q)->next_used, 6, "the guest's word");
-        cr_assert_eq(pop(&t).head, heads[0]);
-        virtq_unpop(t.q);
-        cr_assert_eq(pop(&t).head, heads[0]);
+        return_one(&t, heads[0]);
+        send_pages(&t, 1);
+        restart(&t, 44, 40);
+        cr_assert_eq(virtq_state(t.q)->next_used, 41, "the guest's word");
         cr_assert_eq(pop(&t).head, heads[1]);
+        virtq_unpop(t.q);
+        cr_assert_eq(pop(&t).head, heads[1]);
+        cr_assert_eq(pop(&t).head, heads[2]);
         cr_assert_eq(pop(&t).head, heads[3]);
+        cr_assert_eq(virtq_state(t.q)->next_avail, 44);
+        return_one(&t, pop(&t).head);
         assert_empty(&t);
-        for (size_t i = 0; i < 4; i++)
-                if (i != 2)
-                        virtq_push(t.q, heads[i], 0);
-        cr_assert_eq(virtq_flush(t.q), 1);
-        cr_assert_eq(rig_used_idx(&t.driver), 9);
+        for (size_t i = 1; i < 4; i++)
+                virtq_push(t.q, heads[i], 0);
+        cr_assert_eq(virtq_flush(t.q), 0, "it said nothing since the first one");
+        cr_assert_eq(rig_used_idx(&t.driver), 45);
         duo_free(&t);
+}
+
+Test(virtq, what_is_in_flight_is_known_while_the_ring_is_young)
+{
+        struct duo t = duo_started(8);
+        uint16_t   heads[6];
+
+        send_pages(&t, 6);
+        for (size_t i = 0; i < 6; i++)
+                heads[i] = pop(&t).head;
+        return_one(&t, heads[5]);
+        return_one(&t, heads[1]);
+        restart(&t, 6, 2);
+        cr_assert_eq(pop(&t).head, heads[0]);
+        cr_assert_eq(pop(&t).head, heads[2]);
+        cr_assert_eq(pop(&t).head, heads[3]);
+        cr_assert_eq(pop(&t).head, heads[4]);
+        assert_empty(&t);
+        duo_free(&t);
+}
+
+/* A driver and a device with up to `depth` requests in flight, for a while; then the device is gone. True: the next one knew which
+ * they were, and they were those. False: it said that it could not know. */
+static bool lose_the_device(unsigned int *seed, uint16_t size, size_t depth)
+{
+        struct duo             t = duo_new(size);
+        uint16_t               flying[64];
+        size_t                 nr = 0, steps = (size_t)rand_r(seed) % 1500 + 1;
+        struct virtqueue_state s;
+        const char            *why;
+        bool                   known;
+
+        duo_start(&t, true, false);
+        for (size_t i = 0; i < steps || !nr; i++) {
+                struct rig_used u;
+
+                if (nr < depth && rand_r(seed) % 3) {
+                        send_pages(&t, 1);
+                        flying[nr++] = pop(&t).head;
+                } else if (nr) {
+                        size_t which = (size_t)rand_r(seed) % nr;
+
+                        return_one(&t, flying[which]);
+                        memmove(&flying[which], &flying[which + 1], (--nr - which) * sizeof(flying[0]));
+                        cr_assert(rig_take_used(&t.driver, &u));
+                }
+        }
+        s = *virtq_state(t.q);
+        virtq_reset(t.q);
+        *virtq_state(t.q) = s;
+        known = virtq_start(t.q, true, false, &why) == 0;
+        for (size_t i = 0; known && i < nr; i++)
+                cr_assert_eq(pop(&t).head, flying[i], "%zu of %zu", i, nr);
+        if (known)
+                assert_empty(&t);
+        duo_free(&t);
+        return known;
+}
+
+Test(virtq, a_wrong_buffer_is_never_handed_out_again)
+{
+        unsigned int seed = 1, known = 0;
+
+        for (int i = 0; i < 600; i++)
+                known += lose_the_device(&seed, 256, 1u << i % 6);
+        cr_assert_gt(known, 500, "%u of 600", known);
 }
 
 Test(virtq, rings_that_contradict_the_saved_indexes_are_refused)
@@ -524,5 +592,8 @@ Test(virtq, rings_that_contradict_the_saved_indexes_are_refused)
         *rig_used(&t.driver, 1) = 7;
         cr_assert_eq(virtq_start(t.q, true, true, &why), -EPROTO, "two in flight, and both are head 0");
         cr_assert_not_null(strstr(why, "in flight"), "%s", why);
+        *rig_avail(&t.driver, 1) = 8;
+        cr_assert_eq(virtq_start(t.q, true, true, &why), -EPROTO, "taken, but never made available");
+        cr_assert_not_null(strstr(why, "available index"), "%s", why);
         duo_free(&t);
 }
