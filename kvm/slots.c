@@ -80,17 +80,21 @@ static bool fits(const struct machine *m, uint32_t slot, enum virtio_kind kind)
         return slot < m->nr_fixed ? m->fixed[slot] == kind : kind != VIRTIO_BLK && kind != VIRTIO_NET;
 }
 
-static uint32_t find_free(const struct machine *m, const struct assignment *a, enum virtio_kind kind)
+/* A snapshot's slots are taken, unless it is that kind of device that is looked for. */
+static uint32_t find_free(const struct machine *m, const struct vm_state *saved, const struct assignment *a, enum virtio_kind kind)
 {
-        for (uint32_t i = 0; i < m->nr_slots; i++)
-                if (a->v[i].kind == VIRTIO_NONE && fits(m, i, kind))
+        for (uint32_t i = 0; i < m->nr_slots; i++) {
+                const struct virtio_state *v = saved ? vm_state_virtio(saved, i) : NULL;
+
+                if (a->v[i].kind == VIRTIO_NONE && fits(m, i, kind) && (!v || v->kind == kind))
                         return i;
+        }
         return VIRTIO_SLOT_UNKNOWN;
 }
 
-static int assign_one(const struct machine *m, const struct device_config *c, struct assignment *a, struct err *e)
+static int assign_one(const struct machine *m, const struct vm_state *saved, const struct device_config *c, struct assignment *a, struct err *e)
 {
-        uint32_t slot = c->slot == VIRTIO_SLOT_UNKNOWN ? find_free(m, a, c->kind) : c->slot;
+        uint32_t slot = c->slot == VIRTIO_SLOT_UNKNOWN ? find_free(m, saved, a, c->kind) : c->slot;
 
         if (slot == VIRTIO_SLOT_UNKNOWN)
                 return err_usage(e, "%s device: expected a free slot of a %s, found all of them taken", virtio_kind_name(c->kind), m->name);
@@ -111,7 +115,7 @@ static int assign(const struct machine *m, const struct vm_config *c, struct ass
         for (int named = 1; named >= 0; named--)
                 for (size_t i = 0; i < c->nr_devices && r >= 0; i++)
                         if ((c->devices[i].slot != VIRTIO_SLOT_UNKNOWN) == named)
-                                r = assign_one(m, &c->devices[i], ret, e);
+                                r = assign_one(m, c->saved, &c->devices[i], ret, e);
         return r;
 }
 
@@ -182,6 +186,9 @@ int slots_make(struct slots *s, const struct vm_config *c, const struct mem_layo
         for (uint32_t i = 0; i < s->machine->nr_slots && r >= 0; i++) {
                 const struct virtio_state *saved = c->saved ? vm_state_virtio(c->saved, i) : NULL;
 
+                if (saved && a.v[i].kind != VIRTIO_NONE && a.v[i].kind != saved->kind)
+                        return err_usage(e, "virtio slot %u: expected what stands behind the snapshot's %s, found a %s", i,
+                                         virtio_kind_name(saved->kind), virtio_kind_name(a.v[i].kind));
                 a.v[i].kind = kind_of(s->machine, i, &a.v[i], saved);
                 a.v[i].slot = i;
                 if (a.v[i].kind != VIRTIO_NONE)

@@ -114,6 +114,11 @@ static _Noreturn void leave(int status)
         _exit(status);
 }
 
+/* cr_expect: criterion_send_assert has noted it */
+void criterion_continue_test(void)
+{
+}
+
 void criterion_abort_test(void)
 {
         worker.verdict->failed = true;

@@ -144,13 +144,15 @@ static inline struct timespec small_deadline(void)
 static inline void small_wait_out(struct small_vm *s, size_t nr_out)
 {
         struct timespec until = small_deadline();
+        size_t          there;
         int             r = 0;
 
         pthread_mutex_lock(&s->lock);
         while (s->nr_out < nr_out && !s->nr_exited && !r)
                 r = pthread_cond_timedwait(&s->changed, &s->lock, &until);
+        there = s->nr_out;
         pthread_mutex_unlock(&s->lock);
-        cr_assert_geq(s->nr_out, nr_out, "no output; exit: %s", s->text);
+        cr_assert_geq(there, nr_out, "no output; exit: %s", s->text);
 }
 
 static inline void small_wait_exit(struct small_vm *s)
