@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/find_hints.h"
 #include "core/mapped_sources.h"
+#include "core/match_devices.h"
 #include "core/plan.h"
 #include "core/probe.h"
 #include "formats/hints_file.h"
@@ -38,6 +39,8 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
         s->data_dir = o->data_dir;
         s->record_path = o->record_path;
         s->index_wanted = !s->snap.pages.zeros_known && o->data_dir;
+        if (o->data_dir && asprintf(&s->cpuid_cache, "%s/host-cpuid", o->data_dir) < 0)
+                s->cpuid_cache = NULL;
         fill_ledger_head(s, o);
         return 0;
 }
@@ -146,6 +149,22 @@ static int stage_plan(struct session *s, const struct restore_options *o, struct
         return -EINVAL;
 }
 
+static void note_device(void *arg, const char *text)
+{
+        snapshot_note(arg, "%s", text);
+}
+
+/* What stands behind each device is known before anything is made. */
+static int plan_devices(struct session *s, const struct restore_options *o, struct err *e)
+{
+        if (o->common.nr_devices > DEVICE_CONFIGS_MAX)
+                return err_usage(e, "devices: expected at most %d, found %zu", DEVICE_CONFIGS_MAX, o->common.nr_devices);
+        s->nr_devices = o->common.nr_devices;
+        for (size_t i = 0; i < s->nr_devices; i++)
+                s->devices[i] = o->common.devices[i];
+        return match_devices(&s->snap.vm, s->devices, s->nr_devices, note_device, &s->snap, e);
+}
+
 static int stage_arm(struct session *s, struct err *e)
 {
         return s->pager ? pager_arm(s->pager, e) : 0;
@@ -169,15 +188,32 @@ static void report(struct session *s, const struct vm_load_report *rep)
                 session_message(s, "%zu more MSRs were refused", rep->nr_refused - named);
 }
 
-static int stage_build(struct session *s, struct err *e)
+/* Before anything is set: KVM takes a state that this CPU cannot run, and the guest dies of it later. */
+static int check_cpu(struct session *s, const struct restore_options *o, struct err *e)
 {
-        struct vm_config c = {.caps = &s->caps, .layout = &s->layout, .machine = s->snap.vm.machine, .nr_vcpus = s->nr_vcpus};
+        char lacking[400];
+        int r = vm_cpu_lacks(s->vm, &s->snap.vm, lacking, sizeof(lacking), e);
+
+        if (r > 0 && !o->allow_cpu_mismatch)
+                return err_bad(e, "state", ERR_NO_OFFSET, "this host's CPU or KVM lacks what the guest saw: %s; restore it where they are there, or "
+                               "with --allow-cpu-mismatch", lacking);
+        if (r > 0)
+                snapshot_note(&s->snap, "this host's CPU or KVM lacks what the guest saw: %s; it will fail where it uses that", lacking);
+        return MIN(r, 0);
+}
+
+static int stage_build(struct session *s, const struct restore_options *o, struct err *e)
+{
+        struct vm_config c = {.caps = &s->caps, .layout = &s->layout, .machine = s->snap.vm.machine, .nr_vcpus = s->nr_vcpus,
+                              .cpuid_cache = s->cpuid_cache, .devices = s->devices, .nr_devices = s->nr_devices, .saved = &s->snap.vm};
         struct vm_load_report rep = {0};
         struct err lost = {0};
         int r;
 
         session_fill_vm_events(s, &c.events);
         r = vm_new(&c, &s->vm, &s->ledger.slots_ns, e);
+        if (r >= 0)
+                r = check_cpu(s, o, e);
         if (r >= 0)
                 r = vm_load(s->vm, &s->snap.vm, &rep, e);
         if (r >= 0)
@@ -199,12 +235,14 @@ static int stage_build(struct session *s, struct err *e)
 
 static int prepare(struct session *s, const struct restore_options *o, struct err *e)
 {
-        int r = stage_plan(s, o, e);
+        int r = plan_devices(s, o, e);
 
+        if (r >= 0)
+                r = stage_plan(s, o, e);
         if (r >= 0)
                 r = stage_arm(s, e);
         if (r >= 0)
-                r = stage_build(s, e);
+                r = stage_build(s, o, e);
         return r;
 }
 

@@ -1,63 +1,26 @@
-/* A running VM into a native snapshot: what is absent is fetched while it runs, it is stopped only while its pages are written. */
+/* A running VM into a snapshot: refused before it is stopped where that can be known, what is absent is fetched while it runs,
+ * and it is stopped only while its pages are written. */
 #include "core/session_internal.h"
 
-#include "core/base/cleanup.h"
 #include "core/base/clock.h"
-#include "core/base/fdio.h"
-#include "formats/native_write.h"
+#include "core/ram_blocks.h"
+#include "formats/snapshot_writer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <xxhash.h>
 
-#define BLOCK_PAGES 512ULL /* 2 MiB: a huge page, and a write that file systems like */
-
-/* /proc/PID/pagemap: bit 63 present, bit 62 swapped (Documentation/admin-guide/mm/pagemap.rst, Linux 2.6.25). */
-#define PAGEMAP_HERE (3ULL << 62)
-
-/* Is any page of the block in memory? What is not, in anonymous memory, reads as zeros; reading it would allocate it. */
-static bool block_is_empty(int pagemap_fd, const uint8_t *at, uint64_t nr_pages)
-{
-        uint64_t entries[BLOCK_PAGES], any = 0;
-        ssize_t want = (ssize_t)(nr_pages * sizeof(entries[0]));
-
-        if (pagemap_fd < 0 || fd_pread_full(pagemap_fd, entries, (size_t)want, bytes_to_pages((uint64_t)at) * sizeof(entries[0])) != want)
-                return false;
-        for (uint64_t i = 0; i < nr_pages; i++)
-                any |= entries[i];
-        return !(any & PAGEMAP_HERE);
-}
-
-typedef int (*block_fn)(void *arg, const void *bytes, uint64_t nr_pages, struct err *e); /* bytes NULL: zeros */
-
-/* Every block of RAM in order, copied out so that a lost page is an error and not a SIGBUS. */
-static int for_each_block(const struct session *s, block_fn fn, void *arg, struct err *e)
-{
-        _cleanup_close_ int pagemap_fd = s->ram_is_anonymous ? open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : -1;
-        _cleanup_free_ uint8_t *block = malloc(pages_to_bytes(BLOCK_PAGES));
-        uint64_t nr_pages = bytes_to_pages(s->layout.total_bytes);
-        int r = 0;
-
-        if (!block)
-                return err_set(e, -ENOMEM, "no memory for a block of 2 MiB");
-        for (uint64_t page = 0; page < nr_pages && r >= 0; page += BLOCK_PAGES) {
-                uint64_t nr = MIN(BLOCK_PAGES, nr_pages - page);
-
-                if (block_is_empty(pagemap_fd, s->ram.base + pages_to_bytes(page), nr)) {
-                        r = fn(arg, NULL, nr, e);
-                        continue;
-                }
-                r = guest_ram_read(&s->ram, pages_to_bytes(page), block, pages_to_bytes(nr));
-                if (r < 0)
-                        return err_set(e, r, "guest RAM: pages %llu to %llu cannot be read: %s", (unsigned long long)page,
-                                       (unsigned long long)(page + nr - 1), strerror(-r));
-                r = fn(arg, block, nr, e);
-        }
-        return r;
-}
-
 #define ASK_MS 20 /* how often it is asked whether to give up */
+
+/* One save. */
+struct saving {
+        struct session *s;
+        const struct save_options *o;
+        const struct snapshot_writer_ops *ops;
+        struct snapshot_writer *writer;
+        struct save_report report;
+        uint64_t asked_ns;
+};
 
 /* One page that cannot be had is enough: its source may be silent for --source-timeout with each of the others. */
 static int check_lost(struct session *s, struct err *e)
@@ -73,24 +36,54 @@ static int check_cancelled(const struct save_options *o, struct err *e)
         return o->cancelled && o->cancelled(o->cancelled_arg) ? err_set(e, -ECANCELED, "the snapshot was cancelled") : 0;
 }
 
-struct block_writer {
-        struct native_writer      *w;
-        const struct save_options *o;
-        uint64_t                   asked_ns;
-};
+/* --- before the guest is stopped --- */
 
-static int write_block(void *arg, const void *bytes, uint64_t nr_pages, struct err *e)
+/* Beside the pages: their sums and runs, a sixtieth of them at worst (every second page zero); vCPUs, devices, and as much again
+ * for the file system itself. */
+static uint64_t overhead_bytes(uint64_t data_bytes, uint32_t nr_vcpus)
 {
-        struct block_writer *b = arg;
+        return data_bytes / 32 + nr_vcpus * 128 * KIB + 2 * MIB;
+}
 
-        if (now_ns() - b->asked_ns >= ASK_MS * NS_PER_MS) {
-                int r = check_cancelled(b->o, e);
+/* At most: what the guest was restored from, and of the rest what it has touched. A booted VM was restored from nothing. */
+static uint64_t data_bytes_bound(const struct session *s)
+{
+        const struct page_map *m = &s->snap.pages;
+        uint64_t pages = 0;
 
-                if (r < 0)
-                        return r;
-                b->asked_ns = now_ns();
+        if (!m->nr_runs)
+                return pages_to_bytes(ram_blocks_resident(&s->ram, 0, bytes_to_pages(s->ram.size_bytes)));
+        for (size_t i = 0; i < m->nr_runs; i++) {
+                const struct page_run *run = &m->runs[i];
+
+                pages += run->kind == RUN_ZERO ? ram_blocks_resident(&s->ram, run->first_page, run->nr_pages) : run->nr_pages;
         }
-        return native_writer_pages(b->w, bytes, nr_pages, e);
+        return pages_to_bytes(pages);
+}
+
+static bool is_settled(const struct session *s)
+{
+        return !s->pager || pager_wait(s->pager, 0) == 0;
+}
+
+/* A VM that cannot be saved is told so before its pages are fetched, which may take long: its state is looked at in a pause of a
+ * millisecond that nobody hears of. Where nothing is absent the real pause comes as soon. */
+static int check_state(struct saving *v, struct err *e)
+{
+        struct vm_state vm = {0};
+        bool ran;
+        int r;
+
+        if (is_settled(v->s))
+                return 0;
+        ran = session_hold(v->s);
+        r = vm_save(v->s->vm, &vm, e);
+        if (r >= 0)
+                r = v->ops->check(&vm, e);
+        if (ran)
+                session_let_run(v->s);
+        vm_state_free(&vm);
+        return r;
 }
 
 /* Absent pages come first, while the guest still runs. */
@@ -117,37 +110,67 @@ static int fetch_absent(struct session *s, const struct save_options *o, struct 
         return r < 0 ? err_set(e, r, "fetch the pages that are still absent: %s", strerror(-r)) : 0;
 }
 
-/* With the guest stopped: state and memory, no fsync. */
-static int write_stopped(struct session *s, const struct save_options *o, struct native_writer *w, struct err *e)
+/* --- with the guest stopped: state and memory, no fsync --- */
+
+static int write_block(void *arg, const void *bytes, uint64_t nr_pages, struct err *e)
 {
-        struct block_writer b = {.w = w, .o = o, .asked_ns = now_ns()};
+        struct saving *v = arg;
+
+        if (now_ns() - v->asked_ns >= ASK_MS * NS_PER_MS) {
+                int r = check_cancelled(v->o, e);
+
+                if (r < 0)
+                        return r;
+                v->asked_ns = now_ns();
+        }
+        return v->ops->pages(v->writer, bytes, nr_pages, e);
+}
+
+static void say(void *arg, const char *text)
+{
+        session_message(arg, "%s", text);
+}
+
+static int write_stopped(struct saving *v, struct err *e)
+{
+        struct session *s = v->s;
         struct vm_state vm = {0};
         int r = vm_save(s->vm, &vm, e);
 
         if (r >= 0)
-                r = for_each_block(s, write_block, &b, e);
+                r = v->ops->check(&vm, e);
+        v->asked_ns = now_ns();
         if (r >= 0)
-                r = native_writer_state(w, &vm, &s->layout, e);
+                r = ram_blocks_walk(&s->ram, s->ram_is_anonymous, write_block, v, e);
+        if (r >= 0)
+                r = v->ops->state(v->writer, &vm, &s->layout, e);
+        if (r >= 0)
+                v->ops->advise(&vm, say, s);
         vm_state_free(&vm);
         return r;
 }
 
-static int save(struct session *s, const struct save_options *o, struct native_writer *w, struct save_report *rep, struct err *e)
+/* --- the whole --- */
+
+static int save(struct saving *v, struct err *e)
 {
+        struct session *s = v->s;
         bool ran = s->running;
         uint64_t stopped_ns;
-        int r = fetch_absent(s, o, e);
+        int r = check_state(v, e);
 
+        if (r >= 0)
+                r = fetch_absent(s, v->o, e);
         if (r < 0)
                 return r;
         stopped_ns = now_ns();
         session_pause(s);
-        r = write_stopped(s, o, w, e);
-        if (ran && (r < 0 || !o->pause_after))
+        r = write_stopped(v, e);
+        if (ran && (r < 0 || !v->o->pause_after))
                 session_resume(s);
-        rep->pause_ns = now_ns() - stopped_ns;
+        v->report.pause_ns = now_ns() - stopped_ns;
         if (r >= 0)
-                r = native_writer_commit(w, &rep->identity, e);
+                r = v->ops->commit(v->writer, &v->report.identity, e);
         if (r < 0 && ran)
                 session_resume(s); /* it could not be saved: it goes on */
         return r;
@@ -155,25 +178,31 @@ static int save(struct session *s, const struct save_options *o, struct native_w
 
 int session_save(struct session *s, const struct save_options *o, struct save_report *ret, struct err *e)
 {
-        struct native_writer_options wo = {.path = o->path, .replace = o->replace, .ram_pages = bytes_to_pages(s->layout.total_bytes)};
-        struct native_writer *w = NULL;
-        struct save_report rep = {0};
-        uint64_t start_ns = now_ns();
-        int r = native_writer_new(&wo, &w, e);
+        struct saving v = {.s = s, .o = o, .ops = snapshot_writer_find(o->format, e)};
+        struct snapshot_writer_options wo = {
+                .path = o->path, .replace = o->replace, .ram_pages = bytes_to_pages(s->layout.total_bytes)};
+        uint64_t start_ns = now_ns(), data_bytes = data_bytes_bound(s);
+        int r;
 
+        if (!v.ops)
+                return -EINVAL;
+        wo.need_bytes = data_bytes + overhead_bytes(data_bytes, s->nr_vcpus);
+        r = v.ops->new(&wo, &v.writer, e);
         if (r >= 0)
-                r = save(s, o, w, &rep, e);
+                r = save(&v, e);
         if (r >= 0) {
-                struct native_writer_counts n = native_writer_counts(w);
+                struct snapshot_writer_counts n = v.ops->counts(v.writer);
 
-                rep.data_bytes = pages_to_bytes(n.data_pages);
-                rep.zero_bytes = pages_to_bytes(n.zero_pages);
-                rep.total_ns = now_ns() - start_ns;
-                *ret = rep;
+                v.report.data_bytes = pages_to_bytes(n.data_pages);
+                v.report.zero_bytes = pages_to_bytes(n.zero_pages);
+                v.report.total_ns = now_ns() - start_ns;
+                *ret = v.report;
         }
-        native_writer_free(w);
+        v.ops->free(v.writer);
         return r;
 }
+
+/* --- for tests and verify --- */
 
 static int hash_block(void *arg, const void *bytes, uint64_t nr_pages, struct err *e)
 {
@@ -193,7 +222,7 @@ int session_hash_ram(const struct session *s, uint64_t *ret_xxh3, struct err *e)
         if (!x)
                 return err_set(e, -ENOMEM, "no memory for a hash");
         XXH3_64bits_reset(x);
-        r = for_each_block(s, hash_block, x, e);
+        r = ram_blocks_walk(&s->ram, s->ram_is_anonymous, hash_block, x, e);
         if (r >= 0)
                 *ret_xxh3 = XXH3_64bits_digest(x);
         XXH3_freeState(x);

@@ -71,6 +71,7 @@ void session_free(struct session *s)
                 console_hold_open(s->console, true); /* nobody waits for a reader any more */
         session_set_live(s, NULL);
         vm_free(s->vm); /* the pager still answers: no vCPU is left waiting inside KVM */
+        discard_fini(&s->discard);
         if (!pager_free(s->pager))
                 return; /* its thread is held up in a file system, and has the rest in its hands; the process ends it */
         guest_ram_unmap(&s->ram);
@@ -78,6 +79,7 @@ void session_free(struct session *s)
         snapshot_close(&s->snap);
         free(s->served);
         free(s->replay);
+        free(s->cpuid_cache);
         if (s->sources_fd >= 0)
                 close(s->sources_fd);
         if (s->event_fd >= 0)
@@ -165,8 +167,7 @@ static void tell_change(struct session *s, enum session_change what)
                 s->changed(s->changed_arg, what);
 }
 
-/* True when it did not run before. */
-static bool let_run(struct session *s)
+bool session_let_run(struct session *s)
 {
         if (s->running || s->result.why != SESSION_NONE)
                 return false;
@@ -178,21 +179,27 @@ static bool let_run(struct session *s)
 
 void session_resume(struct session *s)
 {
-        if (let_run(s))
+        if (session_let_run(s))
                 tell_change(s, SESSION_RESUMED);
 }
 
 /* A vCPU that waits inside KVM for a page holds this up until the page comes, or until --source-timeout, when the pager declares it
  * lost and condemns the VM: its vCPUs end instead of parking. */
-void session_pause(struct session *s)
+bool session_hold(struct session *s)
 {
         if (!s->running)
-                return;
+                return false;
         console_hold_open(s->console, true);
         vm_pause(s->vm);
         s->running = false;
         session_handle_events(s); /* was a page lost meanwhile? */
-        tell_change(s, SESSION_STOPPED);
+        return true;
+}
+
+void session_pause(struct session *s)
+{
+        if (session_hold(s))
+                tell_change(s, SESSION_STOPPED);
 }
 
 bool session_is_paused(const struct session *s)
@@ -265,7 +272,7 @@ void session_run(struct session *s, struct session_result *ret)
         if (s->opt.paused)
                 session_start_index(s);
         else
-                let_run(s); /* that it runs at all is no news */
+                session_let_run(s); /* that it runs at all is no news */
         loop(s);
         tell_change(s, SESSION_SHUTDOWN);
         /* What the guest does from now on is not part of the story. Nobody waits for a vCPU that waits for a page: it is let go. */
@@ -295,6 +302,16 @@ void session_serial_to(struct session *s, int fd)
 
         if (dropped)
                 session_message(s, "serial port: %llu bytes were dropped, as nobody read them", (unsigned long long)dropped);
+}
+
+int session_balloon_set(struct session *s, uint64_t target_bytes)
+{
+        return vm_balloon_set(s->vm, target_bytes);
+}
+
+int session_balloon_get(struct session *s, uint64_t *ret_bytes)
+{
+        return vm_balloon_get(s->vm, ret_bytes);
 }
 
 const struct ledger *session_ledger(const struct session *s)

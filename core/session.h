@@ -124,9 +124,9 @@ int session_save(struct session *s, const struct save_options *o, struct save_re
 enum session_change { SESSION_STOPPED, SESSION_RESUMED, SESSION_SHUTDOWN };
 void session_observe(struct session *s, void (*changed)(void *arg, enum session_change what), void *arg);
 
-/* The balloon: -ENODEV without one. */
-int session_balloon_set(struct session *s, uint64_t target_bytes);
-int session_balloon_get(struct session *s, uint64_t *ret_bytes);
+/* The balloon: what the guest is to give, and what it gave. -ENODEV without one. */
+int session_balloon_set(struct session *s, uint64_t give_bytes);
+int session_balloon_get(struct session *s, uint64_t *ret_given_bytes);
 
 /* Bytes for the guest's serial port; returns how many it took. */
 size_t session_serial_in(struct session *s, const uint8_t *bytes, size_t len);

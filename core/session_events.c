@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define NO_VCPU UINT32_MAX /* what ended the VM was a device */
+
 /* --- events: any thread tells, the session thread listens --- */
 
 void session_post(struct session *s, enum session_event ev)
@@ -123,6 +125,29 @@ static void on_settled(void *arg, uint64_t ns)
         session_post(s, EVENT_SETTLED);
 }
 
+/* A balloon's thread. It may wait for the pager here, which waits for nobody. */
+static void on_discard(void *arg, gpa_t gpa, uint64_t len_bytes)
+{
+        struct session *s = arg;
+        uint64_t offset;
+        char text[120];
+        int r = -EFAULT;
+
+        if (mem_layout_gpa_to_offset(&s->layout, gpa, len_bytes, &offset))
+                r = discard_pages(&s->discard, bytes_to_pages(offset), bytes_to_pages(len_bytes));
+        if (r > 0)
+                session_post(s, EVENT_NOT_FREED);
+        if (r >= 0)
+                return;
+        /* They should be zero and may not be: nothing may run on them. */
+        pthread_mutex_lock(&s->lock);
+        vm_condemn(s->live_vm);
+        pthread_mutex_unlock(&s->lock);
+        snprintf(text, sizeof(text), "the balloon's memory at guest address %#llx, %llu bytes, cannot be made zero: %s",
+                 (unsigned long long)gpa, (unsigned long long)len_bytes, strerror(-r));
+        on_exited(s, VM_EXIT_ERROR, NO_VCPU, gpa, text);
+}
+
 void session_set_live(struct session *s, struct vm *vm)
 {
         pthread_mutex_lock(&s->lock);
@@ -132,7 +157,9 @@ void session_set_live(struct session *s, struct vm *vm)
 
 void session_fill_vm_events(struct session *s, struct vm_events *ret)
 {
-        *ret = (struct vm_events){.arg = s, .entered = on_entered, .serial_out = on_serial_out, .exited = on_exited};
+        discard_init(&s->discard, &s->ram, s->ram_is_anonymous ? NULL : &s->snap.pages, s->caps.max_map_count);
+        *ret = (struct vm_events){.arg = s, .entered = on_entered, .serial_out = on_serial_out, .exited = on_exited,
+                                  .discard = on_discard};
 }
 
 void session_fill_console_events(struct session *s, struct console_config *ret)
@@ -190,6 +217,16 @@ static void handle_lost(struct session *s)
         }
 }
 
+static void handle_not_freed(struct session *s)
+{
+        if (s->told_not_freed)
+                return;
+        s->told_not_freed = true;
+        session_message(s, "the balloon's pages lie too far apart to free them all (%llu mappings, half of vm.max_map_count): some are "
+                        "only made zero; use --mode lazy, or sysctl -w vm.max_map_count=%llu",
+                        (unsigned long long)s->caps.max_map_count / 2, (unsigned long long)s->caps.max_map_count * 4);
+}
+
 static bool find_changed_source(const struct session *s, struct err *e)
 {
         return s->sources_mapped && mapped_sources_changed(&s->snap.pages, e);
@@ -229,6 +266,9 @@ static void handle_exit(struct session *s)
         case VM_EXIT_ERROR:
                 if (find_changed_source(s, e)) {
                         session_end(s, SESSION_LOST);
+                } else if (s->exit_vcpu == NO_VCPU) {
+                        err_set(e, -EIO, "%s", s->exit_text);
+                        session_end(s, SESSION_ERROR);
                 } else {
                         err_set(e, -EIO, "vCPU %u: %s", s->exit_vcpu, s->exit_text);
                         session_end(s, SESSION_ERROR);
@@ -261,6 +301,8 @@ void session_handle_events(struct session *s)
 
         if (ev & EVENT_LOST)
                 handle_lost(s);
+        if (ev & EVENT_NOT_FREED)
+                handle_not_freed(s);
         if (ev & EVENT_ENTERED)
                 session_count_at(s, LEDGER_T2, false);
         if (ev & EVENT_SPOKE) {
@@ -276,6 +318,7 @@ void session_handle_events(struct session *s)
                 session_count_at(s, LEDGER_T5, false);
         if (ev & EVENT_SETTLED) {
                 session_count_at(s, LEDGER_T6, true);
+                vm_settled(s->vm);
                 if (s->pager)
                         session_start_index(s); /* of a guest that never spoke */
         }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/console.h"
+#include "core/discard.h"
 #include "core/guest_ram.h"
 #include "core/indexer.h"
 #include "core/session.h"
@@ -26,6 +27,7 @@ enum session_event {
         EVENT_LOST = 1 << 5,     /* first_lost is set */
         EVENT_EXITED = 1 << 6,   /* exit_* is set */
         EVENT_ENTERED = 1 << 7,  /* T2 */
+        EVENT_NOT_FREED = 1 << 8, /* a page that the balloon gave back is zero, but still takes memory */
 };
 
 struct watch {
@@ -41,13 +43,17 @@ struct session {
         struct mem_layout      layout;
         struct guest_ram       ram;
         bool                   ram_is_anonymous; /* a page that is not resident reads as zeros */
+        struct discard         discard;          /* has a lock of its own */
         uint32_t               nr_vcpus;
+        size_t                 nr_devices;
+        struct device_config   devices[DEVICE_CONFIGS_MAX];
         struct vm             *vm;
         struct pager          *pager; /* NULL without one */
         struct pager_range    *served;
         uint64_t              *replay;
         struct console        *console;
         const char            *record_path, *data_dir;
+        char                  *cpuid_cache; /* a file in data_dir, or NULL */
         int                    event_fd;
         bool                   sources_mapped; /* the memory file itself is the RAM: it must not change */
         int                    sources_fd;     /* told when it does; -1 where nobody tells */
@@ -58,7 +64,7 @@ struct session {
         struct indexer       *indexer;
         struct session_result result;
         bool                  running;
-        bool                  told_lost;
+        bool                  told_lost, told_not_freed;
         void (*changed)(void *arg, enum session_change what); /* session_observe; NULL: nobody */
         void *changed_arg;
         size_t                nr_watches;
@@ -94,6 +100,9 @@ bool session_find_lost(struct session *s, struct err *e);
 void session_sources_changed(void *arg, int fd, short revents);
 /* The first one counts. Session thread. */
 void session_end(struct session *s, enum session_end why);
+/* As session_pause and session_resume, but nobody is told: for a moment. True when it ran (did not run) before. Session thread. */
+bool session_hold(struct session *s);
+bool session_let_run(struct session *s);
 /* Takes what the other threads have told. Session thread. */
 void session_handle_events(struct session *s);
 /* Begins to look for zero pages, once, where that is wanted. */

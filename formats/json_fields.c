@@ -13,6 +13,7 @@ static const char *const type_names[] = {
         [JSON_STRING] = "a string",
         [JSON_ARRAY]  = "an array",
         [JSON_OBJECT] = "an object",
+        [JSON_ANY]    = "a value",
         [JSON_BYTES]  = "an array of bytes",
 };
 
@@ -47,6 +48,9 @@ static bool convert(const struct json_field *f, struct json_span value, void *re
         case JSON_OBJECT:
                 memcpy(ret, &value, sizeof(value));
                 return is_container(value, f->type == JSON_ARRAY ? '[' : '{');
+        case JSON_ANY:
+                memcpy(ret, &value, sizeof(value));
+                return true;
         case JSON_BYTES:
                 return json_bytes(value, ret, f->limit);
         }

@@ -13,6 +13,7 @@ enum json_type {
         JSON_STRING, /* struct json_span: the text between the quotes */
         JSON_ARRAY,  /* struct json_span */
         JSON_OBJECT, /* struct json_span */
+        JSON_ANY,    /* struct json_span: whatever value it is */
         JSON_BYTES,  /* uint8_t[limit]: an array of `limit` numbers below 256 */
 };
 

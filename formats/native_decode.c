@@ -18,8 +18,8 @@ static int find(struct sections *in, const char *name, struct section **ret, str
         if (!s)
                 return 0;
         if (s->version != NATIVE_SECTION_VERSION)
-                return err_bad(e, in->file, s->offset_bytes, "section %s: expected version %d, found %u; a newer rouse may read it",
-                               name, NATIVE_SECTION_VERSION, s->version);
+                return err_bad(e, in->file, s->offset_bytes, "section %s: expected version %d, found %u; a newer rouse may read "
+                               "it", name, NATIVE_SECTION_VERSION, s->version);
         *ret = s;
         return 1;
 }
@@ -151,16 +151,19 @@ static int read_piece(struct sections *in, const char *name, const struct piece_
 
 static int read_vcpu_info(struct sections *in, const char *name, struct vcpu_state *v, struct err *e)
 {
-        struct native_vcpu n;
-        int                r = read_struct(in, name, &n, sizeof(n), e);
+        static const uint8_t zeros[sizeof(((struct native_vcpu *)NULL)->reserved)];
+        struct native_vcpu   n;
+        int                  r = read_struct(in, name, &n, sizeof(n), e);
 
         if (r < 0)
                 return r;
-        if (n.reserved[0] || n.reserved[1] || n.reserved[2])
-                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected zeros after the APIC id, found other bytes"
-                               "; a newer rouse may read it", name);
+        if (memcmp(n.reserved, zeros, sizeof(zeros)) != 0 || n.u8_offsets > 1 || n.cpuid_origin > NATIVE_CPUID_STRATOVIRT)
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected an APIC id, a topology and zeros, found other "
+                               "bytes; a newer rouse may read it", name);
         v->apic_id = n.apic_id;
-        v->cpuid_origin = CPUID_SAVED;
+        v->cpuid_origin = n.cpuid_origin == NATIVE_CPUID_STRATOVIRT ? CPUID_STRATOVIRT : CPUID_SAVED;
+        v->topology = (struct cpu_topology){ .max_vcpus = n.max_vcpus, .threads = n.threads, .cores = n.cores, .dies = n.dies,
+                                             .sockets = n.sockets, .u8_offsets = n.u8_offsets };
         return 0;
 }
 
@@ -178,21 +181,26 @@ static int read_vcpu_pieces(struct sections *in, uint32_t i, struct vcpu_state *
                         return r;
                 v->have |= (uint32_t)r << p;
         }
-        lacking = native_vcpu_lacks(v->have);
+        lacking = native_vcpu_lacks(v);
         if (lacking == VCPU_PIECES)
                 return 0;
         native_vcpu_section(name, i, vcpu_piece_name(lacking));
         return lacks(in, name, e);
 }
 
-static int read_vcpu(struct sections *in, uint32_t i, struct vcpu_state *v, struct err *e)
+static int read_vcpu(struct sections *in, uint32_t i, uint32_t nr_vcpus, struct vcpu_state *v, struct err *e)
 {
-        char name[NATIVE_NAME_MAX];
-        int  r;
+        const char *trouble;
+        char        name[NATIVE_NAME_MAX];
+        int         r;
 
         native_vcpu_section(name, i, "info");
         r = read_vcpu_info(in, name, v, e);
-        return r < 0 ? r : read_vcpu_pieces(in, i, v, e);
+        r = r < 0 ? r : read_vcpu_pieces(in, i, v, e);
+        if (r < 0)
+                return r;
+        trouble = native_vcpu_trouble(v, nr_vcpus);
+        return trouble ? err_bad(e, in->file, ERR_NO_OFFSET, "section %s: expected %s, found another" DAMAGED, name, trouble) : 0;
 }
 
 static int read_platform(struct sections *in, struct platform_state *ret, struct err *e)
@@ -220,9 +228,9 @@ static int check_serial(struct sections *in, const struct section *s, const stru
                 return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected at most %d received bytes after the "
                                "registers, found %u in %" PRIu64 " bytes" DAMAGED,
                                s->name, SERIAL_RX_MAX, n->rx_len, s->len);
-        if (n->thr_pending > 1 || n->id[sizeof(n->id) - 1])
-                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected thr_pending 0 or 1 and a name that ends, "
-                               "found others" DAMAGED, s->name);
+        if (n->thr_pending > 1 || !native_id_is_good(n->id))
+                return err_bad(e, in->file, s->offset_bytes, "section %.31s: expected thr_pending 0 or 1 and a name that is a "
+                               "word or none, found others" DAMAGED, s->name);
         return 0;
 }
 
@@ -253,6 +261,53 @@ static int read_serial(struct sections *in, uint32_t i, struct vm_state *vm, str
         return 0;
 }
 
+/* 1 there is one, 0 there is none. */
+static int read_virtio(struct sections *in, uint32_t i, struct vm_state *vm, struct err *e)
+{
+        struct device_record *d;
+        struct section       *s = NULL;
+        char                  name[NATIVE_NAME_MAX];
+        int                   r;
+
+        native_device_section(name, i, "virtio");
+        r = find(in, name, &s, e);
+        if (r <= 0)
+                return r;
+        d = vm_state_add_device(vm, DEVICE_VIRTIO, "");
+        if (!d)
+                return err_set(e, -ENOMEM, "no memory for the state of a virtio device");
+        r = native_virtio_read(in, s, d, e);
+        return r < 0 ? r : 1;
+}
+
+/* Each device has one section, whose name says what it is. */
+static int read_device(struct sections *in, uint32_t i, struct vm_state *vm, struct err *e)
+{
+        int r = read_virtio(in, i, vm, e);
+
+        return r ? MIN(r, 0) : read_serial(in, i, vm, e);
+}
+
+/* Messages show it: only what a terminal shows as one word. */
+static int read_cpu(struct sections *in, struct vm_state *vm, struct err *e)
+{
+        struct native_cpu cpu;
+        struct section   *s = NULL;
+        int               r = find(in, "cpu", &s, e);
+
+        if (r <= 0)
+                return r;
+        r = read_struct(in, "cpu", &cpu, sizeof(cpu), e);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < sizeof(cpu.vendor); i++)
+                if (cpu.vendor[i] && (cpu.vendor[i] <= ' ' || cpu.vendor[i] > '~'))
+                        return err_bad(e, in->file, s->offset_bytes + i, "section cpu: expected a vendor's name, found byte "
+                                       "%#x" DAMAGED, (unsigned char)cpu.vendor[i]);
+        memcpy(vm->cpu_vendor, cpu.vendor, sizeof(cpu.vendor));
+        return 0;
+}
+
 static int read_vm(struct sections *in, struct vm_state *vm, struct err *e)
 {
         struct native_machine m;
@@ -261,17 +316,18 @@ static int read_vm(struct sections *in, struct vm_state *vm, struct err *e)
         if (r < 0)
                 return r;
         if (m.kind != NATIVE_MACHINE_MICROVM || m.nr_vcpus < 1 || m.nr_vcpus > VCPUS_MAX)
-                return err_bad(e, in->file, ERR_NO_OFFSET, "section machine: expected kind %d (microVM) with 1 to %d vCPUs, found "
-                               "kind %u with %u"
-                               "; a newer rouse may read it", NATIVE_MACHINE_MICROVM, VCPUS_MAX, m.kind, m.nr_vcpus);
+                return err_bad(e, in->file, ERR_NO_OFFSET, "section machine: expected kind %d (microVM) with 1 to %d vCPUs, "
+                               "found kind %u with %u; a newer rouse may read it", NATIVE_MACHINE_MICROVM, VCPUS_MAX, m.kind,
+                               m.nr_vcpus);
         r = vm_state_init(vm, MACHINE_MICROVM, m.nr_vcpus);
         if (r < 0)
                 return err_set(e, r, "no memory for the state of %u vCPUs", m.nr_vcpus);
+        r = read_cpu(in, vm, e);
         for (uint32_t i = 0; r == 0 && i < m.nr_vcpus; i++)
-                r = read_vcpu(in, i, &vm->vcpus[i], e);
+                r = read_vcpu(in, i, m.nr_vcpus, &vm->vcpus[i], e);
         r = r < 0 ? r : read_platform(in, &vm->platform, e);
         for (uint32_t i = 0; r == 0 && i < m.nr_devices; i++)
-                r = read_serial(in, i, vm, e);
+                r = read_device(in, i, vm, e);
         return r;
 }
 

@@ -20,6 +20,16 @@ static void add_machine(struct section_out *out, const struct vm_state *vm)
         section_out_add(out, "machine", &m, sizeof(m), NULL, 0);
 }
 
+static void add_cpu(struct section_out *out, const struct vm_state *vm)
+{
+        struct native_cpu cpu = { 0 };
+
+        if (!vm->cpu_vendor[0])
+                return;
+        memcpy(cpu.vendor, vm->cpu_vendor, strnlen(vm->cpu_vendor, sizeof(cpu.vendor)));
+        section_out_add(out, "cpu", &cpu, sizeof(cpu), NULL, 0);
+}
+
 static void add_memory(struct section_out *out, const struct mem_layout *l)
 {
         struct native_memory m = { .total_bytes = l->total_bytes, .nr_windows = l->nr };
@@ -39,8 +49,14 @@ static void add_piece(struct section_out *out, const char *name, const void *obj
 
 static void add_vcpu(struct section_out *out, uint32_t i, const struct vcpu_state *v)
 {
-        struct native_vcpu info = { .apic_id = v->apic_id };
-        char               name[NATIVE_NAME_MAX];
+        const struct cpu_topology *t = &v->topology;
+        struct native_vcpu         info = {
+                        .apic_id = v->apic_id,
+                        .cpuid_origin = v->cpuid_origin == CPUID_STRATOVIRT ? NATIVE_CPUID_STRATOVIRT : NATIVE_CPUID_SAVED,
+                        .u8_offsets = t->u8_offsets, .max_vcpus = t->max_vcpus, .threads = t->threads, .cores = t->cores,
+                        .dies = t->dies, .sockets = t->sockets,
+        };
+        char name[NATIVE_NAME_MAX];
 
         native_vcpu_section(name, i, "info");
         section_out_add(out, name, &info, sizeof(info), NULL, 0);
@@ -57,6 +73,8 @@ static void add_platform(struct section_out *out, const struct platform_state *p
         char name[NATIVE_NAME_MAX];
 
         for (unsigned int p = 0; p < PLATFORM_PIECES; p++) {
+                if (!(platform->have >> p & 1))
+                        continue;
                 native_platform_section(name, platform_piece_name(p));
                 add_piece(out, name, platform, &platform_places[p]);
         }
@@ -77,34 +95,70 @@ static void add_serial(struct section_out *out, uint32_t i, const struct device_
         section_out_add(out, name, &n, sizeof(n), s->rx, s->rx_len);
 }
 
-static int check_pieces(const struct vm_state *vm, struct err *e)
+/* The piece that is there, but in a number that no reader takes; VCPU_PIECES: none. */
+static enum vcpu_piece wrong_count(const struct vcpu_state *v)
 {
-        for (uint32_t i = 0; i < vm->nr_vcpus; i++) {
-                const struct vcpu_state *v = &vm->vcpus[i];
-                enum vcpu_piece          p = native_vcpu_lacks(v->have);
+        for (unsigned int p = 0; p < VCPU_PIECES; p++) {
+                const struct piece_rule *rule = &native_vcpu_rules[p];
+                size_t                   count;
 
-                if (p != VCPU_PIECES || v->cpuid_origin != CPUID_SAVED)
-                        return err_set(e, -EINVAL, "native state: vCPU %u: expected its %s as KVM gives it, found none", i,
-                                       vcpu_piece_name(p == VCPU_PIECES ? VCPU_CPUID : p));
+                if (!(v->have >> p & 1))
+                        continue;
+                count = piece_bytes(v, &vcpu_places[p]).len / vcpu_places[p].element_bytes;
+                if (count < rule->count_min || count > rule->count_max)
+                        return p;
         }
-        if (native_platform_lacks(vm->platform.have) != PLATFORM_PIECES)
-                return err_set(e, -EINVAL, "native state: expected a %s, found none",
-                               platform_piece_name(native_platform_lacks(vm->platform.have)));
+        return VCPU_PIECES;
+}
+
+static int check_vcpu(const struct vm_state *vm, uint32_t i, struct err *e)
+{
+        const struct vcpu_state *v = &vm->vcpus[i];
+        const char              *trouble = native_vcpu_trouble(v, vm->nr_vcpus);
+        enum vcpu_piece          p = native_vcpu_lacks(v);
+
+        if (p != VCPU_PIECES)
+                return err_set(e, -EINVAL, "native state: vCPU %u: expected its %s as KVM gives it, found none", i,
+                               vcpu_piece_name(p));
+        if (trouble)
+                return err_set(e, -EINVAL, "native state: vCPU %u: expected %s, found another", i, trouble);
+        p = wrong_count(v);
+        if (p != VCPU_PIECES)
+                return err_set(e, -EINVAL, "native state: vCPU %u: expected a number of %s that KVM takes, found another", i,
+                               vcpu_piece_name(p));
         return 0;
+}
+
+static int check_device(const struct vm_state *vm, uint32_t i, struct err *e)
+{
+        const struct device_record *d = &vm->devices[i];
+        const char                 *trouble = "a serial port or a virtio device";
+
+        if (d->kind == DEVICE_SERIAL)
+                trouble = d->u.serial.rx_len > SERIAL_RX_MAX ? "a serial port with at most 1024 received bytes" : NULL;
+        else if (d->kind == DEVICE_VIRTIO)
+                trouble = native_virtio_trouble(&d->u.virtio);
+        if (!trouble)
+                return 0;
+        return err_set(e, -EINVAL, "native state: device %u: expected %s, found another", i, trouble);
 }
 
 /* What a reader would refuse must not be written. */
 static int check(const struct mem_layout *l, const struct vm_state *vm, struct err *e)
 {
+        int r = 0;
+
         if (vm->machine != MACHINE_MICROVM || vm->nr_vcpus < 1 || vm->nr_vcpus > VCPUS_MAX || l->nr > MEM_WINDOWS_MAX)
-                return err_set(e, -EINVAL, "native state: expected a microVM of 1 to %d vCPUs, found machine %d with %u", VCPUS_MAX,
-                               (int)vm->machine, vm->nr_vcpus);
-        for (uint32_t i = 0; i < vm->nr_devices; i++)
-                if (vm->devices[i].kind != DEVICE_SERIAL || vm->devices[i].u.serial.rx_len > SERIAL_RX_MAX)
-                        return err_set(e, -EINVAL, "native state: device %u: expected a serial port with at most %d received "
-                                       "bytes, found another",
-                                       i, SERIAL_RX_MAX);
-        return check_pieces(vm, e);
+                return err_set(e, -EINVAL, "native state: expected a microVM of 1 to %d vCPUs, found machine %d with %u",
+                               VCPUS_MAX, (int)vm->machine, vm->nr_vcpus);
+        for (uint32_t i = 0; r == 0 && i < vm->nr_vcpus; i++)
+                r = check_vcpu(vm, i, e);
+        if (r == 0 && native_platform_lacks(vm->platform.have) != PLATFORM_PIECES)
+                return err_set(e, -EINVAL, "native state: expected a %s, found none",
+                               platform_piece_name(native_platform_lacks(vm->platform.have)));
+        for (uint32_t i = 0; r == 0 && i < vm->nr_devices; i++)
+                r = check_device(vm, i, e);
+        return r;
 }
 
 int native_state_encode(const struct identity *self, const struct identity *parent, const struct mem_layout *l,
@@ -118,11 +172,16 @@ int native_state_encode(const struct identity *self, const struct identity *pare
         add_identity(out, self, parent);
         add_machine(out, vm);
         add_memory(out, l);
+        add_cpu(out, vm);
         for (uint32_t i = 0; i < vm->nr_vcpus; i++)
                 add_vcpu(out, i, &vm->vcpus[i]);
         add_platform(out, &vm->platform);
-        for (uint32_t i = 0; i < vm->nr_devices; i++)
-                add_serial(out, i, &vm->devices[i]);
+        for (uint32_t i = 0; i < vm->nr_devices; i++) {
+                if (vm->devices[i].kind == DEVICE_SERIAL)
+                        add_serial(out, i, &vm->devices[i]);
+                else
+                        native_virtio_add(out, i, &vm->devices[i]);
+        }
         r = section_out_finish(out);
         return r < 0 ? err_set(e, r, "native state: %s", strerror(-r)) : 0;
 }

@@ -18,11 +18,13 @@
  *   identity            once               struct native_identity
  *   machine             once               struct native_machine
  *   memory              once               struct native_memory, then struct native_window each
+ *   cpu                 at most once       struct native_cpu: lacks where the vCPUs' cpuid says it
  *   vcpu.N.info         each vCPU          struct native_vcpu
  *   vcpu.N.PIECE        each vCPU          the kernel's struct or array of them (vcpu_piece_name); tsc_khz and nested may lack,
- *                                          and so may fpu, or xsave and xcrs in its stead
- *   platform.PIECE      once               the kernel's struct (platform_piece_name)
+ *                                          and so may fpu, or xsave and xcrs in its stead, and cpuid where info has a topology
+ *   platform.PIECE      once               the kernel's struct (platform_piece_name); both PICs may lack: as KVM makes them
  *   device.N.serial     what there is      struct native_serial, then the received bytes
+ *   device.N.virtio     what there is      struct native_virtio, its queues, then what its kind adds
  *
  * Numbers are little-endian. A section of an unknown name is ignored and reported; the version of a known one must be known. */
 #pragma once
@@ -42,8 +44,8 @@
 #define NATIVE_VERSION         1
 #define NATIVE_SECTION_VERSION 1 /* of every section so far */
 #define NATIVE_NAME_MAX        32
-#define NATIVE_SECTIONS_MAX    1024        /* 16 vCPUs have 14 each; arbitrary above that */
-#define NATIVE_STATE_MAX       (64u << 20) /* 16 vCPUs with the largest XSAVE and nested state make 4 MiB; arbitrary above that */
+#define NATIVE_SECTIONS_MAX    4096        /* 254 vCPUs have 14 each; arbitrary above that */
+#define NATIVE_STATE_MAX       (64u << 20) /* 254 vCPUs with the largest XSAVE and nested state make 41 MiB; the rest is spare */
 
 struct native_header {
         char     magic[8];
@@ -91,14 +93,26 @@ struct native_window {
 };
 static_assert(sizeof(struct native_memory) == 16 && sizeof(struct native_window) == 16, "on-disk section");
 
+struct native_cpu {
+        char vendor[16]; /* NUL-filled */
+};
+static_assert(sizeof(struct native_cpu) == CPU_VENDOR_MAX - 1, "on-disk section");
+
+/* All zero after the APIC id: what a rouse wrote that knew no topology. One that does not know it refuses what is not zero. */
 struct native_vcpu {
         uint32_t apic_id;
-        uint32_t reserved[3]; /* 0 */
+        uint8_t  cpuid_origin; /* enum native_cpuid_origin */
+        uint8_t  u8_offsets;   /* 0 or 1 */
+        uint8_t  max_vcpus;    /* 0: no topology */
+        uint8_t  threads, cores, dies, sockets;
+        uint8_t  reserved[5]; /* 0 */
 };
-static_assert(sizeof(struct native_vcpu) == 16, "on-disk section");
+static_assert(sizeof(struct native_vcpu) == 16 && offsetof(struct native_vcpu, sockets) == 10, "on-disk section");
+
+enum native_cpuid_origin { NATIVE_CPUID_SAVED = 0, NATIVE_CPUID_STRATOVIRT = 1 };
 
 struct native_serial {
-        char     id[32];
+        char     id[NATIVE_NAME_MAX];
         uint8_t  ier, iir, fcr, lcr, mcr, lsr, msr, scr;
         uint16_t divisor;
         uint16_t rx_len; /* bytes that follow */
@@ -107,6 +121,68 @@ struct native_serial {
 };
 static_assert(sizeof(struct native_serial) == 48, "on-disk section");
 static_assert(offsetof(struct native_serial, divisor) == 40, "on-disk section");
+
+struct native_virtio {
+        char     id[NATIVE_NAME_MAX];
+        uint32_t kind; /* device id of the virtio specification */
+        uint32_t slot; /* UINT32_MAX: not known */
+        uint64_t device_features, driver_features;
+        uint32_t status, interrupt_status;
+        uint32_t device_features_sel, driver_features_sel, queue_sel, config_generation;
+        uint8_t  no_transport, activated, broken; /* 0 or 1 */
+        uint8_t  reserved;                        /* 0 */
+        uint16_t nr_queues;                       /* struct native_virtqueue that follow */
+        uint16_t kind_bytes;                      /* of the kind's struct that follows them */
+};
+static_assert(sizeof(struct native_virtio) == 88 && offsetof(struct native_virtio, nr_queues) == 84, "on-disk section");
+
+struct native_virtqueue {
+        uint64_t desc_gpa, avail_gpa, used_gpa;
+        uint16_t size, max_size, next_avail, next_used;
+        uint8_t  ready; /* 0 or 1 */
+        uint8_t  reserved[7];
+};
+static_assert(sizeof(struct native_virtqueue) == 40 && offsetof(struct native_virtqueue, ready) == 32, "on-disk section");
+
+struct native_blk {
+        uint64_t capacity_sectors;
+        uint32_t seg_max, blk_size;
+        uint32_t max_discard_sectors, max_discard_seg, discard_sector_alignment;
+        uint32_t max_write_zeroes_sectors, max_write_zeroes_seg;
+        uint16_t num_queues;
+        uint8_t  write_zeroes_may_unmap, wce;
+};
+static_assert(sizeof(struct native_blk) == 40 && offsetof(struct native_blk, wce) == 39, "on-disk section");
+
+struct native_net {
+        uint8_t  mac[6];
+        uint16_t status, max_pairs, mtu;
+        uint8_t  has_filters, promisc, allmulti, alluni, nomulti, nouni, nobcast, uni_overflow, multi_overflow; /* 0 or 1 */
+        uint8_t  reserved[3];
+        uint16_t nr_uni, nr_multi;
+        uint8_t  uni[VIRTIO_NET_MACS_MAX][6], multi[VIRTIO_NET_MACS_MAX][6];
+        uint8_t  vlans[512];
+};
+static_assert(sizeof(struct native_net) == 1308 && offsetof(struct native_net, uni) == 28, "on-disk section");
+
+struct native_port {
+        uint8_t guest_connected, host_connected; /* 0 or 1 */
+};
+struct native_console {
+        uint16_t           cols, rows;
+        uint32_t           max_ports;
+        struct native_port ports[VIRTIO_CONSOLE_PORTS_MAX];
+        uint8_t            reserved[2];
+};
+static_assert(sizeof(struct native_console) == 72, "on-disk section");
+
+struct native_balloon {
+        uint32_t num_pages, actual;
+};
+struct native_vsock {
+        uint64_t guest_cid;
+};
+static_assert(sizeof(struct native_balloon) == 8 && sizeof(struct native_vsock) == 8, "on-disk section");
 
 /* Kernel structs as they stand in vcpu.N.PIECE and platform.PIECE. */
 static_assert(sizeof(struct kvm_cpuid_entry2) == 40, "on-disk section cpuid");

@@ -5,7 +5,7 @@
 #include "core/base/fdio.h"
 #include "core/base/is_zero.h"
 #include "core/model/page_map.h"
-#include "formats/native_dir.h"
+#include "formats/snapshot_dir.h"
 #include "formats/native_sections.h"
 #include "formats/table_file.h"
 
@@ -18,7 +18,7 @@
 
 struct native_writer {
         /* set when it is made */
-        struct native_dir dir;
+        struct snapshot_dir dir;
         bool              replace;
         struct identity   self, parent;
         int               memory_fd;
@@ -35,7 +35,7 @@ void native_writer_free(struct native_writer *w)
 {
         if (!w)
                 return;
-        native_dir_free(&w->dir);
+        snapshot_dir_free(&w->dir);
         page_map_free(&w->map);
         if (w->memory_fd >= 0)
                 close(w->memory_fd);
@@ -94,13 +94,13 @@ int native_writer_new(const struct native_writer_options *o, struct native_write
 
         if (!w)
                 return err_set(e, -ENOMEM, "no memory to write a snapshot");
-        w->dir = (struct native_dir)NATIVE_DIR_NONE;
+        w->dir = (struct snapshot_dir)SNAPSHOT_DIR_NONE;
         w->memory_fd = -1;
         w->replace = o->replace;
         w->parent = o->parent;
         page_map_init(&w->map, o->ram_pages);
         r = make_uuid(&w->self, e);
-        r = r < 0 ? r : native_dir_new(o->path, o->replace, o->need_bytes, &w->dir, e);
+        r = r < 0 ? r : snapshot_dir_new(o->path, o->replace, o->need_bytes, &w->dir, e);
         r = r < 0 ? r : create_memory(w, o->ram_pages, e);
         if (r < 0)
                 return r;
@@ -157,13 +157,12 @@ static int write_pages(struct native_writer *w, const uint8_t *bytes, uint64_t n
         if (!bytes)
                 return nr_pages ? add_run(w, RUN_ZERO, nr_pages) : 0;
         while (r == 0 && begin < nr_pages) {
-                bool     zero = is_zero(bytes + pages_to_bytes(begin), PAGE_BYTES);
-                uint64_t end = begin + 1;
+                const uint8_t *from = bytes + pages_to_bytes(begin);
+                bool           zero;
+                uint64_t       nr = alike_pages(from, nr_pages - begin, &zero);
 
-                while (end < nr_pages && is_zero(bytes + pages_to_bytes(end), PAGE_BYTES) == zero)
-                        end++;
-                r = zero ? add_run(w, RUN_ZERO, end - begin) : write_data(w, bytes + pages_to_bytes(begin), end - begin);
-                begin = end;
+                r = zero ? add_run(w, RUN_ZERO, nr) : write_data(w, from, nr);
+                begin += nr;
         }
         return r;
 }
@@ -254,7 +253,7 @@ int native_writer_commit(struct native_writer *w, struct identity *ret_identity,
                 return err_set(e, -EINVAL, "snapshot %s: expected its state before the commit, found none", w->dir.path);
         for (size_t i = 0; r == 0 && i < ARRAY_LEN(files); i++)
                 r = sync_file(w, files[i], e);
-        r = r < 0 ? r : native_dir_publish(&w->dir, w->replace, e);
+        r = r < 0 ? r : snapshot_dir_publish(&w->dir, w->replace, e);
         if (r < 0)
                 return r;
         if (ret_identity)

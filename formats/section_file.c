@@ -118,6 +118,11 @@ static int check_header(const struct native_header *h, const char *file, uint64_
         return 0;
 }
 
+static uint64_t sum_of_name(const char *name)
+{
+        return XXH3_64bits(name, strnlen(name, NATIVE_NAME_MAX));
+}
+
 static int read_section(struct cursor *c, struct section *ret, struct err *e)
 {
         struct native_section h;
@@ -137,6 +142,7 @@ static int read_section(struct cursor *c, struct section *ret, struct err *e)
                                "%#" PRIx64 DAMAGED, h.len, sum, h.sum);
         *ret = (struct section){ .version = h.version, .bytes = p, .len = h.len, .offset_bytes = begin + sizeof(h) };
         memcpy(ret->name, h.name, sizeof(ret->name));
+        ret->name_sum = sum_of_name(h.name);
         return 0;
 }
 
@@ -172,10 +178,12 @@ int sections_read(const char *file, const uint8_t *bytes, size_t len, struct sec
 
 struct section *sections_find(struct sections *s, const char *name)
 {
-        for (size_t i = 0; i < s->nr; i++) {
-                struct section *x = &s->v[(s->next + i) % s->nr];
+        uint64_t sum = sum_of_name(name);
 
-                if (strncmp(x->name, name, sizeof(x->name)))
+        for (size_t i = 0, k = s->next; i < s->nr; i++, k++) {
+                struct section *x = &s->v[k < s->nr ? k : k - s->nr];
+
+                if (x->name_sum != sum || strncmp(x->name, name, sizeof(x->name)))
                         continue;
                 s->next = (size_t)(x - s->v) + 1;
                 x->used = true;

@@ -26,6 +26,7 @@ int section_out_finish(struct section_out *o);
 /* --- reading --- */
 struct section {
         char           name[NATIVE_NAME_MAX];
+        uint64_t       name_sum; /* what a search looks at first: 254 vCPUs have 3500 sections, and lack some */
         uint32_t       version;
         const uint8_t *bytes;
         uint64_t       len;

@@ -1,17 +1,15 @@
-/* formats/stratovirt.c: a StratoVirt microVM snapshot, generation 3: which steps read it and in which order. */
+/* formats/stratovirt.c: a StratoVirt microVM snapshot, generation 2 or 3: which steps read it and in which order. */
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "formats/page_index.h"
 #include "formats/stratovirt.h"
+#include "formats/stratovirt_identity.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <xxhash.h>
 
 #define STATE_NAME  "state"
-#define MEMORY_NAME "memory"
 
 static int probe(int dir_fd, struct err *e)
 {
@@ -47,9 +45,8 @@ static int read_file(int dir_fd, void **ret, size_t *ret_len, struct err *e)
 static int check_shape(const uint8_t *state, size_t len, struct err *e)
 {
         if (sv_header_looks_like_generation_1(state, MIN(len, (size_t)SV_HEADER_BYTES)))
-                return err_bad(e, STATE_NAME, 0, "expected generation 3 (StratoVirt 2.5), found generation 1 (StratoVirt 2.2 or "
-                               "older)"
-                               ", which is not supported yet; take the snapshot again with StratoVirt 2.5");
+                return err_bad(e, STATE_NAME, 0, "expected generation 2 or 3 (StratoVirt 2.3 to 2.5), found generation 1 (StratoVirt 2.2 "
+                               "or older), which rouse does not read; take the snapshot again with StratoVirt 2.5");
         if (len < SV_HEADER_BYTES)
                 return err_bad(e, STATE_NAME, len, "expected a header of %d bytes, found %zu; the file is cut short, use another "
                                "copy",
@@ -71,6 +68,12 @@ static int read_header(const uint8_t *state, size_t len, struct sv_header *ret, 
         return 0;
 }
 
+/* What the state file holds, found but not yet understood. */
+struct found {
+        struct sv_descs   descs;
+        struct sv_records records;
+};
+
 static int read_serial(const struct sv_descs *descs, const struct sv_record *rec, struct snapshot *s, struct err *e)
 {
         struct device_record *d;
@@ -86,42 +89,31 @@ static int read_serial(const struct sv_descs *descs, const struct sv_record *rec
 }
 
 /* The version of the writer stands in the types that are structs. */
-static void name_version(const struct sv_desc *kvm, char *ret, size_t size)
+static void name_version(const struct sv_records *rec, char *ret, size_t size)
 {
-        snprintf(ret, size, "generation 3, StratoVirt %" PRIu64 ".%" PRIu64 ".%" PRIu64, kvm->version >> 16,
-                 kvm->version >> 8 & 0xff,
-                 kvm->version & 0xff);
+        uint64_t v = rec->kvm.desc->version;
+
+        snprintf(ret, size, "generation %d, StratoVirt %" PRIu64 ".%" PRIu64 ".%" PRIu64, rec->generation->number, v >> 16,
+                 v >> 8 & 0xff, v & 0xff);
 }
 
-static int read_vm(const uint8_t *state, size_t len, const struct sv_header *h, struct sv_descs *descs, struct snapshot *s,
-                   struct err *e)
+static int read_vm(const uint8_t *state, size_t len, const struct sv_header *h, struct found *x, struct snapshot *s, struct err *e)
 {
-        struct sv_records rec;
-        int               r = sv_descs_read(state, h->desc_len, descs, e);
+        struct sv_records *rec = &x->records;
+        int                r = sv_descs_read(state, h->desc_len, &x->descs, e);
 
-        r = r < 0 ? r : sv_records_read(state, len, SV_HEADER_BYTES + h->desc_len, descs, &rec, e);
-        r = r < 0 ? r : sv_virtio_check(&rec, s, e);
+        r = r < 0 ? r : sv_records_read(state, len, SV_HEADER_BYTES + h->desc_len, &x->descs, rec, e);
         if (r < 0)
                 return r;
-        r = vm_state_init(&s->vm, MACHINE_MICROVM, rec.nr_vcpus);
+        r = vm_state_init(&s->vm, MACHINE_MICROVM, rec->nr_vcpus);
         if (r < 0)
-                return err_set(e, r, "no memory for the state of %u vCPUs", rec.nr_vcpus);
-        name_version(rec.kvm.desc, s->version, sizeof(s->version));
-        r = sv_vcpus_read(descs, &rec, &s->vm, e);
-        r = r < 0 ? r : sv_platform_read(descs, &rec.kvm, &s->vm.platform, e);
-        return r < 0 ? r : read_serial(descs, &rec.serial, s, e);
-}
-
-static int identify(const uint8_t *state, size_t len, const struct part *memory, struct identity *ret, struct err *e)
-{
-        XXH128_hash_t h = XXH3_128bits(state, len);
-        struct stat   st;
-
-        if (fstat(memory->fd, &st) < 0)
-                return err_set(e, -errno, "stat %s: %s", MEMORY_NAME, strerror(errno));
-        snprintf(ret->s, sizeof(ret->s), "%016" PRIx64 "%016" PRIx64 "-%" PRIu64 "-%" PRIu64, (uint64_t)h.high64, (uint64_t)h.low64,
-                 memory->size_bytes, (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec);
-        return 0;
+                return err_set(e, r, "no memory for the state of %u vCPUs", rec->nr_vcpus);
+        memcpy(s->vm.cpu_vendor, h->vendor, sizeof(s->vm.cpu_vendor));
+        name_version(rec, s->version, sizeof(s->version));
+        r = sv_vcpus_read(&x->descs, rec, &s->vm, e);
+        r = r < 0 ? r : sv_platform_read(&x->descs, &rec->kvm, &s->vm.platform, e);
+        r = r < 0 ? r : read_serial(&x->descs, &rec->serial, s, e);
+        return r < 0 ? r : sv_virtio_read(&x->descs, rec, s, e);
 }
 
 /* An index that cannot be used costs time and nothing else, so it is never more than a note. */
@@ -150,26 +142,41 @@ static int keep_raw_pages(struct snapshot *s, struct err *e)
         return r < 0 ? err_set(e, r, "no memory for the page map") : 0;
 }
 
+int sv_state_read(const uint8_t *state, size_t len, struct snapshot *s, struct sv_header *ret_header,
+                  const struct sv_generation **ret_generation, struct err *e)
+{
+        _cleanup_free_ struct found *x = malloc(sizeof(*x)); /* 35 KiB: too much for some threads' stacks */
+        int                          r;
+
+        if (!x)
+                return err_set(e, -ENOMEM, "no memory for descriptors");
+        r = read_header(state, len, ret_header, e);
+        if (r < 0)
+                return r;
+        sv_header_note_vendor(ret_header, s);
+        r = read_vm(state, len, ret_header, x, s, e);
+        if (r < 0)
+                return r;
+        *ret_generation = x->records.generation;
+        return 0;
+}
+
 static int read_snapshot(struct snapshot *s, const struct snapshot_open_options *o, struct err *e)
 {
         _cleanup_free_ void              *state = NULL;
-        _cleanup_free_ struct sv_descs   *descs = malloc(sizeof(*descs)); /* 20 KiB: too much for some threads' stacks */
         _cleanup_(part_close) struct part memory = { .fd = -1 };
+        const struct sv_generation       *g = NULL;
         struct sv_header                  h;
         size_t                            len;
         int                               r;
 
-        if (!descs)
-                return err_set(e, -ENOMEM, "no memory for descriptors");
         r = read_file(s->dir_fd, &state, &len, e);
-        r = r < 0 ? r : read_header(state, len, &h, e);
+        r = r < 0 ? r : sv_state_read(state, len, s, &h, &g, e);
         if (r < 0)
                 return r;
-        sv_header_note_vendor(&h, s);
-        r = read_vm(state, len, &h, descs, s, e);
-        r = r < 0 ? r : part_open_needed(s->dir_fd, MEMORY_NAME, &memory, e);
-        r = r < 0 ? r : identify(state, len, &memory, &s->identity, e);
-        r = r < 0 ? r : sv_memory_read(&memory, &h, &s->layout, &s->pages, e);
+        r = part_open_needed(s->dir_fd, SV_MEMORY, &memory, e);
+        r = r < 0 ? r : sv_identify(state, len, memory.fd, &s->identity, e);
+        r = r < 0 ? r : sv_memory_read(&memory, g, &h, &s->layout, &s->pages, e);
         r = r < 0 ? r : keep_raw_pages(s, e);
         if (r < 0)
                 return r;

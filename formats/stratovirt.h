@@ -12,6 +12,8 @@
 #include "formats/part.h"
 #include "formats/stratovirt_layout.h"
 
+#define SV_MEMORY "memory" /* the file */
+
 /* How every message about a damaged file ends. */
 #define SV_DAMAGED "; the file is damaged, use another copy"
 
@@ -65,22 +67,86 @@ struct sv_record {
         uint64_t              offset_bytes; /* of the body in the file */
 };
 
+/* Devices that a microVM may have beside its six slots. Their ids are the user's, and the file has hashes of them only. */
+enum sv_optional { SV_VSOCK, SV_CONSOLE, SV_RNG, SV_BALLOON, SV_OPTIONAL };
+
 struct sv_records {
-        struct sv_record transport[SV_SLOTS], device[SV_SLOTS], serial, kvm, vcpu[VCPUS_MAX];
-        uint32_t         nr_vcpus;
+        const struct sv_generation *generation;
+        struct sv_record            transport[SV_SLOTS], device[SV_SLOTS], serial, kvm, vcpu[VCPUS_MAX];
+        struct sv_record            further[SV_FURTHER_MAX]; /* transports of optional devices: of which, the file does not say */
+        struct sv_record            optional[SV_OPTIONAL];
+        uint32_t                    nr_vcpus, nr_further;
 };
 
 int sv_records_read(const uint8_t *state, size_t len, uint64_t begin, const struct sv_descs *descs, struct sv_records *ret,
                     struct err *e);
 
+/* --- generations: what of a snapshot changed between StratoVirt 2.4 and 2.5 --- */
+
+/* What a transport says beside the registers and queues that struct virtio_state has. */
+struct sv_transport {
+        uint64_t queue_num;                               /* queues that are activated */
+        uint64_t queue_type;                              /* SV_QUEUE_SPLIT */
+        uint64_t queue_offset_bytes[VIRTIO_QUEUES_MAX]; /* of each queue in the file, for messages */
+};
+
+/* A device's own record: its features, `broken`, and what its kind adds. */
+typedef int (*sv_device_reader)(const struct sv_descs *descs, const struct sv_record *rec, struct virtio_state *ret,
+                                struct err *e);
+
+/* RAM as the memory file has it: one block at data_bytes, in the windows of a microVM of its size. */
+struct sv_ram {
+        struct mem_layout layout;
+        uint64_t          data_bytes;
+};
+
+struct sv_generation {
+        int    number;
+        size_t record_bytes;   /* of a record's header */
+        size_t topology_bytes; /* of each number of a vCPU's topology */
+        bool   u8_offsets;     /* struct cpu_topology */
+        bool   json;           /* the bodies of virtio records are JSON, but for rng and vsock */
+        /* Registers and the queues that the device has: those with a max_size; nr_queues says how many. `all`: a layout is seen
+         * in all transports together. */
+        int (*read_transport)(const struct sv_records *all, const struct sv_record *rec, struct virtio_state *ret,
+                              struct sv_transport *ret_more, struct err *e);
+        sv_device_reader read_block, read_net, read_optional[SV_OPTIONAL]; /* NULL: a generation without it */
+        int (*read_ram)(const struct part *memory, struct sv_ram *ret, struct err *e);
+        /* What follows RAM up to the file's end. */
+        int (*check_after_ram)(const struct part *memory, uint64_t offset_bytes, struct err *e);
+};
+
+extern const struct sv_generation sv_generation_2, sv_generation_3;
+
 /* --- bodies --- */
 int sv_vcpus_read(const struct sv_descs *descs, const struct sv_records *rec, struct vm_state *vm, struct err *e);
 int sv_platform_read(const struct sv_descs *descs, const struct sv_record *kvm, struct platform_state *ret, struct err *e);
 int sv_serial_read(const struct sv_descs *descs, const struct sv_record *rec, struct serial_state *ret, struct err *e);
-/* Refuses what is in use and rouse does not have; what is there but was never driven becomes a note of s. */
-int sv_virtio_check(const struct sv_records *rec, struct snapshot *s, struct err *e);
+/* Adds a record for each slot in order, then for each optional device: VIRTIO_SLOT_UNKNOWN. */
+int sv_virtio_read(const struct sv_descs *descs, const struct sv_records *rec, struct snapshot *s, struct err *e);
+
+/* Structs in both generations. */
+int sv_rng_read(const struct sv_descs *descs, const struct sv_record *rec, struct virtio_state *ret, struct err *e);
+int sv_vsock_read(const struct sv_descs *descs, const struct sv_record *rec, struct virtio_state *ret, struct err *e);
+
+/* A field of a body that is one byte, 0 or 1. */
+int sv_bool_read(const struct sv_record *rec, const char *name, uint64_t at, bool *ret, struct err *e);
+
+/* --- the whole of `state` --- */
+/* Fills vm, version and notes of s. */
+int sv_state_read(const uint8_t *state, size_t len, struct snapshot *s, struct sv_header *ret_header,
+                  const struct sv_generation **ret_generation, struct err *e);
 
 /* --- memory --- */
 /* Takes the descriptor out of *p into pages when all is well. */
-int sv_memory_read(struct part *p, const struct sv_header *state, struct mem_layout *ret_layout, struct page_map *ret_pages,
-                   struct err *e);
+int sv_memory_read(struct part *p, const struct sv_generation *g, const struct sv_header *state, struct mem_layout *ret_layout,
+                   struct page_map *ret_pages, struct err *e);
+
+/* A guest-physical window as a table of RAM has it. */
+struct sv_window {
+        uint64_t gpa, size_bytes, ram_offset_bytes;
+};
+#define SV_WINDOWS_MAX 2 /* below 3 GiB, from 4 GiB on */
+
+/* The windows, in any order, must be those of a microVM of this size: anything else would put RAM over its devices. */
+int sv_windows_check(uint64_t offset_bytes, struct sv_window *found, size_t nr, const struct mem_layout *l, struct err *e);

@@ -34,7 +34,17 @@ static const struct json_field field_fields[] = {
 
 static int broken(const struct json_place *at, struct json_span rest, struct err *e)
 {
-        return err_bad(e, at->file, json_offset(at, rest.p), "expected a descriptor (a JSON object), found broken text" SV_DAMAGED);
+        return err_bad(e, at->file, json_offset(at, rest.p), "expected a descriptor (a JSON object), found broken "
+                       "text" SV_DAMAGED);
+}
+
+/* It goes into messages. */
+static bool is_printable(struct json_span text)
+{
+        for (size_t i = 0; i < text.len; i++)
+                if (text.p[i] < ' ' || text.p[i] > '~')
+                        return false;
+        return true;
 }
 
 static int add(struct sv_descs *all, struct json_span object, struct err *e)
@@ -49,6 +59,9 @@ static int add(struct sv_descs *all, struct json_span object, struct err *e)
         r = json_read(&all->place, object, desc_fields, ARRAY_LEN(desc_fields), &d, e);
         if (r < 0)
                 return r;
+        if (!is_printable(d.name))
+                return err_bad(e, all->place.file, offset_bytes, "expected a descriptor with a name of printable characters, "
+                               "found other bytes" SV_DAMAGED);
         if (sv_descs_find(all, d.alias))
                 return err_bad(e, all->place.file, offset_bytes, "expected one descriptor of alias %" PRIu64 ", found a "
                                "second" SV_DAMAGED, d.alias);

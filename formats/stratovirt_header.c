@@ -57,7 +57,7 @@ bool sv_header_looks_like_generation_1(const uint8_t *page, size_t len)
 static int differs(const struct json_place *at, const char *name, const char *expected, const char *found, struct err *e)
 {
         return err_bad(e, at->file, at->offset_bytes, "header: expected %s %s, found %s; rouse reads x86_64 microVM snapshots of "
-                       "StratoVirt 2.5",
+                       "StratoVirt 2.3 to 2.5",
                        name, expected, found);
 }
 

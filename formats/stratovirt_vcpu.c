@@ -8,17 +8,18 @@
 #include <string.h>
 
 enum field {
-        MAX_VCPUS, NR_THREADS, NR_CORES, NR_DIES, NR_SOCKETS, APIC_ID, REGS, SREGS, MP_STATE, LAPIC, MSR_LEN, MSR_LIST, CPU_EVENTS,
-        XSAVE, XCRS, DEBUGREGS, FIELDS,
+        MAX_VCPUS, NR_THREADS, NR_CORES, NR_DIES, NR_SOCKETS, APIC_ID, REGS, SREGS, MP_STATE, LAPIC, MSR_LEN, MSR_LIST,
+        CPU_EVENTS, XSAVE, XCRS, DEBUGREGS, FIELDS,
 };
 
-/* `fpu` is left out: on hosts with XSAVE it holds the values of reset, never the guest's (stratovirt.md 2.2). */
+/* `fpu` is left out: on hosts with XSAVE it holds the values of reset, never the guest's (stratovirt.md 2.2). The topology's
+ * numbers are as large as the generation says. */
 static const struct sv_field fields[] = {
-        [MAX_VCPUS]  = { "max_vcpus", 1 },
-        [NR_THREADS] = { "nr_threads", 1 },
-        [NR_CORES]   = { "nr_cores", 1 },
-        [NR_DIES]    = { "nr_dies", 1 },
-        [NR_SOCKETS] = { "nr_sockets", 1 },
+        [MAX_VCPUS]  = { "max_vcpus", 0 },
+        [NR_THREADS] = { "nr_threads", 0 },
+        [NR_CORES]   = { "nr_cores", 0 },
+        [NR_DIES]    = { "nr_dies", 0 },
+        [NR_SOCKETS] = { "nr_sockets", 0 },
         [APIC_ID]    = { "apic_id", 4 },
         [REGS]       = { "regs", sizeof(struct kvm_regs) },
         [SREGS]      = { "sregs", sizeof(struct kvm_sregs) },
@@ -49,23 +50,40 @@ static const struct {
         COPY(DEBUGREGS, debugregs, VCPU_DEBUGREGS),
 };
 
-static int read_topology(const struct sv_record *rec, const uint32_t *at, uint32_t nr_vcpus, struct cpu_topology *ret,
+static int locate(const struct sv_descs *descs, const struct sv_records *rec, uint32_t ret[SV_FIELDS_MAX], struct err *e)
+{
+        struct sv_field all[FIELDS];
+
+        memcpy(all, fields, sizeof(all));
+        for (int i = MAX_VCPUS; i <= NR_SOCKETS; i++)
+                all[i].size_bytes = rec->generation->topology_bytes;
+        /* all vCPUs' records are of one type, described by one descriptor (stratovirt.md 1.2) */
+        return sv_fields_locate(descs, rec->vcpu[0].desc, all, FIELDS, ret, e);
+}
+
+static int read_topology(const struct sv_record *rec, const struct sv_records *all, const uint32_t *at, struct cpu_topology *ret,
                          struct err *e)
 {
-        struct cpu_topology t = {
-                .max_vcpus  = rec->body[at[MAX_VCPUS]],
-                .threads    = rec->body[at[NR_THREADS]],
-                .cores      = rec->body[at[NR_CORES]],
-                .dies       = rec->body[at[NR_DIES]],
-                .sockets    = rec->body[at[NR_SOCKETS]],
-                .u8_offsets = true, /* fields of one byte are what 2.5.0 miscounts on */
-        };
+        uint32_t n[NR_SOCKETS + 1] = { 0 };
+        bool     good = true;
 
-        if (t.max_vcpus < nr_vcpus || !t.threads || !t.cores || !t.dies || !t.sockets)
+        static_assert(MAX_VCPUS == 0 && NR_SOCKETS == 4, "the topology's fields come first");
+        for (int i = MAX_VCPUS; i <= NR_SOCKETS; i++) {
+                memcpy(&n[i], rec->body + at[i], all->generation->topology_bytes);
+                good = good && n[i] >= 1 && n[i] <= UINT8_MAX;
+        }
+        if (!good || n[MAX_VCPUS] < all->nr_vcpus)
                 return err_bad(e, "state", rec->offset_bytes + at[MAX_VCPUS], "expected a topology of %u vCPUs or more"
                                ", found max_vcpus %u, %u sockets of %u dies of %u cores of %u threads" SV_DAMAGED,
-                               nr_vcpus, t.max_vcpus, t.sockets, t.dies, t.cores, t.threads);
-        *ret = t;
+                               all->nr_vcpus, n[MAX_VCPUS], n[NR_SOCKETS], n[NR_DIES], n[NR_CORES], n[NR_THREADS]);
+        *ret = (struct cpu_topology){
+                .max_vcpus  = (uint8_t)n[MAX_VCPUS],
+                .threads    = (uint8_t)n[NR_THREADS],
+                .cores      = (uint8_t)n[NR_CORES],
+                .dies       = (uint8_t)n[NR_DIES],
+                .sockets    = (uint8_t)n[NR_SOCKETS],
+                .u8_offsets = all->generation->u8_offsets,
+        };
         return 0;
 }
 
@@ -84,12 +102,10 @@ static int read_msrs(const struct sv_record *rec, const uint32_t *at, struct vcp
         uint64_t nr;
 
         memcpy(&nr, rec->body + at[MSR_LEN], sizeof(nr));
-        if (nr > SV_MSRS_MAX)
+        if (nr < 1 || nr > SV_MSRS_MAX)
                 return err_bad(e, "state", rec->offset_bytes + at[MSR_LEN],
-                               "expected at most %d MSRs, found %" PRIu64 SV_DAMAGED, SV_MSRS_MAX, nr);
+                               "expected 1 to %d MSRs, found %" PRIu64 SV_DAMAGED, SV_MSRS_MAX, nr);
         v->have |= 1u << VCPU_MSRS;
-        if (!nr)
-                return 0;
         v->msrs = calloc(nr, sizeof(*v->msrs));
         if (!v->msrs)
                 return err_set(e, -ENOMEM, "no memory for the MSRs of a vCPU");
@@ -109,12 +125,12 @@ static int read_xsave(const struct sv_record *rec, const uint32_t *at, struct vc
         return 0;
 }
 
-static int read_vcpu(const struct sv_record *rec, const uint32_t *at, uint32_t index, uint32_t nr_vcpus, struct vcpu_state *v,
-                     struct err *e)
+static int read_vcpu(const struct sv_records *all, const uint32_t *at, uint32_t index, struct vcpu_state *v, struct err *e)
 {
-        int r = read_apic_id(rec, at, index, &v->apic_id, e);
+        const struct sv_record *rec = &all->vcpu[index];
+        int                     r = read_apic_id(rec, at, index, &v->apic_id, e);
 
-        r = r < 0 ? r : read_topology(rec, at, nr_vcpus, &v->topology, e);
+        r = r < 0 ? r : read_topology(rec, all, at, &v->topology, e);
         if (r < 0)
                 return r;
         v->cpuid_origin = CPUID_STRATOVIRT;
@@ -129,10 +145,9 @@ static int read_vcpu(const struct sv_record *rec, const uint32_t *at, uint32_t i
 int sv_vcpus_read(const struct sv_descs *descs, const struct sv_records *rec, struct vm_state *vm, struct err *e)
 {
         uint32_t at[SV_FIELDS_MAX];
-        /* all vCPUs' records are of one type, described by one descriptor (stratovirt.md 1.2) */
-        int r = sv_fields_locate(descs, rec->vcpu[0].desc, fields, FIELDS, at, e);
+        int      r = locate(descs, rec, at, e);
 
         for (uint32_t i = 0; r == 0 && i < vm->nr_vcpus; i++)
-                r = read_vcpu(&rec->vcpu[i], at, i, vm->nr_vcpus, &vm->vcpus[i], e);
+                r = read_vcpu(rec, at, i, &vm->vcpus[i], e);
         return r;
 }

@@ -3,6 +3,9 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
+#include "kvm/cpu_features.h"
+#include "kvm/cpuid_cache.h"
+#include "kvm/device/balloon.h"
 #include "kvm/platform_state.h"
 #include "kvm/sys.h"
 #include "kvm/vcpu_state.h"
@@ -185,6 +188,7 @@ int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, s
         vm->layout = *c->layout;
         vm->machine = machine_find(c->machine);
         vm->events = c->events;
+        vm->cpuid_cache = c->cpuid_cache;
         vm->kvm_fd = vm->vm_fd = -1;
         vm->nr_vcpus = c->nr_vcpus;
         for (uint32_t i = 0; i < vm->nr_vcpus; i++)
@@ -195,6 +199,8 @@ int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, s
         atomic_flag_clear(&vm->entered);
         for (size_t i = 0; i < ARRAY_LEN(build_steps) && r >= 0; i++)
                 r = build_steps[i](vm, e);
+        if (r >= 0)
+                r = slots_make(&vm->slots, c, &vm->layout, vm->vm_fd, &vm->bus, e);
         if (r < 0) {
                 vm_free(vm);
                 return r;
@@ -211,6 +217,7 @@ void vm_free(struct vm *vm)
         if (!vm)
                 return;
         vm_stop(vm);
+        slots_free(&vm->slots);
         serial_free(vm->serial);
         for (uint32_t i = vm->nr_vcpus; i-- > 0;)
                 vcpu_destroy(&vm->vcpus[i]);
@@ -225,6 +232,18 @@ void vm_free(struct vm *vm)
         free(vm);
 }
 
+static int ask_host_cpuid(const struct vm *vm, struct cpuid_table *ret, struct err *e)
+{
+        int r;
+
+        if (vm->cpuid_cache && cpuid_cache_get(vm->cpuid_cache, vm->kvm_fd, ret))
+                return 0;
+        r = cpuid_host(vm->kvm_fd, ret, e);
+        if (r >= 0 && vm->cpuid_cache)
+                cpuid_cache_put(vm->cpuid_cache, vm->kvm_fd, ret);
+        return r;
+}
+
 int vm_host_cpuid(struct vm *vm, const struct cpuid_table **ret, struct err *e)
 {
         if (!vm->host_cpuid) {
@@ -233,13 +252,21 @@ int vm_host_cpuid(struct vm *vm, const struct cpuid_table **ret, struct err *e)
 
                 if (!t)
                         return err_set(e, -ENOMEM, "no memory for the host's CPUID");
-                r = cpuid_host(vm->kvm_fd, t, e);
+                r = ask_host_cpuid(vm, t, e);
                 if (r < 0)
                         return r;
                 vm->host_cpuid = TAKE_PTR(t);
         }
         *ret = vm->host_cpuid;
         return 0;
+}
+
+int vm_cpu_lacks(struct vm *vm, const struct vm_state *s, char *ret, size_t size, struct err *e)
+{
+        const struct cpuid_table *host = NULL;
+        int                       r = vm_host_cpuid(vm, &host, e);
+
+        return r < 0 ? r : cpu_features_lacking(s, host, ret, size);
 }
 
 /* --- run --- */
@@ -273,12 +300,18 @@ int vm_vcpu_tid(const struct vm *vm, uint32_t vcpu)
         return vcpu < vm->nr_vcpus ? atomic_load_explicit(&vm->vcpus[vcpu].tid, memory_order_relaxed) : 0;
 }
 
+/* vCPUs first: the first resume makes the devices' threads, 30 to 50 us each, for which the guest need not wait. */
 void vm_resume(struct vm *vm)
 {
+        bool go;
+
         pthread_mutex_lock(&vm->lock);
-        if (want_of(vm) == VM_WANT_PAUSE)
+        go = want_of(vm) == VM_WANT_PAUSE;
+        if (go)
                 set_want(vm, VM_WANT_RUN);
         pthread_mutex_unlock(&vm->lock);
+        if (go)
+                slots_resume(&vm->slots);
 }
 
 static void kick_all(struct vm *vm)
@@ -297,12 +330,15 @@ void vm_pause(struct vm *vm)
         while (vm->nr_running)
                 pthread_cond_wait(&vm->parked, &vm->lock);
         pthread_mutex_unlock(&vm->lock);
+        slots_park(&vm->slots); /* after the vCPUs, which may still have rung a bell */
 }
 
 void vm_condemn(struct vm *vm)
 {
         if (!vm)
                 return;
+        /* release: pairs with the acquire in virtio_fetch; the bytes that come to stand in RAM from now on leave it no more */
+        atomic_store_explicit(&vm->slots.env.condemned, true, memory_order_release);
         pthread_mutex_lock(&vm->lock);
         set_want(vm, VM_WANT_STOP);
         kick_all(vm);
@@ -314,6 +350,38 @@ void vm_stop(struct vm *vm)
         vm_condemn(vm);
         while (vm->nr_threads)
                 vcpu_join(&vm->vcpus[--vm->nr_threads]);
+        slots_park(&vm->slots);
+}
+
+void vm_settled(struct vm *vm)
+{
+        /* relaxed: a hint, see the field */
+        atomic_store_explicit(&vm->slots.env.settled, true, memory_order_relaxed);
+}
+
+uint32_t vm_slots(const struct vm *vm)
+{
+        return slots_mask(&vm->slots);
+}
+
+int vm_balloon_set(struct vm *vm, uint64_t target_bytes)
+{
+        struct virtio_device *d = slots_find(&vm->slots, VIRTIO_BALLOON);
+
+        if (!d)
+                return -ENODEV;
+        balloon_set_target(d, (uint32_t)MIN(bytes_to_pages(target_bytes), bytes_to_pages(vm->layout.total_bytes)));
+        return 0;
+}
+
+int vm_balloon_get(struct vm *vm, uint64_t *ret_bytes)
+{
+        struct virtio_device *d = slots_find(&vm->slots, VIRTIO_BALLOON);
+
+        if (!d)
+                return -ENODEV;
+        *ret_bytes = pages_to_bytes(balloon_actual(d));
+        return 0;
 }
 
 size_t vm_serial_in(struct vm *vm, const uint8_t *bytes, size_t len)
@@ -328,6 +396,8 @@ static int check_devices(const struct vm_state *s, struct err *e)
         for (uint32_t i = 0; i < s->nr_devices; i++) {
                 const struct device_record *d = &s->devices[i];
 
+                if (d->kind == DEVICE_VIRTIO)
+                        continue; /* its transport looks at it */
                 if (d->kind != DEVICE_SERIAL)
                         return err_bad(e, "state", ERR_NO_OFFSET, "device %.31s: expected a serial port, found kind %d", d->id, (int)d->kind);
                 if (d->u.serial.rx_len > SERIAL_RX_MAX)
@@ -370,8 +440,11 @@ int vm_load(struct vm *vm, const struct vm_state *s, struct vm_load_report *ret,
         d = vm_state_device(s, DEVICE_SERIAL);
         if (d)
                 serial_load(vm->serial, &d->u.serial);
-        *ret = report;
-        return 0;
+        /* likewise: what they raised and the guest did not acknowledge is raised again */
+        r = slots_load(&vm->slots, s, e);
+        if (r >= 0)
+                *ret = report;
+        return r;
 }
 
 /* A vCPU that ended stands in the middle of an instruction that KVM waits to have answered. */
@@ -409,5 +482,5 @@ int vm_save(struct vm *vm, struct vm_state *ret, struct err *e)
         if (!d)
                 return err_set(e, -ENOMEM, "no memory for the state of the serial port");
         serial_save(vm->serial, &d->u.serial);
-        return 0;
+        return slots_save(&vm->slots, ret, e);
 }

@@ -8,6 +8,7 @@
 #include "kvm/cpuid.h"
 #include "kvm/device/serial.h"
 #include "kvm/machine/machine.h"
+#include "kvm/slots.h"
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
@@ -27,9 +28,11 @@ struct vm {
         struct mem_layout     layout;
         const struct machine *machine;
         struct vm_events      events;
+        const char           *cpuid_cache; /* a path, or NULL */
         int                   kvm_fd, vm_fd;
         struct bus            bus;
         struct serial        *serial;
+        struct slots          slots;
         uint32_t              nr_vcpus;
         struct vcpu           vcpus[VCPUS_MAX]; /* groups of their own: vcpu.h */
         /* session thread only */

@@ -4,6 +4,7 @@
 #include "core/base/units.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -43,6 +44,15 @@ void cli_message(void *arg, const char *text)
 {
         (void)arg;
         fprintf(stderr, "rouse: %s\n", text);
+}
+
+void cli_progress(void *arg, uint64_t done_bytes, uint64_t all_bytes)
+{
+        bool *ret_shown = arg;
+
+        *ret_shown = true;
+        fprintf(stderr, "\r%3u %%  %" PRIu64 " of %" PRIu64 " MiB", (unsigned)(all_bytes ? done_bytes * 100 / all_bytes : 100), done_bytes / MIB,
+                all_bytes / MIB);
 }
 
 int cli_getopt(const struct verb *v, int argc, char **argv, const struct option *options)
@@ -135,15 +145,26 @@ static const char *join(char *buf, size_t size, const char *dir, const char *tai
         return n > 0 && (size_t)n < size ? buf : NULL;
 }
 
-const char *cli_data_dir(char *buf, size_t size)
+/* The rules of XDG's base directories; root's are the system's own. */
+static const char *base_dir(const char *variable, const char *below_home, char *buf, size_t size)
 {
-        const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+        const char *xdg = getenv(variable), *home = getenv("HOME");
 
         if (xdg && xdg[0] == '/')
                 return join(buf, size, xdg, "/rouse");
         if (geteuid() == 0)
                 return join(buf, size, "/var/lib", "/rouse");
-        return home && home[0] == '/' ? join(buf, size, home, "/.local/share/rouse") : NULL;
+        return home && home[0] == '/' ? join(buf, size, home, below_home) : NULL;
+}
+
+const char *cli_data_dir(char *buf, size_t size)
+{
+        return base_dir("XDG_DATA_HOME", "/.local/share/rouse", buf, size);
+}
+
+const char *cli_state_dir(char *buf, size_t size)
+{
+        return base_dir("XDG_STATE_HOME", "/.local/state/rouse", buf, size);
 }
 
 const char *cli_runtime_dir(char *buf, size_t size)

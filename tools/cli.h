@@ -32,7 +32,8 @@ struct verb {
         int (*run)(int argc, char **argv, uint64_t t0_ns); /* argv[0] is the verb; returns an exit status */
 };
 
-extern const struct verb verb_run, verb_restore, verb_snapshot, verb_inspect, verb_verify, verb_probe, verb_ledger, verb_stratovirt_args;
+extern const struct verb verb_run, verb_restore, verb_snapshot, verb_inspect, verb_verify, verb_convert, verb_probe, verb_ledger, verb_list,
+        verb_start, verb_stop, verb_delete, verb_stratovirt_args;
 
 /* "rouse: <text>" on standard error; the exit status that fits. */
 int cli_fail(const struct err *e);
@@ -40,6 +41,9 @@ int cli_fail(const struct err *e);
 int cli_usage(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A message that stops nothing: "rouse: <text>". As session_options.message. */
 void cli_message(void *arg, const char *text);
+
+/* How far long work is, over the last line of standard error: for a terminal. arg: a bool that is set, so that its caller ends the line. */
+void cli_progress(void *arg, uint64_t done_bytes, uint64_t all_bytes);
 
 /* getopt_long without its own messages: the next option's value, -1 at the end, '?' after printing what is wrong (an unknown
  * option, a missing argument): then return EXIT_USAGE. --help prints the help and ends the program. */
@@ -53,5 +57,7 @@ bool cli_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 
 /* $XDG_DATA_HOME/rouse, ~/.local/share/rouse, or /var/lib/rouse for root without XDG_DATA_HOME. */
 const char *cli_data_dir(char *buf, size_t size);
+/* $XDG_STATE_HOME/rouse, ~/.local/state/rouse, or /var/lib/rouse for root without XDG_STATE_HOME. */
+const char *cli_state_dir(char *buf, size_t size);
 /* $XDG_RUNTIME_DIR/rouse, or /run/rouse for root, or /tmp/rouse-UID. */
 const char *cli_runtime_dir(char *buf, size_t size);

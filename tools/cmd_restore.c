@@ -3,6 +3,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
+#include "tools/definition_keeper.h"
 #include "tools/device_options.h"
 
 #include <string.h>
@@ -113,13 +114,13 @@ static int check_mode(const struct restore_options *o, uint32_t asked)
 /* The options are read: from here to the end of the VM. */
 static int wake(struct front *f, struct restore_options *o)
 {
+        struct definition_keeper keeper = {.front = f, .restored_from = o->path};
         struct session *s;
         struct err err = {0};
-        int status = front_check_name(&o->common);
 
-        if (status != EXIT_OK)
-                return status;
-        if (front_open(f, &o->common, &err) < 0 || session_restore(o, &s, &err) < 0) {
+        definition_keep(&keeper, &o->common);
+        if (front_take_name(f, &o->common, &err) < 0 || front_refuse_saved(f, &o->common, &err) < 0 || front_open(f, &o->common, &err) < 0 ||
+            session_restore(o, &s, &err) < 0) {
                 front_close(f);
                 return cli_fail(&err);
         }

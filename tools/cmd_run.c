@@ -4,6 +4,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 #include "core/model/vm_state.h"
+#include "tools/definition_keeper.h"
 #include "tools/device_options.h"
 
 #include <string.h>
@@ -55,13 +56,13 @@ static int take_option(int c, struct front *f, struct device_options *d, struct 
 /* The options are read: from here to the end of the VM. */
 static int boot(struct front *f, struct boot_options *o)
 {
+        struct definition_keeper keeper = {.front = f, .kernel = o->kernel, .initrd = o->initrd, .append = o->cmdline};
         struct session *s;
         struct err err = {0};
-        int status = front_check_name(&o->common);
 
-        if (status != EXIT_OK)
-                return status;
-        if (front_open(f, &o->common, &err) < 0 || session_boot(o, &s, &err) < 0) {
+        definition_keep(&keeper, &o->common);
+        if (front_take_name(f, &o->common, &err) < 0 || front_refuse_saved(f, &o->common, &err) < 0 || front_open(f, &o->common, &err) < 0 ||
+            session_boot(o, &s, &err) < 0) {
                 front_close(f);
                 return cli_fail(&err);
         }

@@ -11,10 +11,18 @@
 
 static const struct option options[] = {
         {"qmp", required_argument, NULL, 'q'},
+        {"format", required_argument, NULL, 'F'},
         {"then", required_argument, NULL, 't'},
         {"replace", no_argument, NULL, 'r'},
         {"ledger", required_argument, NULL, 'l'},
         CLI_LAST_OPTIONS,
+};
+
+/* What the command line asks for. */
+struct wish {
+        const char *name, *qmp_path; /* one of them */
+        const char *dir, *format, *then, *ledger;
+        bool replace;
 };
 
 /* The VM has another working directory: it gets an absolute path. The last part need not exist yet. */
@@ -33,14 +41,15 @@ static char *absolute(const char *path, struct err *e)
         return ret;
 }
 
-static struct json_object *make_request(const char *command, const char *dir, const char *then, bool replace)
+static struct json_object *make_request(const struct wish *w, const char *dir)
 {
         struct json_object *request = json_object_new_object(), *args = json_object_new_object();
 
         json_object_object_add(args, "dir", json_object_new_string(dir));
-        json_object_object_add(args, "then", json_object_new_string(then));
-        json_object_object_add(args, "replace", json_object_new_boolean(replace));
-        json_object_object_add(request, "execute", json_object_new_string(command));
+        json_object_object_add(args, "format", json_object_new_string(w->format));
+        json_object_object_add(args, "then", json_object_new_string(w->then));
+        json_object_object_add(args, "replace", json_object_new_boolean(w->replace));
+        json_object_object_add(request, "execute", json_object_new_string(w->qmp_path ? "x-rouse-snapshot" : "snapshot"));
         json_object_object_add(request, "arguments", args);
         return request;
 }
@@ -64,9 +73,9 @@ static int write_ledger(struct json_object *reply, const char *path, struct err 
 }
 
 /* Either has a name or a QMP socket. */
-static int ask(const char *name, const char *qmp_path, const char *dir, const char *then, bool replace, const char *ledger, struct err *e)
+static int ask(const struct wish *w, struct err *e)
 {
-        _cleanup_free_ char *path = absolute(dir, e);
+        _cleanup_free_ char *path = absolute(w->dir, e);
         struct json_object *request, *reply = NULL;
         char runtime_dir[4096];
         int r;
@@ -75,21 +84,44 @@ static int ask(const char *name, const char *qmp_path, const char *dir, const ch
                 return e->code;
         if (!cli_runtime_dir(runtime_dir, sizeof(runtime_dir)))
                 return err_set(e, -ENAMETOOLONG, "XDG_RUNTIME_DIR is too long");
-        request = make_request(qmp_path ? "x-rouse-snapshot" : "snapshot", path, then, replace);
-        r = qmp_path ? qmp_ask(qmp_path, request, &reply, e) : control_ask(runtime_dir, name, request, &reply, e);
+        request = make_request(w, path);
+        r = w->qmp_path ? qmp_ask(w->qmp_path, request, &reply, e) : control_ask(runtime_dir, w->name, request, &reply, e);
         json_object_put(request);
-        if (r >= 0 && ledger)
-                r = write_ledger(reply, ledger, e);
+        if (r >= 0 && w->ledger)
+                r = write_ledger(reply, w->ledger, e);
         json_object_put(reply);
         return r;
 }
 
+static bool is_one_of(const char *word, const char *const *words)
+{
+        while (*words && strcmp(*words, word))
+                words++;
+        return *words;
+}
+
+static int check_words(const struct wish *w, const char *qmp, int nr_words)
+{
+        static const char *const thens[] = {"resume", "pause", "quit", NULL}, *const formats[] = {"native", "stratovirt", NULL};
+
+        if (!is_one_of(w->then, thens))
+                return cli_usage("snapshot", "--then: expected resume, pause or quit, found '%s'", w->then);
+        if (!is_one_of(w->format, formats))
+                return cli_usage("snapshot", "--format: expected native or stratovirt, found '%s'", w->format);
+        if (qmp && (strncmp(qmp, "unix=", 5) || !qmp[5]))
+                return cli_usage("snapshot", "--qmp: expected unix=PATH, found '%s'", qmp);
+        if (nr_words != (qmp ? 1 : 2))
+                return cli_usage("snapshot", "expected %s, found %d words", qmp ? "DIR, as the VM is found by --qmp" : "NAME and DIR",
+                                 nr_words);
+        return EXIT_OK;
+}
+
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
-        const char *then = "resume", *ledger = NULL, *qmp = NULL;
-        bool replace = false;
+        struct wish w = {.format = "native", .then = "resume"};
+        const char *qmp = NULL;
         struct err err = {0};
-        int c;
+        int c, status;
         (void)t0_ns;
 
         while ((c = cli_getopt(&verb_snapshot, argc, argv, options)) != -1) {
@@ -97,29 +129,32 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                         return EXIT_USAGE;
                 if (c == 'q')
                         qmp = optarg;
+                if (c == 'F')
+                        w.format = optarg;
                 if (c == 't')
-                        then = optarg;
+                        w.then = optarg;
                 if (c == 'r')
-                        replace = true;
+                        w.replace = true;
                 if (c == 'l')
-                        ledger = optarg;
+                        w.ledger = optarg;
         }
-        if (strcmp(then, "resume") && strcmp(then, "pause") && strcmp(then, "quit"))
-                return cli_usage("snapshot", "--then: expected resume, pause or quit, found '%s'", then);
-        if (qmp && (strncmp(qmp, "unix=", 5) || !qmp[5]))
-                return cli_usage("snapshot", "--qmp: expected unix=PATH, found '%s'", qmp);
-        if (argc - optind != (qmp ? 1 : 2))
-                return cli_usage("snapshot", "expected %s, found %d words", qmp ? "DIR, as the VM is found by --qmp" : "NAME and DIR", argc - optind);
-        return ask(qmp ? NULL : argv[optind], qmp ? qmp + 5 : NULL, argv[argc - 1], then, replace, ledger, &err) < 0 ? cli_fail(&err) : EXIT_OK;
+        status = check_words(&w, qmp, argc - optind);
+        if (status != EXIT_OK)
+                return status;
+        w.qmp_path = qmp ? qmp + 5 : NULL;
+        w.name = qmp ? NULL : argv[optind];
+        w.dir = argv[argc - 1];
+        return ask(&w, &err) < 0 ? cli_fail(&err) : EXIT_OK;
 }
 
 const struct verb verb_snapshot = {
         .name = "snapshot",
         .summary = "save a running VM",
         .help = "usage: rouse snapshot (--qmp unix=PATH | NAME) DIR [OPTIONS]\n\n"
-                "Saves the running VM called NAME (run --name, restore --name) into the new directory DIR, in rouse's own\n"
-                "format. DIR is there whole or not at all; when it cannot be written the VM goes on.\n\n"
+                "Saves the running VM called NAME (run --name, restore --name) into the new directory DIR. DIR is there\n"
+                "whole or not at all; when it cannot be written the VM goes on.\n\n"
                 "  --qmp unix=PATH            the VM that answers QMP there (run --qmp, restore --qmp), instead of NAME\n"
+                "  --format NAME              native (default), or stratovirt: what StratoVirt 2.5 restores\n"
                 "  --then resume|pause|quit   what the VM does afterwards (default resume)\n"
                 "  --replace                  exchange a snapshot that is there already\n"
                 "  --ledger FILE|-            pause and total time, bytes: JSON to FILE, or a line on standard error\n\n"

@@ -1,7 +1,6 @@
 /* rouse verify: every byte read, every checksum checked. */
 #include "tools/cli.h"
 
-#include "core/base/units.h"
 #include "core/inspect.h"
 
 #include <inttypes.h>
@@ -9,21 +8,14 @@
 
 static const struct option options[] = {{"format", required_argument, NULL, 'F'}, CLI_LAST_OPTIONS};
 
-static void show_progress(void *arg, uint64_t done_bytes, uint64_t all_bytes)
-{
-        (void)arg;
-        fprintf(stderr, "\r%3u %%  %" PRIu64 " of %" PRIu64 " MiB", (unsigned)(all_bytes ? done_bytes * 100 / all_bytes : 100), done_bytes / MIB,
-                all_bytes / MIB);
-}
-
 static int verify(const struct inspection *i)
 {
-        bool tty = isatty(STDERR_FILENO);
+        bool shown = false;
         struct inspect_verified v;
         struct err err = {0};
-        int r = inspect_verify(i, tty ? show_progress : NULL, NULL, &v, &err);
+        int r = inspect_verify(i, isatty(STDERR_FILENO) ? cli_progress : NULL, &shown, &v, &err);
 
-        if (tty)
+        if (shown)
                 fprintf(stderr, "\n");
         if (r < 0)
                 return cli_fail(&err);

@@ -65,6 +65,16 @@ static bool take_discard(struct device_config *d, const char *value)
         return cli_on_off(value, &d->discard);
 }
 
+#define SERIAL_BYTES_MAX 20 /* virtio 1.2, section 5.2.6: what the answer to GET_ID has room for */
+
+static bool take_serial(struct device_config *d, const char *value)
+{
+        bool first = !d->serial;
+
+        d->serial = value;
+        return first && value[0] && strlen(value) <= SERIAL_BYTES_MAX;
+}
+
 static bool take_tap(struct device_config *d, const char *value)
 {
         bool first = !d->tap;
@@ -112,14 +122,15 @@ static bool take_mac(struct device_config *d, const char *value)
 
 #define READONLY {"readonly", NULL, take_readonly}
 #define DIRECT   {"direct=", "on or off", take_direct}
+#define SERIAL   {"serial=", "one serial number of up to 20 characters", take_serial}
 #define TAP      {"tap=", "the name of one interface, up to 15 characters", take_tap}
 #define NONE     {"none", "none alone: a card without a cable", take_none}
 #define PATH     {"path=", "a path", take_path}
 #define CID      {"cid=", "a number from 3 to 4294967294", take_cid}
 #define END      {0}
 
-static const struct word boot_disk_words[] = {READONLY, DIRECT, {"discard=", "on or off", take_discard}, END};
-static const struct word restored_disk_words[] = {READONLY, DIRECT, END};
+static const struct word boot_disk_words[] = {READONLY, DIRECT, {"discard=", "on or off", take_discard}, SERIAL, END};
+static const struct word restored_disk_words[] = {READONLY, DIRECT, SERIAL, END};
 static const struct word boot_net_words[] = {TAP, NONE, {"mac=", "an address like 52:54:00:12:34:56 that is no group's", take_mac}, END};
 static const struct word restored_net_words[] = {TAP, NONE, END};
 static const struct word vsock_words[] = {CID, PATH, END};
@@ -242,13 +253,23 @@ static size_t count_kind(const struct device_options *all, enum virtio_kind kind
 
 /* --- run: slots in the order of the words --- */
 
+/* Disks and cards have slots of their own; the rest comes behind them. */
+static uint32_t next_boot_slot(const struct device_options *all, enum virtio_kind kind)
+{
+        uint32_t disks = (uint32_t)count_kind(all, VIRTIO_BLK), nets = (uint32_t)count_kind(all, VIRTIO_NET);
+
+        if (kind == VIRTIO_BLK)
+                return disks;
+        return kind == VIRTIO_NET ? FIRST_NET_SLOT + nets : FIRST_FREE_SLOT + (uint32_t)all->nr - disks - nets;
+}
+
 static int boot_disk(struct reading *r)
 {
         if (count_kind(r->all, VIRTIO_BLK) == NR_DISKS)
                 return bad(r, "expected at most %d disks", NR_DISKS);
         r->d->path = next_word(&r->rest);
         if (!*r->d->path)
-                return bad(r, "expected FILE[,readonly][,direct=on|off][,discard=on|off], found no FILE");
+                return bad(r, "expected FILE[,readonly][,direct=on|off][,discard=on|off][,serial=S], found no FILE");
         return take_words(r, boot_disk_words);
 }
 
@@ -287,7 +308,7 @@ static int restored_disk(struct reading *r)
                 return -1;
         r->d->path = next_word(&r->rest);
         if (!*r->d->path)
-                return bad(r, "expected N=FILE[,readonly][,direct=on|off], found no FILE");
+                return bad(r, "expected N=FILE[,readonly][,direct=on|off][,serial=S], found no FILE");
         return take_words(r, restored_disk_words);
 }
 
@@ -387,6 +408,8 @@ static int take(const struct option_row *row, const struct verb *v, const char *
         if (all->nr == DEVICE_CONFIGS_MAX)
                 return bad(&r, "expected at most %d devices", DEVICE_CONFIGS_MAX);
         r.rest = words;
+        if (!restored)
+                d.slot = next_boot_slot(all, d.kind);
         c = row->read(&r);
         if (c > 0 && restored)
                 c = check_clash(&r);

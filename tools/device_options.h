@@ -18,11 +18,12 @@ struct device_options {
                 {"balloon", no_argument, NULL, 'b'}, {"vsock", required_argument, NULL, 'v'}, {"console", required_argument, NULL, 'c'}
 
 #define DEVICE_BOOT_HELP                                                                                          \
-        "  --disk FILE[,readonly][,direct=on|off][,discard=on|off]\n"                                             \
+        "  --disk FILE[,readonly][,direct=on|off][,discard=on|off][,serial=S]\n"                                  \
         "                        a raw image or block device; up to 4, /dev/vda first. direct=off, the default, goes\n" \
         "                        through the host's page cache: what one VM has read is there for the next one that\n"  \
         "                        wakes from it, and a flush reaches the disk all the same. direct=on is O_DIRECT.\n"    \
-        "                        discard=on (default off): what the guest discards makes holes in FILE\n"         \
+        "                        discard=on (default off): what the guest discards makes holes in FILE. serial=S:\n" \
+        "                        what the guest reads as the disk's serial number, up to 20 characters\n"         \
         "  --net tap=NAME|none[,mac=M]  a card on a tap interface that exists, or without a cable; up to 2\n"                              \
         "  --rng                 a source of random numbers\n"                                                    \
         "  --balloon             the guest can give memory back\n"                                                \
@@ -35,7 +36,7 @@ struct device_options {
                 {"vsock", required_argument, NULL, 'v'}, {"console", required_argument, NULL, 'c'}
 
 #define DEVICE_RESTORE_HELP                                                                                       \
-        "  --disk N=FILE[,readonly][,direct=on|off]\n"                                                            \
+        "  --disk N=FILE[,readonly][,direct=on|off][,serial=S]\n"                                                 \
         "                        what stands behind disk N (0 to 3). direct=off, the default, goes through the host's\n" \
         "                        page cache, which VMs that wake from one image share; direct=on is O_DIRECT\n"   \
         "  --net N=tap=NAME      the tap interface of the card in slot N (4 or 5; also 0 and 1); N=none: no cable\n" \

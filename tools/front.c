@@ -2,6 +2,7 @@
 #include "tools/front.h"
 
 #include "core/base/cleanup.h"
+#include "core/control/machine_store.h"
 #include "core/base/unix_listen.h"
 #include "core/control/qmp.h"
 #include "core/control/server.h"
@@ -20,7 +21,7 @@
 
 void front_defaults(struct front *f, struct session_options *o, uint64_t t0_ns)
 {
-        *f = (struct front){.serial = "stdio", .serial_fd = -1, .qmp_fd = -1};
+        *f = (struct front){.serial = "stdio", .name_fd = -1, .serial_fd = -1, .qmp_fd = -1};
         *o = (struct session_options){.t0_ns = t0_ns, .t0_from = LEDGER_T0_SELF, .message = cli_message};
 }
 
@@ -106,14 +107,42 @@ static int watch_signals(struct session *s, int *ret_fd, struct err *e)
         return session_watch(s, *ret_fd, POLLIN, signalled, s);
 }
 
-int front_check_name(const struct session_options *o)
+/* Where machines cannot be kept (no home, a file system that is read-only) a VM runs all the same, and that is said. */
+static int open_store(struct front *f, const char *name, struct err *e)
 {
-        struct err err = {0};
-        char dir[4096];
+        struct err mine = {0};
+        char dir[4096], text[1200];
 
-        if (!o->name || !cli_runtime_dir(dir, sizeof(dir)))
-                return EXIT_OK; /* listen_by_name says what is wrong with the directory */
-        return control_name_check(dir, o->name, &err) < 0 ? cli_fail(&err) : EXIT_OK;
+        if (!cli_state_dir(dir, sizeof(dir)))
+                err_set(&mine, -ENOENT, "XDG_STATE_HOME is not set, and there is no home");
+        else
+                machine_store_open(dir, name, true, &f->store, &mine);
+        if (f->store)
+                return machine_store_lock(f->store, e);
+        snprintf(text, sizeof(text), "'rouse start' will not know this machine: %s", mine.text);
+        cli_message(NULL, text);
+        return 0;
+}
+
+int front_take_name(struct front *f, const struct session_options *o, struct err *e)
+{
+        char dir[4096];
+        int r;
+
+        if (!o->name)
+                return 0;
+        if (!cli_runtime_dir(dir, sizeof(dir)))
+                return err_set(e, -ENAMETOOLONG, "XDG_RUNTIME_DIR is too long");
+        f->name_fd = r = control_name_take(dir, o->name, e);
+        return r < 0 ? r : open_store(f, o->name, e);
+}
+
+int front_refuse_saved(const struct front *f, const struct session_options *o, struct err *e)
+{
+        if (!f->store || !machine_store_has_state(f->store))
+                return 0;
+        return err_set(e, -EEXIST, "the machine '%s' has a saved state: wake it with 'rouse start %s', boot it without with 'rouse start %s --stateless', or give "
+                       "this one another --name", o->name, o->name, o->name);
 }
 
 static int open_qmp(struct front *f, struct err *e)
@@ -157,20 +186,24 @@ void front_close(struct front *f)
         }
         f->qmp_fd = -1;
         serial_socket_free(TAKE_PTR(f->serial_socket));
+        machine_store_close(TAKE_PTR(f->store));
+        if (f->name_fd >= 0)
+                close(f->name_fd);
+        f->name_fd = -1;
         if (f->serial_fd >= 0)
                 close(f->serial_fd);
         f->serial_fd = -1;
 }
 
-static int listen_by_name(struct session *s, struct control_server **ret, struct err *e)
+static int listen_by_name(struct front *f, struct session *s, struct control_server **ret, struct err *e)
 {
         char dir[4096];
 
-        if (!session_name(s))
+        if (f->name_fd < 0)
                 return 0;
         if (!cli_runtime_dir(dir, sizeof(dir)))
                 return err_set(e, -ENAMETOOLONG, "XDG_RUNTIME_DIR is too long");
-        return control_server_new(s, dir, session_name(s), ret, e);
+        return control_server_new(s, dir, session_name(s), TAKE_FD(f->name_fd), ret, e);
 }
 
 static int status_of(const struct session_result *r)
@@ -201,7 +234,7 @@ static int run(struct session *s, struct front *f, struct session_result *ret, s
         int r = watch_signals(s, &signal_fd, e);
 
         if (r >= 0)
-                r = listen_by_name(s, &server, e);
+                r = listen_by_name(f, s, &server, e);
         if (r >= 0 && f->qmp_path)
                 r = qmp_server_new(s, f->qmp_fd, &qmp, e);
         if (r >= 0 && strcmp(f->serial, "stdio") == 0)
@@ -210,8 +243,12 @@ static int run(struct session *s, struct front *f, struct session_result *ret, s
                 r = serial_socket_serve(f->serial_socket, s, e);
         if (r >= 0 && qmp)
                 qmp_server_serve(qmp);
+        if (r >= 0 && f->before)
+                r = f->before(f->hook_arg, s, e);
         if (r >= 0)
                 session_run(s, ret);
+        if (r >= 0 && f->after)
+                f->after(f->hook_arg, s, ret);
         serial_socket_free(TAKE_PTR(f->serial_socket));
         terminal_free(terminal);
         qmp_server_free(qmp);

@@ -7,12 +7,21 @@
 #include "core/session.h"
 #include "tools/cli.h"
 
+struct machine_store;
 struct serial_socket;
 
 struct front {
         const char *serial;      /* "stdio", "null", "file=PATH", "unix=PATH" */
         const char *ledger_path; /* "-": a table on standard error; NULL: none */
         const char *qmp_path;    /* NULL: none */
+        /* What to do with the session when everything stands and the guest runs next; a failure ends it before that. And when it has ended.
+         * Either may be NULL. */
+        int (*before)(void *arg, struct session *s, struct err *e);
+        void (*after)(void *arg, struct session *s, const struct session_result *result);
+        void *hook_arg;
+        /* from front_take_name on */
+        int                   name_fd; /* holds the name; else -1 */
+        struct machine_store *store;   /* of the named machine, locked; NULL: no name, or no place to keep machines */
         /* from front_open on */
         int                   qmp_fd;    /* listens at qmp_path; else -1 */
         int                   serial_fd; /* of a file; else -1 */
@@ -42,8 +51,10 @@ void front_defaults(struct front *f, struct session_options *o, uint64_t t0_ns);
 /* Takes option c: 1 taken, 0 not one of these, -1 a bad value, reported. */
 int front_option(const struct verb *v, int c, const char *value, struct front *f, struct session_options *o);
 
-/* Can the VM have its name? EXIT_OK, or the exit status after saying why not. Before the session is made. */
-int front_check_name(const struct session_options *o);
+/* Takes the VM's name, if it has one, and locks the machine of that name. Before the session is made. front_close gives them back. */
+int front_take_name(struct front *f, const struct session_options *o, struct err *e);
+/* A machine that has a saved state is not made anew over it: -EEXIST. */
+int front_refuse_saved(const struct front *f, const struct session_options *o, struct err *e);
 
 /* Opens what must be there before the session: where the serial port goes, and the QMP socket, so that who connects early is answered before
  * the guest runs. front_run closes it; front_close where there is no session. */

@@ -10,8 +10,7 @@ static void add_bool(struct json_object *o, const char *key, bool v)
         json_object_object_add(o, key, json_object_new_boolean(v));
 }
 
-/* Addresses and registers as hex strings: JSON readers round numbers past 2^53. */
-static void add_hex(struct json_object *o, const char *key, uint64_t v)
+void inspect_add_hex(struct json_object *o, const char *key, uint64_t v)
 {
         char text[24];
 
@@ -19,22 +18,36 @@ static void add_hex(struct json_object *o, const char *key, uint64_t v)
         json_add_str(o, key, text);
 }
 
+static struct json_object *topology_json(const struct cpu_topology *t)
+{
+        struct json_object *o = json_object_new_object();
+
+        json_add_u64(o, "max_vcpus", t->max_vcpus);
+        json_add_u64(o, "sockets", t->sockets);
+        json_add_u64(o, "dies", t->dies);
+        json_add_u64(o, "cores", t->cores);
+        json_add_u64(o, "threads", t->threads);
+        return o;
+}
+
 static struct json_object *vcpu_json(const struct vcpu_state *v)
 {
         struct json_object *o = json_object_new_object();
 
         json_add_u64(o, "apic_id", v->apic_id);
-        add_hex(o, "rip", v->regs.rip);
-        add_hex(o, "rsp", v->regs.rsp);
-        add_hex(o, "rflags", v->regs.rflags);
-        add_hex(o, "cr0", v->sregs.cr0);
-        add_hex(o, "cr3", v->sregs.cr3);
-        add_hex(o, "cr4", v->sregs.cr4);
-        add_hex(o, "efer", v->sregs.efer);
+        inspect_add_hex(o, "rip", v->regs.rip);
+        inspect_add_hex(o, "rsp", v->regs.rsp);
+        inspect_add_hex(o, "rflags", v->regs.rflags);
+        inspect_add_hex(o, "cr0", v->sregs.cr0);
+        inspect_add_hex(o, "cr3", v->sregs.cr3);
+        inspect_add_hex(o, "cr4", v->sregs.cr4);
+        inspect_add_hex(o, "efer", v->sregs.efer);
         json_add_u64(o, "mp_state", v->mp_state.mp_state);
         json_add_u64(o, "msr_count", v->nr_msrs);
         json_add_u64(o, "xsave_bytes", v->xsave_bytes);
         json_add_str(o, "cpuid", v->cpuid_origin == CPUID_SAVED ? "saved" : "rebuilt");
+        if (v->topology.max_vcpus)
+                json_object_object_add(o, "topology", topology_json(&v->topology));
         return o;
 }
 
@@ -71,7 +84,7 @@ static struct json_object *memory_json(const struct inspection *i, bool pages)
         for (size_t k = 0; k < i->layout->nr; k++) {
                 struct json_object *w = json_object_new_object();
 
-                add_hex(w, "gpa", i->layout->w[k].gpa);
+                inspect_add_hex(w, "gpa", i->layout->w[k].gpa);
                 json_add_u64(w, "bytes", i->layout->w[k].size_bytes);
                 json_object_array_add(windows, w);
         }
@@ -82,12 +95,12 @@ static struct json_object *memory_json(const struct inspection *i, bool pages)
         return o;
 }
 
-static struct json_object *names_json(const struct inspection *i)
+static struct json_object *devices_json(const struct inspection *i)
 {
         struct json_object *a = json_object_new_array();
 
         for (uint32_t k = 0; k < i->vm->nr_devices; k++)
-                json_object_array_add(a, json_object_new_string(i->vm->devices[k].id));
+                json_object_array_add(a, inspect_device_json(&i->vm->devices[k]));
         return a;
 }
 
@@ -105,7 +118,7 @@ void inspect_print_json(FILE *to, const struct inspection *i, bool pages)
         for (uint32_t k = 0; k < i->vm->nr_vcpus; k++)
                 json_object_array_add(vcpus, vcpu_json(&i->vm->vcpus[k]));
         json_object_object_add(o, "vcpus", vcpus);
-        json_object_object_add(o, "devices", names_json(i));
+        json_object_object_add(o, "devices", devices_json(i));
         json_object_object_add(o, "memory", memory_json(i, pages));
         if (i->has_hints)
                 json_add_u64(o, "hints", i->nr_hints);

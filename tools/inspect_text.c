@@ -35,6 +35,70 @@ static void print_vcpus(FILE *to, const struct inspection *i)
         }
 }
 
+const char *inspect_mac(const uint8_t mac[6], char ret[INSPECT_MAC_BYTES])
+{
+        snprintf(ret, INSPECT_MAC_BYTES, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+        return ret;
+}
+
+/* What a user knows the device by, and must give again. */
+static void print_kind(FILE *to, const struct virtio_state *v)
+{
+        char mac[INSPECT_MAC_BYTES];
+
+        switch (v->kind) {
+        case VIRTIO_BLK:
+                if (v->u.blk.capacity_sectors)
+                        fprintf(to, ", %" PRIu64 " bytes", v->u.blk.capacity_sectors * 512);
+                else
+                        fprintf(to, ", no disk");
+                break;
+        case VIRTIO_NET:
+                fprintf(to, ", MAC %s%s", inspect_mac(v->u.net.mac, mac), v->u.net.has_filters ? ", receive filters" : "");
+                break;
+        case VIRTIO_CONSOLE:
+                fprintf(to, ", %u port%s", v->u.console.max_ports, v->u.console.max_ports == 1 ? "" : "s");
+                break;
+        case VIRTIO_BALLOON:
+                fprintf(to, ", %u of %u pages", v->u.balloon.actual, v->u.balloon.num_pages);
+                break;
+        case VIRTIO_VSOCK:
+                if (v->u.vsock.guest_cid)
+                        fprintf(to, ", CID %" PRIu64, v->u.vsock.guest_cid);
+                else
+                        fprintf(to, ", CID not recorded");
+                break;
+        case VIRTIO_RNG:
+        case VIRTIO_NONE:
+                break;
+        }
+}
+
+static void print_virtio(FILE *to, const struct device_record *d)
+{
+        const struct virtio_state *v = &d->u.virtio;
+        unsigned int               ready = 0;
+
+        for (unsigned int i = 0; i < v->nr_queues; i++)
+                ready += v->queues[i].ready;
+        fprintf(to, "device     %s", virtio_kind_name(v->kind));
+        if (d->id[0])
+                fprintf(to, " %s", d->id);
+        if (v->slot == VIRTIO_SLOT_UNKNOWN)
+                fprintf(to, " in a slot that is not recorded");
+        else
+                fprintf(to, " in slot %u", v->slot);
+        print_kind(to, v);
+        fprintf(to, ", %s", v->no_transport ? "saved without its queues" : v->broken ? "broken" : v->activated ? "active"
+                                                                                                             : "not in use");
+        if (v->activated)
+                fprintf(to, ", %u of %u queues, features %#" PRIx64 " of %#" PRIx64, ready, v->nr_queues, v->driver_features,
+                        v->device_features);
+        else
+                fprintf(to, ", offers features %#" PRIx64, v->device_features);
+        fprintf(to, "\n");
+}
+
 static void print_devices(FILE *to, const struct inspection *i)
 {
         fprintf(to, "platform  ");
@@ -42,8 +106,12 @@ static void print_devices(FILE *to, const struct inspection *i)
                 if (i->vm->platform.have & 1u << p)
                         fprintf(to, " %s", platform_piece_name((enum platform_piece)p));
         fprintf(to, "\n");
-        for (uint32_t k = 0; k < i->vm->nr_devices; k++)
-                fprintf(to, "device     %s\n", i->vm->devices[k].id);
+        for (uint32_t k = 0; k < i->vm->nr_devices; k++) {
+                if (i->vm->devices[k].kind == DEVICE_VIRTIO)
+                        print_virtio(to, &i->vm->devices[k]);
+                else
+                        fprintf(to, "device     %s\n", i->vm->devices[k].id);
+        }
 }
 
 void inspect_print(FILE *to, const struct inspection *i, bool pages)

@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* 16 vCPUs with up to 64 asynchronous page faults each (KVM's ASYNC_PF_PER_VCPU). */
+/* 16 vCPUs with up to 64 asynchronous page faults each (KVM's ASYNC_PF_PER_VCPU), or 254, StratoVirt's most, with 4: what finds
+ * no room faults anew. */
 #define DEMAND_MAX 1024
 
 struct demand_entry {

@@ -7,7 +7,8 @@
  * cache, where a loop over 64-bit words that gcc 12 vectorised for plain x86-64 had 19 and 31. */
 #include "core/base/is_zero.h"
 
-#include <stdint.h>
+#include "core/base/units.h"
+
 #include <string.h>
 
 #define LINE_BYTES 64 /* the granule of len_bytes */
@@ -28,4 +29,15 @@ bool is_zero(const void *p, size_t len_bytes)
         if (len_bytes < LINE_BYTES)
                 return true; /* a multiple of 64: nothing */
         return line_is_zero(bytes) && memcmp(bytes, bytes + LINE_BYTES, len_bytes - LINE_BYTES) == 0;
+}
+
+uint64_t alike_pages(const uint8_t *bytes, uint64_t nr_pages, bool *ret_zero)
+{
+        bool     zero = is_zero(bytes, PAGE_BYTES);
+        uint64_t nr = 1;
+
+        while (nr < nr_pages && is_zero(bytes + pages_to_bytes(nr), PAGE_BYTES) == zero)
+                nr++;
+        *ret_zero = zero;
+        return nr;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static int connect_to(const struct sockaddr_un *a, const char *whom, struct err *e)
+int control_connect(const struct sockaddr_un *a, const char *whom, struct err *e)
 {
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         int r;
@@ -26,8 +26,9 @@ static int connect_to(const struct sockaddr_un *a, const char *whom, struct err 
         return TAKE_FD(fd);
 }
 
-static int send_line(int fd, const char *text, struct err *e)
+int control_send(int fd, struct json_object *request, struct err *e)
 {
+        const char *text = json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN);
         size_t len = strlen(text);
         struct iovec v[2] = {{.iov_base = (void *)(uintptr_t)text, .iov_len = len}, {.iov_base = (char[]){'\n'}, .iov_len = 1}};
         struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
@@ -44,7 +45,7 @@ static bool is_reply(struct json_object *line)
         return !json_object_object_get_ex(line, "QMP", NULL) && !json_object_object_get_ex(line, "event", NULL);
 }
 
-static int take_reply(struct json_object *reply, struct json_object **ret, struct err *e)
+int control_take_reply(struct json_object *reply, struct json_object **ret, struct err *e)
 {
         struct json_object *value, *desc;
 
@@ -72,7 +73,7 @@ static int read_reply(FILE *f, const char *whom, struct json_object **ret, struc
                         json_object_put(doc);
                         continue;
                 }
-                r = take_reply(doc, ret, e);
+                r = control_take_reply(doc, ret, e);
                 json_object_put(doc);
                 return r;
         }
@@ -88,7 +89,7 @@ static int ask(int fd, const char *whom, struct json_object *request, struct jso
 
         if (fd < 0)
                 return fd;
-        r = send_line(fd, json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN), e);
+        r = control_send(fd, request, e);
         if (r < 0)
                 return r;
         f = fdopen(fd, "r");
@@ -107,7 +108,7 @@ int control_ask(const char *runtime_dir, const char *name, struct json_object *r
         if (r < 0)
                 return r;
         snprintf(whom, sizeof(whom), "named '%s'", name);
-        return ask(connect_to(&a, whom, e), whom, request, ret_reply, e);
+        return ask(control_connect(&a, whom, e), whom, request, ret_reply, e);
 }
 
 int qmp_ask(const char *path, struct json_object *request, struct json_object **ret_reply, struct err *e)
@@ -117,5 +118,5 @@ int qmp_ask(const char *path, struct json_object *request, struct json_object **
         if (strlen(path) >= sizeof(a.sun_path))
                 return err_usage(e, "%s: expected a path of at most %zu bytes for a socket", path, sizeof(a.sun_path) - 1);
         memcpy(a.sun_path, path, strlen(path));
-        return ask(connect_to(&a, "at this socket", e), "at this socket", request, ret_reply, e);
+        return ask(control_connect(&a, "at this socket", e), "at this socket", request, ret_reply, e);
 }

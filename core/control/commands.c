@@ -90,6 +90,26 @@ int control_snapshot(struct session *s, struct json_object *args, struct save_op
         return 0;
 }
 
+/* With "bytes": what the guest is to give, from now on. It answers, with or without, what the guest has given so far. */
+static int run_balloon(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
+{
+        struct json_object *v;
+        uint64_t given_bytes;
+        int r = 0;
+
+        if (args && json_object_object_get_ex(args, "bytes", &v)) {
+                if (!json_object_is_type(v, json_type_int) || json_object_get_int64(v) < 0)
+                        return err_usage(e, "balloon: expected \"bytes\" to be a number of bytes");
+                r = session_balloon_set(s, json_object_get_uint64(v));
+        }
+        if (r >= 0)
+                r = session_balloon_get(s, &given_bytes);
+        if (r < 0)
+                return err_set(e, r, "balloon: %s", r == -ENODEV ? "this VM has none; run --balloon makes one" : strerror(-r));
+        json_add_u64(ret, "given_bytes", given_bytes);
+        return 0;
+}
+
 static int run_snapshot(struct session *s, struct json_object *args, struct json_object *ret, struct err *e)
 {
         struct save_options o = {0};
@@ -98,7 +118,7 @@ static int run_snapshot(struct session *s, struct json_object *args, struct json
 }
 
 static const struct command commands[] = {
-        {"pause", run_pause}, {"quit", run_quit}, {"resume", run_resume}, {"snapshot", run_snapshot}, {"status", run_status},
+        {"balloon", run_balloon}, {"pause", run_pause}, {"quit", run_quit}, {"resume", run_resume}, {"snapshot", run_snapshot}, {"status", run_status},
 };
 
 static int execute(struct session *s, struct json_object *request, struct json_object *ret, struct err *e)

@@ -103,23 +103,26 @@ static int no_balloon(struct qmp_answer *a, int r)
         return err_set(&a->err, r, "No balloon device has been activated");
 }
 
+/* QMP counts what the guest keeps, the device what it gives. */
 static int run_balloon(struct qmp_vm *vm, struct json_object *args, struct qmp_answer *a)
 {
-        int r = session_balloon_set(vm->session, json_object_get_uint64(json_object_object_get(args, "value")));
+        uint64_t all_bytes = session_memory_bytes(vm->session);
+        uint64_t keep_bytes = MIN(json_object_get_uint64(json_object_object_get(args, "value")), all_bytes);
+        int r = session_balloon_set(vm->session, all_bytes - keep_bytes);
 
         return r < 0 ? no_balloon(a, r) : 0;
 }
 
 static int run_query_balloon(struct qmp_vm *vm, struct json_object *args, struct qmp_answer *a)
 {
-        uint64_t bytes;
-        int r = session_balloon_get(vm->session, &bytes);
+        uint64_t given_bytes, all_bytes = session_memory_bytes(vm->session);
+        int r = session_balloon_get(vm->session, &given_bytes);
         (void)args;
 
         if (r < 0)
                 return no_balloon(a, r);
         a->value = json_object_new_object();
-        json_add_u64(a->value, "actual", bytes);
+        json_add_u64(a->value, "actual", all_bytes - MIN(given_bytes, all_bytes));
         return 0;
 }
 

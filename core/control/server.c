@@ -113,10 +113,12 @@ static int check_owner(const char *runtime_dir, struct err *e)
 }
 
 /* The lock, not the socket, says whether the name is taken: a socket outlives a VM that was killed. */
-static int take_name(struct control_server *srv, const char *runtime_dir, const char *name, struct err *e)
+int control_name_take(const char *runtime_dir, const char *name, struct err *e)
 {
-        char path[sizeof(srv->address.sun_path) + 8];
-        int r = control_address(runtime_dir, name, &srv->address, e);
+        struct sockaddr_un a;
+        char path[sizeof(a.sun_path) + 8];
+        _cleanup_close_ int fd = -1;
+        int r = control_address(runtime_dir, name, &a, e);
 
         if (r < 0)
                 return r;
@@ -127,26 +129,10 @@ static int take_name(struct control_server *srv, const char *runtime_dir, const 
         if (r < 0)
                 return r;
         snprintf(path, sizeof(path), "%s/%s.lock", runtime_dir, name);
-        srv->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (srv->lock_fd < 0)
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
                 return err_set(e, -errno, "open %s: %s", path, strerror(errno));
-        return flock(srv->lock_fd, LOCK_EX | LOCK_NB) < 0 ? err_taken(name, e) : 0;
-}
-
-int control_name_check(const char *runtime_dir, const char *name, struct err *e)
-{
-        struct sockaddr_un a;
-        char path[sizeof(a.sun_path) + 8];
-        _cleanup_close_ int fd = -1;
-        int r = control_address(runtime_dir, name, &a, e);
-
-        if (r < 0)
-                return r;
-        snprintf(path, sizeof(path), "%s/%s.lock", runtime_dir, name);
-        fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
-                return err_taken(name, e);
-        return 0;
+        return flock(fd, LOCK_EX | LOCK_NB) < 0 ? err_taken(name, e) : TAKE_FD(fd);
 }
 
 static int listen_at(struct control_server *srv, struct err *e)
@@ -163,16 +149,19 @@ static int listen_at(struct control_server *srv, struct err *e)
         return r < 0 ? err_set(e, r, "listen at %s: %s", path, strerror(-r)) : 0;
 }
 
-int control_server_new(struct session *s, const char *runtime_dir, const char *name, struct control_server **ret, struct err *e)
+int control_server_new(struct session *s, const char *runtime_dir, const char *name, int name_fd, struct control_server **ret, struct err *e)
 {
         struct control_server *srv = calloc(1, sizeof(*srv));
         int r;
 
-        if (!srv)
+        if (!srv) {
+                close(name_fd);
                 return err_set(e, -ENOMEM, "no memory for a control socket");
+        }
         srv->session = s;
-        srv->lock_fd = srv->listen_fd = -1;
-        r = take_name(srv, runtime_dir, name, e);
+        srv->lock_fd = name_fd;
+        srv->listen_fd = -1;
+        r = control_address(runtime_dir, name, &srv->address, e);
         if (r >= 0)
                 r = listen_at(srv, e);
         if (r < 0) {

@@ -9,5 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+/* 0, or -EINVAL and what a name is: it becomes a file name. */
+int control_name_is_good(const char *name, struct err *e);
 /* Checks the name and fills the address of RUNTIME_DIR/NAME.sock. */
 int control_address(const char *runtime_dir, const char *name, struct sockaddr_un *ret, struct err *e);

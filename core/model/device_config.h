@@ -14,6 +14,7 @@ struct device_config {
         bool             readonly; /* blk */
         bool             direct;   /* blk: O_DIRECT */
         bool             discard;  /* blk: offer DISCARD and WRITE_ZEROES */
+        const char      *serial;   /* blk: what GET_ID answers, at most 20 bytes; NULL: nothing, as StratoVirt without serial= */
         bool             listen;   /* console: path is a unix socket to listen at; else a file to append to */
         const char      *tap;      /* net: an interface that exists, or NULL: a card without a cable */
         bool             has_mac;

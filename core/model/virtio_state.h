@@ -99,3 +99,6 @@ struct virtio_state {
                 struct virtio_vsock_state   vsock;
         } u;
 };
+
+/* Field by field. Names the first difference in ret_what ("queue 0 next_avail"), which is untouched where there is none. */
+bool virtio_state_equal(const struct virtio_state *a, const struct virtio_state *b, char ret_what[64]);

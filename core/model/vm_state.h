@@ -18,6 +18,7 @@
 #define XSAVE_MAX      65536
 #define NESTED_MAX     (64 * 1024)
 #define IOAPIC_CHIP_ID 2
+#define CPU_VENDOR_MAX 17 /* StratoVirt keeps 16 bytes for the 12 that there are */
 
 enum machine_kind {
         MACHINE_MICROVM = 1, /* StratoVirt's microvm map, which is rouse's own too */
@@ -119,6 +120,8 @@ struct device_record {
 
 struct vm_state {
         enum machine_kind     machine;
+        /* Of the CPU it was saved on, where the format says so: "GenuineIntel". Empty: leaf 0 of the vCPUs' saved CPUID tells. */
+        char                  cpu_vendor[CPU_VENDOR_MAX];
         uint32_t              nr_vcpus;
         struct vcpu_state    *vcpus; /* by index; vcpus[i] is KVM vCPU id i */
         struct platform_state platform;

@@ -71,7 +71,7 @@ static bool vcpu_equal(const struct vcpu_state *a, const struct vcpu_state *b, u
                 return differ(ret_what, "vcpu %u apic_id", i);
         if (a->cpuid_origin != b->cpuid_origin)
                 return differ(ret_what, "vcpu %u cpuid_origin", i);
-        if (a->cpuid_origin == CPUID_STRATOVIRT && !topology_equal(&a->topology, &b->topology))
+        if (!topology_equal(&a->topology, &b->topology))
                 return differ(ret_what, "vcpu %u topology", i);
         for (unsigned int p = 0; p < VCPU_PIECES; p++) {
                 if ((a->have ^ b->have) >> p & 1)
@@ -107,23 +107,37 @@ static bool serial_equal(const struct serial_state *a, const struct serial_state
                memcmp(a->rx, b->rx, MIN(a->rx_len, (size_t)SERIAL_RX_MAX)) == 0;
 }
 
-static bool device_equal(const struct device_record *a, const struct device_record *b)
+/* A device is called by its slot where it has one, else by its kind. */
+static bool virtio_equal(const struct virtio_state *a, const struct virtio_state *b, char *ret_what)
+{
+        char field[64];
+
+        if (virtio_state_equal(a, b, field))
+                return true;
+        if (a->slot == VIRTIO_SLOT_UNKNOWN)
+                return differ(ret_what, "virtio %s %s", virtio_kind_name(a->kind), field);
+        return differ(ret_what, "virtio slot %u %s", a->slot, field);
+}
+
+static bool device_equal(const struct device_record *a, const struct device_record *b, uint32_t i, char *ret_what)
 {
         if (a->kind != b->kind || strncmp(a->id, b->id, sizeof(a->id)) != 0)
-                return false;
+                return differ(ret_what, "device %u: %.31s and %.31s", i, a->id, b->id);
         switch (a->kind) {
         case DEVICE_SERIAL:
-                return serial_equal(&a->u.serial, &b->u.serial);
+                return serial_equal(&a->u.serial, &b->u.serial) || differ(ret_what, "device %u %.31s", i, a->id);
         case DEVICE_VIRTIO:
-                return false; /* TODO(formats): field by field */
+                return virtio_equal(&a->u.virtio, &b->u.virtio, ret_what);
         }
-        return false;
+        return differ(ret_what, "device %u: of no known kind", i);
 }
 
 bool vm_state_equal(const struct vm_state *a, const struct vm_state *b, char ret_what[WHAT_BYTES])
 {
         if (a->machine != b->machine)
                 return differ(ret_what, "machine");
+        if (strncmp(a->cpu_vendor, b->cpu_vendor, sizeof(a->cpu_vendor)) != 0)
+                return differ(ret_what, "cpu vendor");
         if (a->nr_vcpus != b->nr_vcpus)
                 return differ(ret_what, "vcpus: %u and %u", a->nr_vcpus, b->nr_vcpus);
         for (uint32_t i = 0; i < a->nr_vcpus; i++)
@@ -134,7 +148,7 @@ bool vm_state_equal(const struct vm_state *a, const struct vm_state *b, char ret
         if (a->nr_devices != b->nr_devices)
                 return differ(ret_what, "devices: %u and %u", a->nr_devices, b->nr_devices);
         for (uint32_t i = 0; i < a->nr_devices; i++)
-                if (!device_equal(&a->devices[i], &b->devices[i]))
-                        return differ(ret_what, "device %u %.31s", i, a->devices[i].id);
+                if (!device_equal(&a->devices[i], &b->devices[i], i, ret_what))
+                        return false;
         return true;
 }

@@ -18,6 +18,7 @@
 #include "core/model/virtio_state.h"
 #include "kvm/virtio/queue.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* Feature bits that are not of a kind (virtio 1.2, section 6). */
@@ -84,7 +85,12 @@ struct virtio_device {
         void *transport;
         void (*interrupt)(void *transport, bool config); /* queue (false) or configuration (true) */
         void (*needs_reset)(void *transport);
+        void (*serving)(void *transport); /* worker thread, once it has begun: time for what costs KVM calls; may be NULL */
+        /* Relaxed: says no more than that the guest broke its protocol; what follows from it goes by the hooks. */
+        _Atomic bool broken;
+        /* Written under lock by the thread that activates and resets; read by the worker, by that thread, and under lock by others. */
         struct virtio_worker *worker; /* NULL while inactive */
+        pthread_mutex_t       lock;
 };
 
 /* Makes the queues: max_sizes[nr_queues] entries each. saved != NULL: offered is saved->device_features and must be a subset of

@@ -17,15 +17,16 @@ struct virtio_wires {
         void *arg;
         /* Pulses the interrupt line (edge). Any thread. */
         void (*interrupt)(void *arg);
-        /* From now on (no longer) a write of `queue` to QueueNotify writes fd instead of reaching the bus. 0 or -errno; a transport whose
-         * doorbells cannot be connected hears of kicks on the bus all the same. */
-        int (*doorbell)(void *arg, uint16_t queue, int fd, bool on);
+        /* From now on a write of `queue` to QueueNotify writes fd instead of reaching the bus, for as long as the machine lives. 0 or
+         * -errno; a transport whose doorbells cannot be connected hears of kicks on the bus all the same. Worker thread: on older
+         * kernels it waits for a grace period. */
+        int (*doorbell)(void *arg, uint16_t queue, int fd);
 };
 
 struct virtio_mmio;
 
 int  virtio_mmio_new(struct virtio_device *d, const struct virtio_wires *wires, struct virtio_mmio **ret, struct err *e);
-void virtio_mmio_free(struct virtio_mmio *t); /* resets the device first; accepts NULL */
+void virtio_mmio_free(struct virtio_mmio *t); /* resets the device first, but does not free it; accepts NULL */
 
 extern const struct bus_ops virtio_mmio_ops; /* arg: struct virtio_mmio */
 

@@ -37,6 +37,8 @@ struct virtqueue_state *virtq_state(struct virtqueue *q);
  * returned; next_used is the used index in guest memory. */
 int virtq_start(struct virtqueue *q, bool indirect, bool event_idx, const char **ret_why);
 bool virtq_started(const struct virtqueue *q);
+/* Of the last -EPROTO: what was wrong with the ring, for a message. */
+const char *virtq_why(const struct virtqueue *q);
 
 /* 1 and the next chain, 0 there is none, -EPROTO the guest broke the ring, -EFAULT a page of it is lost. After 0 the driver will
  * kick when there is more (with EVENT_IDX the event index is moved on, and the ring looked at once more). */

@@ -30,6 +30,7 @@ Test(device_words, an_unknown_word_of_run_is_named)
                 {{"run", "--disk", ",readonly"}, "no FILE"},
                 {{"run", "--disk", "a,readonly,colour=red"}, "'colour=red'"},
                 {{"run", "--disk", "a,direct=maybe"}, "on or off, found 'direct=maybe'"},
+                {{"run", "--disk", "a,serial=twenty-one characters"}, "up to 20 characters"},
                 {{"run", "--net", "mac=52:54:00:12:34:56"}, "tap=NAME"},
                 {{"run", "--net", "tap=a,mac=52:54:00:12:34:5g"}, "52:54:00:12:34:5g"},
                 {{"run", "--net", "tap=a,mac=53:54:00:12:34:56"}, "no group's"},

@@ -1,4 +1,5 @@
 /* What goes wrong while the guest runs: a lost page ends the VM with exit 5 and is never zeros; a full disk costs no VM. */
+#include "tests/support/edit_native.h"
 #include "tests/support/fixture.h"
 #include "tests/support/need.h"
 #include "tests/support/tmpdir.h"
@@ -7,8 +8,6 @@
 #include "core/base/units.h"
 #include "core/probe.h"
 #include "core/session.h"
-#include "formats/format.h"
-#include "formats/native_write.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -178,37 +177,18 @@ Test(faults, a_lost_page_of_the_guests_page_tables_ends_it_with_exit_5, .timeout
         child_free(&vm);
 }
 
-/* A copy of the snapshot whose vCPU has its kvmclock at `page`: KVM touches that page while MSRs are set. */
-static void move_kvmclock(const char *from, const char *to, uint64_t page)
+/* The vCPU has its kvmclock at the page: KVM touches it while MSRs are set. */
+static void move_kvmclock(struct vm_state *vm, void *arg)
 {
-        struct snapshot s = {0};
-        struct snapshot_open_options so = {0};
-        struct native_writer_options wo = {.path = to};
-        struct native_writer *w;
-        struct err e = {0};
-        uint8_t bytes[PAGE_BYTES];
+        const uint64_t *page = arg;
         bool found = false;
-        int fd;
 
-        cr_assert_eq(snapshot_open(from, &so, &s, &e), 0, "%s", e.text);
-        for (uint32_t i = 0; i < s.vm.vcpus[0].nr_msrs; i++)
-                if (s.vm.vcpus[0].msrs[i].index == 0x4b564d01) { /* MSR_KVM_SYSTEM_TIME_NEW */
-                        s.vm.vcpus[0].msrs[i].data = page * PAGE_BYTES | 1;
+        for (uint32_t i = 0; i < vm->vcpus[0].nr_msrs; i++)
+                if (vm->vcpus[0].msrs[i].index == 0x4b564d01) { /* MSR_KVM_SYSTEM_TIME_NEW */
+                        vm->vcpus[0].msrs[i].data = *page * PAGE_BYTES | 1;
                         found = true;
                 }
         cr_assert(found);
-        wo.ram_pages = s.pages.nr_pages;
-        cr_assert_eq(native_writer_new(&wo, &w, &e), 0, "%s", e.text);
-        fd = openat(s.dir_fd, "memory", O_RDONLY);
-        for (uint64_t p = 0; p < wo.ram_pages; p++) {
-                cr_assert_eq(pread(fd, bytes, sizeof(bytes), (off_t)(p * PAGE_BYTES)), (ssize_t)sizeof(bytes));
-                cr_assert_eq(native_writer_pages(w, bytes, 1, &e), 0, "%s", e.text);
-        }
-        close(fd);
-        cr_assert_eq(native_writer_state(w, &s.vm, &s.layout, &e), 0, "%s", e.text);
-        cr_assert_eq(native_writer_commit(w, NULL, &e), 0, "%s", e.text);
-        native_writer_free(w);
-        snapshot_close(&s);
 }
 
 static void check_bad_kvmclock(bool poison)
@@ -220,6 +200,7 @@ static void check_bad_kvmclock(bool poison)
         struct session *s = NULL;
         struct err e = {0};
         char from[4300], to[4300];
+        uint64_t page = 0x2100;
 
         need_kvm();
         need_uffd();
@@ -228,8 +209,8 @@ static void check_bad_kvmclock(bool poison)
         snprintf(from, sizeof(from), "%s/from", t.path);
         snprintf(to, sizeof(to), "%s/to", t.path);
         make_native(from, "128M", "1");
-        move_kvmclock(from, to, 0x2100);
-        flip(to, 0x2100);
+        edit_native(from, to, move_kvmclock, &page);
+        flip(to, page);
         o.path = to;
         o.common.timeout_ns = 20 * NS_PER_S;
         if (session_restore(&o, &s, &e) < 0) {

@@ -406,3 +406,34 @@ Test(qmp, a_vm_that_cannot_be_made_leaves_no_socket, .timeout = 30)
         tmpdir_free(&r->t);
         free(r);
 }
+
+/* The guest moves its balloon when it comes to it. */
+static void await_balloon(struct rig *r, const char *reply)
+{
+        for (int i = 0; i < 200; i++) {
+                qmp_send(&r->q, CMD("query-balloon"));
+                if (strcmp(qmp_line(&r->q), reply) == 0)
+                        return;
+                usleep(50000);
+        }
+        cr_assert_fail("expected %s, found %s", reply, r->q.line);
+}
+
+/* The guest gives at most 8192 pages, of the 14336 that are asked for. */
+Test(qmp, balloon_says_how_much_memory_the_guest_keeps_and_query_balloon_how_much_it_kept, .timeout = 60)
+{
+        struct rig *r = calloc(1, sizeof(*r));
+
+        need_kvm();
+        rig_paths(r);
+        r->vm = START(rouse_program(), "run", "--kernel", guest_file("balloon"), "--balloon", "--memory", "128M", "--qmp", r->arg, "--timeout", "60s");
+        qmp_open(&r->q, r->path);
+        cr_assert(child_wait_output(&r->vm, "TICK 1 ", 60000), "%s", r->vm.err);
+        qmp_expect(&r->q, CMD("query-balloon"), "{\"return\":{\"actual\":134217728}}");
+        qmp_expect(&r->q, "{\"execute\":\"balloon\",\"arguments\":{\"value\":75497472}}", OK);
+        await_balloon(r, "{\"return\":{\"actual\":100663296}}");
+        qmp_expect(&r->q, "{\"execute\":\"balloon\",\"arguments\":{\"value\":999999999999}}", OK);
+        await_balloon(r, "{\"return\":{\"actual\":134217728}}");
+        qmp_expect(&r->q, CMD("quit"), OK);
+        end(r);
+}

@@ -1,4 +1,5 @@
 /* Every snapshot goes on where it stood, in every mode, with hints and without. */
+#include "tests/support/disk.h"
 #include "tests/support/need.h"
 #include "tests/support/tmpdir.h"
 #include "tests/support/vm.h"
@@ -6,7 +7,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-#define TICKS 51 /* the next one, then 50 more */
+#define TICKS 101 /* the next one, then 100 more */
 
 static void assert_wakes_in_every_mode(const struct saved *s, const struct tmpdir *t)
 {
@@ -34,7 +35,7 @@ static void check_native(const char *memory, const char *cpus)
         assert_wakes_in_every_mode(&s, &t);
 }
 
-static void check_fixture(const char *name)
+static void check_fixture(const char *name, bool with_disk)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct saved s;
@@ -43,6 +44,11 @@ static void check_fixture(const char *name)
         need_uffd();
         setenv("XDG_DATA_HOME", t.path, 1); /* no index of an earlier run */
         s = use_fixture(name);
+        if (with_disk) {
+                snprintf(s.disk, sizeof(s.disk), "%s/disk.img", t.path);
+                make_disk(s.disk);
+                s.known_disk = true;
+        }
         assert_wakes_in_every_mode(&s, &t);
 }
 
@@ -68,10 +74,20 @@ Test(restore_modes, a_native_snapshot_of_4_gib_around_the_pci_hole_goes_on_in_ev
 
 Test(restore_modes, stratovirt_microvm_128m_goes_on_in_every_mode, .timeout = 120)
 {
-        check_fixture("stratovirt/microvm-128m");
+        check_fixture("stratovirt/microvm-128m", false);
 }
 
 Test(restore_modes, stratovirt_microvm_1g_busy_goes_on_in_every_mode, .timeout = 120)
 {
-        check_fixture("stratovirt/microvm-1g-busy");
+        check_fixture("stratovirt/microvm-1g-busy", false);
+}
+
+Test(restore_modes, stratovirt_microvm_128m_blk_reads_its_disk_in_every_mode, .timeout = 120)
+{
+        check_fixture("stratovirt/microvm-128m-blk", true);
+}
+
+Test(restore_modes, stratovirt_microvm_256m_smp2_blk_net_reads_its_disk_in_every_mode, .timeout = 120)
+{
+        check_fixture("stratovirt/microvm-256m-smp2-blk-net", true);
 }

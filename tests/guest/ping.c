@@ -2,7 +2,7 @@
  * pings that come for 10.77.0.2 itself. A question that is not answered is asked again, at most RETRIES times, then it counts as bad.
  *
  *   TICK n nonce=.. walked=512 bad=0 sent=N received=N answered=N again=0 cpus=1 stuck=0 irq=ok */
-#include "guest.h"
+#include "tests/guest/guest.h"
 
 #define VIRTIO_NET 1
 #define F_MAC      (1UL << 5)

@@ -4,7 +4,7 @@
  *   TICK n nonce=.. walked=512 bad=0 writes=N lost=0 doubled=0 wrong=0 cpus=1 stuck=0 irq=ok
  *
  * A sector holds: nonce, its number, its version, and 61 words made of the three. */
-#include "guest.h"
+#include "tests/guest/guest.h"
 
 #define SECTORS_MAX 4096UL
 #define DEPTH       8

@@ -3,18 +3,32 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A line that ends in a newline: the last one may be cut off by the end of the VM. */
 static bool parse(const char *line, struct beacon_tick *ret)
 {
         unsigned long long n, nonce;
-        char rest[200];
+        struct beacon_tick t = {0};
 
-        if (!strchr(line, '\n') || sscanf(line, "TICK %llu nonce=%llx walked=%199[^\n]", &n, &nonce, rest) != 3)
+        if (!strchr(line, '\n') || sscanf(line, "TICK %llu nonce=%llx%255[^\n]", &n, &nonce, t.words) != 3 || strncmp(t.words, " walked=", 8))
                 return false;
-        *ret = (struct beacon_tick){.n = n, .nonce = nonce, .good = strstr(rest, " bad=0 ") && strstr(rest, " stuck=0 ") && strstr(rest, " irq=ok")};
+        t.n = n;
+        t.nonce = nonce;
+        t.good = strstr(t.words, " bad=0 ") && strstr(t.words, " stuck=0 ") && strstr(t.words, " irq=ok");
+        *ret = t;
         return true;
+}
+
+uint64_t beacon_number(const struct beacon_tick *t, const char *name)
+{
+        char key[64];
+        const char *at;
+
+        snprintf(key, sizeof(key), " %s=", name);
+        at = strstr(t->words, key);
+        return at ? strtoull(at + strlen(key), NULL, 10) : 0;
 }
 
 static const char *next_line(const char *line)
@@ -53,7 +67,7 @@ struct beacon_tick beacon_assert_goes_on(const char *text, uint64_t first_n, uin
                 cr_assert_eq(t.n, first_n + seen, "expected TICK %llu, found TICK %llu in:\n%s", (unsigned long long)(first_n + seen),
                              (unsigned long long)t.n, text);
                 cr_assert_eq(t.nonce, nonce, "expected nonce %llx, found %llx", (unsigned long long)nonce, (unsigned long long)t.nonce);
-                cr_assert(t.good, "expected bad=0 stuck=0 irq=ok, found: %.120s", l);
+                cr_assert(t.good, "expected bad=0 stuck=0 irq=ok, found: %.200s", l);
                 seen++;
         }
         cr_assert_geq(seen, least, "expected %zu ticks, found %zu in:\n%s", least, seen, text);

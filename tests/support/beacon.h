@@ -11,7 +11,11 @@
 struct beacon_tick {
         uint64_t n, nonce;
         bool     good; /* bad=0 stuck=0 irq=ok */
+        char     words[256]; /* of its line, after the nonce */
 };
+
+/* " NAME=" of the line: the number behind it; 0 where it has none. */
+uint64_t beacon_number(const struct beacon_tick *t, const char *name);
 
 /* The first (last) whole TICK line of text; false if there is none. */
 bool beacon_first(const char *text, struct beacon_tick *ret);

@@ -26,6 +26,7 @@ static void become(const char *const *argv, int out, int err)
 {
         int null = open("/dev/null", O_RDONLY);
 
+        setenv("XDG_STATE_HOME", "/tmp/rouse-test-state", 0); /* never the user's machines */
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves no VM behind */
         dup2(null, 0);
         dup2(out, 1);

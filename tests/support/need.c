@@ -7,6 +7,8 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -41,6 +43,34 @@ void need_uffd(void)
                 fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
         if (fd < 0)
                 lack("userfaultfd", errno);
+}
+
+void need_io_uring(void)
+{
+        struct io_uring ring;
+        int             r = io_uring_queue_init(1, &ring, 0);
+
+        if (r < 0)
+                lack("io_uring", -r);
+        io_uring_queue_exit(&ring);
+}
+
+void need_loop(void)
+{
+        _cleanup_close_ int fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+
+        if (fd < 0)
+                lack("/dev/loop-control", errno);
+}
+
+void need_tap(void)
+{
+        _cleanup_close_ int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+        if (fd < 0)
+                lack("/dev/net/tun", errno);
+        if (unshare(CLONE_NEWNET) < 0)
+                lack("a network namespace of its own", errno);
 }
 
 void need_file(const char *path)

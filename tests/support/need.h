@@ -6,4 +6,7 @@
 
 void need_kvm(void);               /* /dev/kvm opens for reading and writing */
 void need_uffd(void);              /* a userfaultfd that also serves faults from kernel mode, as KVM's are */
+void need_io_uring(void);
+void need_loop(void);              /* /dev/loop-control opens: loop devices can be had */
+void need_tap(void);               /* taps can be made, in a network namespace of the test's own: it is in there afterwards */
 void need_file(const char *path);  /* can be read */

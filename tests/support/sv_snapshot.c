@@ -4,6 +4,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "core/base/units.h"
+#include "formats/siphash.h"
 #include "tests/support/fixture.h"
 
 #include <criterion/criterion.h>
@@ -153,6 +154,32 @@ void sv_cut(struct sv_bytes *state, size_t at, size_t len)
 {
         memmove(state->p + at, state->p + at + len, state->len - at - len);
         state->len -= len;
+}
+
+void sv_add_desc(struct sv_bytes *state, const char *type, unsigned int size, const char *fields)
+{
+        static const char before[] = "{\"name\":\"BlockState\"";
+        char              text[2048];
+
+        snprintf(text, sizeof(text),
+                 "{\"name\":\"%s\",\"alias\":%" PRIu64 ",\"size\":%u,\"current_version\":%u,\"compat_version\":%u,"
+                 "\"fields\":%s}%s", type, siphash13_str(type), size, size ? 132352 : 256, size ? 256 : 0, fields, before);
+        sv_edit(state, 0, before, text);
+}
+
+void sv_add_record(struct sv_bytes *state, const char *type, const char *instance, const void *body, size_t len)
+{
+        char     name[64];
+        uint64_t header[3] = { 0, siphash13_str(type), len };
+        uint8_t *p = realloc(state->p, state->len + sizeof(header) + len);
+
+        cr_assert_not_null(p);
+        snprintf(name, sizeof(name), "%s/%s", type, instance);
+        header[0] = siphash13_str(name);
+        memcpy(p + state->len, header, sizeof(header));
+        memcpy(p + state->len + sizeof(header), body, len);
+        state->p = p;
+        state->len += sizeof(header) + len;
 }
 
 static void vendor_text(const char *vendor, char *ret, size_t size)

@@ -30,6 +30,11 @@ int    sv_nr_records(const struct sv_bytes *state);
 /* Removes [at, at + len). */
 void sv_cut(struct sv_bytes *state, size_t at, size_t len);
 
+/* A descriptor of a type whose bodies are JSON (size 0) or a struct with these fields ("[{...},...]"). */
+void sv_add_desc(struct sv_bytes *state, const char *type, unsigned int size, const char *fields);
+/* A record "type/instance" at the end: order says nothing. */
+void sv_add_record(struct sv_bytes *state, const char *type, const char *instance, const void *body, size_t len);
+
 /* Writes the CPU vendor (12 characters) into the header. */
 void sv_set_vendor(struct sv_bytes *state, const char *vendor);
 

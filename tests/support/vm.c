@@ -2,6 +2,8 @@
 #include "tests/support/vm.h"
 
 #include "core/base/clock.h"
+#include "core/base/units.h"
+#include "tests/support/disk.h"
 #include "tests/support/fixture.h"
 
 #include <criterion/criterion.h>
@@ -14,14 +16,19 @@
 #define WORDS_MAX 40
 #define PATIENCE_MS 60000
 
-const char *guest_path(void)
+const char *guest_file(const char *name)
 {
         static char path[4200]; /* each Criterion test is a process of its own */
         const char *rouse = rouse_program(), *slash = strrchr(rouse, '/');
 
-        snprintf(path, sizeof(path), "%.*s/guest/beacon.bin", slash ? (int)(slash - rouse) : 1, slash ? rouse : ".");
+        snprintf(path, sizeof(path), "%.*s/guest/%s.bin", slash ? (int)(slash - rouse) : 1, slash ? rouse : ".", name);
         cr_assert(access(path, R_OK) == 0, "%s is missing: make", path);
         return path;
+}
+
+const char *guest_path(void)
+{
+        return guest_file("beacon");
 }
 
 const char *unique_name(char buf[64])
@@ -56,16 +63,64 @@ struct beacon_tick assert_joins(const struct saved *s, const char *text, size_t 
         return last;
 }
 
-struct saved make_native(const char *path, const char *memory, const char *cpus)
+/* head and then words, NULL-ended; and what stands behind the disk of s. */
+static struct child start_with(const char *const *head, size_t nr_head, const char *const *words, const struct saved *s)
 {
-        char name[64];
-        struct child vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", memory, "--cpus", cpus, "--name", unique_name(name));
+        char disk[4400];
+
+        const char *argv[WORDS_MAX];
+        size_t n = 0;
+
+        for (size_t i = 0; i < nr_head; i++)
+                argv[n++] = head[i];
+        for (size_t i = 0; words[i]; i++) {
+                cr_assert_lt(n + 1, WORDS_MAX);
+                argv[n++] = words[i];
+        }
+        cr_assert_lt(n + 2, WORDS_MAX);
+        if (s && s->disk[0]) {
+                snprintf(disk, sizeof(disk), "0=%s", s->disk);
+                argv[n++] = "--disk";
+                argv[n++] = disk;
+        }
+        argv[n] = NULL;
+        return child_start(argv);
+}
+
+struct saved make_native_of(const char *guest, const char *path, unsigned ticks, const char *const *words)
+{
+        char name[64], text[64];
+        const char *head[] = {rouse_program(), "run", "--kernel", guest_file(guest), "--timeout", "60s", "--name", unique_name(name)};
+        struct child vm = start_with(head, ARRAY_LEN(head), words, NULL);
         struct saved s;
 
-        cr_assert(child_wait_output(&vm, "TICK 2 ", PATIENCE_MS), "the guest did not boot:\n%s%s", vm.out, vm.err);
+        snprintf(text, sizeof(text), "TICK %u ", ticks);
+        cr_assert(child_wait_output(&vm, text, PATIENCE_MS), "the guest did not boot:\n%s%s", vm.out, vm.err);
         s = save_and_quit(&vm, name, path);
         child_free(&vm);
         return s;
+}
+
+struct saved make_native(const char *path, const char *memory, const char *cpus)
+{
+        return make_native_of("beacon", path, 2, WORDS("--memory", memory, "--cpus", cpus));
+}
+
+struct saved next_generation(const struct saved *s, const char *path, unsigned ticks, const char *const *words)
+{
+        char name[64], text[64];
+        const char *head[] = {rouse_program(), "restore", s->path, "--timeout", "60s", "--name", unique_name(name)};
+        struct child vm = start_with(head, ARRAY_LEN(head), words, s);
+        struct saved ret;
+
+        snprintf(text, sizeof(text), "TICK %llu ", (unsigned long long)s->next.n + ticks);
+        cr_assert(child_wait_output(&vm, text, PATIENCE_MS), "no %s in:\n%s%s", text, vm.out, vm.err);
+        ret = save_and_quit(&vm, name, path);
+        assert_joins(s, vm.out, ticks);
+        snprintf(ret.disk, sizeof(ret.disk), "%s", s->disk);
+        ret.known_disk = s->known_disk;
+        child_free(&vm);
+        return ret;
 }
 
 static struct beacon_tick read_expect_next(const char *dir)
@@ -103,22 +158,16 @@ const char *tick_pattern(char buf[64], const struct saved *s, unsigned more)
 
 struct beacon_tick assert_wakes(const struct saved *s, unsigned ticks, const char *const *words)
 {
-        const char *argv[WORDS_MAX] = {rouse_program(), "restore", s->path};
-        struct beacon_tick last;
-        struct child c;
         char until[64];
-        size_t n = 3;
+        const char *head[] = {rouse_program(), "restore", s->path, "--until", tick_pattern(until, s, ticks - 1), "--timeout", "60s"};
+        struct child c = start_with(head, ARRAY_LEN(head), words, s);
+        struct beacon_tick last;
 
-        for (size_t i = 0; words[i]; i++)
-                argv[n++] = words[i];
-        argv[n++] = "--until";
-        argv[n++] = tick_pattern(until, s, ticks - 1);
-        argv[n++] = "--timeout";
-        argv[n++] = "60s";
-        cr_assert_lt(n, WORDS_MAX);
-        c = child_run(PATIENCE_MS + 10000, argv);
+        child_wait(&c, PATIENCE_MS + 10000);
         cr_assert_eq(c.status, 0, "restore %s: exit %d, it said:\n%s%s", s->path, c.status, c.out, c.err);
         last = assert_joins(s, c.out, ticks);
+        if (s->known_disk)
+                assert_disk_words(c.out);
         child_free(&c);
         return last;
 }

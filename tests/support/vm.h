@@ -16,15 +16,25 @@ struct saved {
         char               path[4200];
         struct beacon_tick next; /* n and nonce of the next TICK */
         char               partial[256]; /* what was printed of its line before the VM was stopped: the rest comes after */
+        char               disk[4300];   /* of slot 0, or "": given again at every restore */
+        bool               known_disk;   /* it is tests/support/disk.h's: every TICK must show its words */
 };
 
 const char *guest_path(void);
+/* Another one of tests/guest: NAME.bin beside it. */
+const char *guest_file(const char *name);
 
 /* A name for --name that no other test has. */
 const char *unique_name(char buf[64]);
 
 /* Boots beacon, waits for TICK 2, saves it at path with --then quit. */
 struct saved make_native(const char *path, const char *memory, const char *cpus);
+
+/* The same with another guest and more words for run (NULL-ended), after `ticks` ticks. */
+struct saved make_native_of(const char *guest, const char *path, unsigned ticks, const char *const *words);
+
+/* Wakes s with these words, lets it run for `ticks` good ticks, saves it at path. */
+struct saved next_generation(const struct saved *s, const char *path, unsigned ticks, const char *const *words);
 
 /* A StratoVirt fixture: path and its manifest's expect_next. */
 struct saved use_fixture(const char *name);

@@ -54,7 +54,7 @@ static void fill_vcpu(struct vcpu_state *v, uint32_t i)
 {
         v->have = (1u << VCPU_PIECES) - 1;
         v->apic_id = i;
-        v->nr_cpuid = 30 + i;
+        v->nr_cpuid = 30 + i % 100;
         v->cpuid = array_of(v->nr_cpuid * sizeof(*v->cpuid), i);
         v->tsc_khz = 2000000 + i;
         fill(&v->mp_state, sizeof(v->mp_state), i + 1);
@@ -220,8 +220,10 @@ static void store(const struct made *m, const char *name, const void *p, size_t 
 
 Test(native, every_piece_of_a_machine_comes_back_as_it_was)
 {
-        for (uint32_t n = 1; n <= 16; n += 5) {
-                _cleanup_vm_ struct vm_state       vm = make_vm(n);
+        static const uint32_t counts[] = { 1, 6, 16, VCPUS_MAX };
+
+        for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+                _cleanup_vm_ struct vm_state       vm = make_vm(counts[i]);
                 _cleanup_made_ struct made         m = make(&vm);
                 _cleanup_snapshot_ struct snapshot s = { 0 };
                 struct err                         e = { 0 };
@@ -309,20 +311,6 @@ Test(native, the_directory_and_its_files_are_for_their_owner_alone_and_nothing_e
         cr_assert_eq(count_entries(m.t.path), 1);
 }
 
-/* What KVM adds when it restores one: CPUID and the PICs are in no StratoVirt file. */
-static void complete(struct vm_state *vm)
-{
-        for (uint32_t i = 0; i < vm->nr_vcpus; i++) {
-                struct vcpu_state *v = &vm->vcpus[i];
-
-                v->cpuid_origin = CPUID_SAVED;
-                v->nr_cpuid = 30;
-                v->cpuid = array_of(v->nr_cpuid * sizeof(*v->cpuid), i);
-                v->have |= 1u << VCPU_CPUID;
-        }
-        vm->platform.have = (1u << PLATFORM_PIECES) - 1;
-}
-
 Test(native, a_stratovirt_snapshot_written_natively_is_the_same_machine)
 {
         _cleanup_snapshot_ struct snapshot a = { 0 }, b = { 0 };
@@ -342,7 +330,6 @@ Test(native, a_stratovirt_snapshot_written_natively_is_the_same_machine)
         }
         n = native_writer_counts(w);
         cr_assert(n.data_pages == 8232 && n.zero_pages == 24536); /* as expect.json says */
-        complete(&a.vm);
         cr_assert_eq(native_writer_state(w, &a.vm, &a.layout, &e), 0, "%s", e.text);
         cr_assert_eq(native_writer_commit(w, NULL, &e), 0, "%s", e.text);
         native_writer_free(w);
@@ -599,7 +586,7 @@ Test(native, a_section_that_lacks_is_there_twice_or_has_another_version_is_refus
                 { "vcpu.0.xsave", "vcpu.0.xsave", 1, 4095, "section vcpu.0.xsave: expected 4096 to 65536 bytes" },
                 { "vcpu.0.cpuid", "vcpu.0.cpuid", 1, 0, "section vcpu.0.cpuid: expected 40 to 10240 bytes" },
                 { "machine", "machine", 1, 15, "section machine: expected 16 bytes, found 15" },
-                { "machine", "machine", 1, 16, "section machine: expected kind 1 (microVM) with 1 to 16 vCPUs, found kind 0 with "
+                { "machine", "machine", 1, 16, "section machine: expected kind 1 (microVM) with 1 to 254 vCPUs, found kind 0 with "
                 "0" },
                 { "memory", "memory", 1, 32, "expected 1048576 to 549755813888 bytes of RAM" },
                 { "identity", "identity", 1, 192, "section identity: expected a UUID" },
@@ -620,7 +607,7 @@ Test(native, a_piece_that_every_guest_needs_and_that_lacks_is_refused_by_name)
 {
         static const char *const needed[] = {
                 "vcpu.1.cpuid", "vcpu.1.mp_state", "vcpu.1.sregs", "vcpu.1.regs", "vcpu.1.xcrs", "vcpu.1.debugregs", "vcpu.1.lapic",
-                "vcpu.1.msrs", "vcpu.1.events", "platform.pic_master", "platform.pic_slave", "platform.ioapic", "platform.pit",
+                "vcpu.1.msrs", "vcpu.1.events", "platform.pic_master", "platform.pic_slave", "platform.ioapic", "platform.pit", /* one PIC */
                 "platform.clock",
         };
         _cleanup_vm_ struct vm_state vm = make_vm(2);
@@ -646,11 +633,54 @@ Test(native, a_vcpu_with_neither_fpu_nor_xsave_is_refused)
 
 Test(native, bytes_that_only_a_newer_rouse_gives_a_meaning_are_refused)
 {
-        static const uint32_t      info[4] = { 0, 0, 1, 0 };
-        _cleanup_made_ struct made m = make_plain();
+        static const struct native_vcpu info[] = { { .reserved = { 1 } }, { .reserved = { 0, 0, 0, 0, 1 } }, { .cpuid_origin = 2 },
+                                                   { .u8_offsets = 2 } };
+
+        for (size_t i = 0; i < ARRAY_LEN(info); i++) {
+                _cleanup_made_ struct made m = make_plain();
+
+                rewrite(&m, "vcpu.0.info", "vcpu.0.info", 1, &info[i], sizeof(info[i]));
+                assert_refused(&m, "section vcpu.0.info: expected an APIC id, a topology and zeros");
+        }
+}
+
+Test(native, a_topology_that_does_not_fit_is_refused)
+{
+        static const struct {
+                struct native_vcpu info;
+                const char        *message;
+        } bad[] = {
+                { { .threads = 1 }, "expected a topology, or none" },
+                { { .u8_offsets = 1 }, "expected a topology, or none" },
+                { { .max_vcpus = 1, .threads = 1, .cores = 1, .dies = 1, .sockets = 1 }, "expected a topology that holds all vCPUs" },
+                { { .max_vcpus = 2, .threads = 1, .cores = 0, .dies = 1, .sockets = 1 }, "expected a topology that holds all vCPUs" },
+                { { .cpuid_origin = 1 }, "expected a topology to make the CPUID from" },
+                { { .cpuid_origin = 1, .max_vcpus = 2, .threads = 1, .cores = 2, .dies = 1, .sockets = 1 },
+                  "expected no section cpuid beside one that is made anew" },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+                _cleanup_vm_ struct vm_state vm = make_vm(2);
+                _cleanup_made_ struct made   m = make(&vm);
+
+                rewrite(&m, "vcpu.0.info", "vcpu.0.info", 1, &bad[i].info, sizeof(bad[i].info));
+                assert_refused(&m, bad[i].message);
+        }
+}
+
+/* What a rouse that knew no topology wrote: an APIC id and zeros. */
+Test(native, a_vcpu_without_a_topology_has_none)
+{
+        static const uint32_t              info[4] = { 7 };
+        _cleanup_made_ struct made         m = make_plain();
+        _cleanup_snapshot_ struct snapshot s = { 0 };
+        struct err                         e = { 0 };
 
         rewrite(&m, "vcpu.0.info", "vcpu.0.info", 1, info, sizeof(info));
-        assert_refused(&m, "section vcpu.0.info: expected zeros after the APIC id");
+        cr_assert_eq(snapshot_open(m.path, &any, &s, &e), 0, "%s", e.text);
+        cr_assert_eq(s.vm.vcpus[0].apic_id, 7);
+        cr_assert_eq(s.vm.vcpus[0].cpuid_origin, CPUID_SAVED);
+        cr_assert_eq(s.vm.vcpus[0].topology.max_vcpus, 0);
 }
 
 Test(native, windows_that_are_not_a_microvms_are_refused)
@@ -737,10 +767,11 @@ Test(native_write, a_directory_that_appears_meanwhile_is_not_overwritten)
         cr_assert_eq(native_writer_pages(w, NULL, RAM_PAGES, &e), 0);
         cr_assert_eq(native_writer_state(w, &vm, &l, &e), 0);
         cr_assert_eq(mkdirat(t.fd, "snap", 0700), 0);
+        tmpdir_write(&t, "snap/letter", "x", 1);
         cr_assert_eq(native_writer_commit(w, NULL, &e), -EEXIST);
         native_writer_free(w);
         cr_assert_eq(count_entries(t.path), 1);
-        cr_assert_eq(count_entries(path), 0);
+        cr_assert_eq(count_entries(path), 1);
 }
 
 Test(native_write, replace_exchanges_a_snapshot_and_removes_the_old_one)
@@ -779,6 +810,7 @@ Test(native_write, replace_touches_nothing_but_rouse_snapshots)
         struct err                     e = { 0 };
 
         cr_assert_eq(mkdirat(t.fd, "home", 0700), 0);
+        tmpdir_write(&t, "home/letter", "x", 1);
         snprintf(path, sizeof(path), "%s/home", t.path);
         cr_assert_eq(new_writer(path, true, 0, &e), -EEXIST);
         tmpdir_write(&t, "file", "x", 1);
@@ -890,8 +922,16 @@ Test(native_write, a_machine_that_lacks_what_a_reader_needs_is_not_written)
         vm.vcpus[1].have |= 1u << VCPU_LAPIC;
         vm.vcpus[0].cpuid_origin = CPUID_STRATOVIRT;
         cr_assert_eq(native_writer_state(w, &vm, &l, &e), -EINVAL);
-        cr_assert_str_eq(e.text, "native state: vCPU 0: expected its cpuid as KVM gives it, found none");
+        cr_assert_str_eq(e.text, "native state: vCPU 0: expected a topology to make the CPUID from, found another");
         vm.vcpus[0].cpuid_origin = CPUID_SAVED;
+        vm.vcpus[0].have &= ~(1u << VCPU_CPUID);
+        cr_assert_eq(native_writer_state(w, &vm, &l, &e), -EINVAL);
+        cr_assert_str_eq(e.text, "native state: vCPU 0: expected its cpuid as KVM gives it, found none");
+        vm.vcpus[0].have |= 1u << VCPU_CPUID;
+        vm.vcpus[1].nr_msrs = 0;
+        cr_assert_eq(native_writer_state(w, &vm, &l, &e), -EINVAL);
+        cr_assert_str_eq(e.text, "native state: vCPU 1: expected a number of msrs that KVM takes, found another");
+        vm.vcpus[1].nr_msrs = 41;
         vm.platform.have &= ~(1u << PLATFORM_PIT);
         cr_assert_eq(native_writer_state(w, &vm, &l, &e), -EINVAL);
         cr_assert_str_eq(e.text, "native state: expected a pit, found none");

@@ -3,6 +3,8 @@
 #include "core/base/fdio.h"
 #include "core/base/units.h"
 #include "formats/format.h"
+#include "tests/support/fixture.h"
+#include "tests/support/sv_generation2.h"
 #include "tests/support/sv_snapshot.h"
 
 #include <criterion/criterion.h>
@@ -12,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIXTURE "stratovirt/microvm-128m"
+#define FIXTURE "stratovirt/microvm-128m-blk" /* with a disk in use */
 
 static const struct snapshot_open_options any = { 0 };
 
@@ -32,9 +34,9 @@ static uint64_t next(struct bench *b)
         return b->x;
 }
 
-static struct bench bench_new(uint64_t seed)
+static struct bench bench_of(struct sv_bytes state, uint64_t seed)
 {
-        struct bench b = { .t = tmpdir_new(), .state = sv_load(FIXTURE, "state"), .x = seed };
+        struct bench b = { .t = tmpdir_new(), .state = state, .x = seed };
 
         b.mutant.p = malloc(2 * b.state.len);
         sv_write_memory(&b.t, 128 * MIB, NULL, NULL);
@@ -42,6 +44,31 @@ static struct bench bench_new(uint64_t seed)
         b.state_fd = openat(b.t.fd, "state", O_RDWR | O_CLOEXEC);
         b.memory_fd = openat(b.t.fd, "memory", O_RDWR | O_CLOEXEC);
         cr_assert(b.state_fd >= 0 && b.memory_fd >= 0);
+        return b;
+}
+
+static struct bench bench_new(uint64_t seed)
+{
+        return bench_of(sv_load(FIXTURE, "state"), seed);
+}
+
+/* The same machine as generation 2, both files. */
+static struct bench bench_new_generation_2(uint64_t seed)
+{
+        const struct snapshot_open_options o = { 0 };
+        const struct sv2_options           g2 = { 0 };
+        struct snapshot                    s = { 0 };
+        struct sv_bytes                    head;
+        struct bench                       b;
+        struct err                         e = { 0 };
+
+        cr_assert_eq(snapshot_open(fixture_dir(FIXTURE), &o, &s, &e), 0, "%s", e.text);
+        b = bench_of(sv2_state(&s.vm, &g2), seed);
+        head = sv2_memory_head(&s.layout);
+        cr_assert_eq(fd_pwrite_full(b.memory_fd, head.p, head.len, 0), 0);
+        cr_assert_eq(ftruncate(b.memory_fd, (off_t)(128 * MIB + 8192)), 0);
+        sv_bytes_free(&head);
+        snapshot_close(&s);
         return b;
 }
 
@@ -234,5 +261,113 @@ Test(stratovirt_mutants, a_changed_byte_in_the_headers_and_tables_of_memory_is_r
                 cr_assert_eq(fd_pwrite_full(b.memory_fd, &old, 1, at), 0);
         }
         cr_assert(b.refused > 1000, "%d opened, %d refused", b.opened, b.refused);
+        bench_free(&b);
+}
+
+/* --- virtio records alone: the first queue of a transport, and all of a device's --- */
+
+/* A place in the record of that name, in its first 900 bytes: registers, and the queues that count. */
+static size_t in_virtio(struct bench *b)
+{
+        int    record = (int)(next(b) % 12);
+        size_t at = sv_record_at(&b->state, record), end = sv_record_at(&b->state, record + 1);
+
+        return at + 24 + next(b) % MIN(end - at - 24, (size_t)900);
+}
+
+/* No number, word or bracket of a virtio record may be anything else and still be read as another machine that no device could have. */
+static void check_devices(const struct vm_state *vm)
+{
+        for (uint32_t i = 0; i < vm->nr_devices; i++) {
+                const struct virtio_state *v = &vm->devices[i].u.virtio;
+
+                if (vm->devices[i].kind != DEVICE_VIRTIO)
+                        continue;
+                cr_assert_leq(v->nr_queues, VIRTIO_QUEUES_MAX);
+                for (unsigned int q = 0; q < v->nr_queues; q++) {
+                        const struct virtqueue_state *x = &v->queues[q];
+
+                        cr_assert(x->max_size && !(x->max_size & (x->max_size - 1)) && x->max_size <= VIRTIO_QUEUE_SIZE_MAX);
+                        if (v->activated && x->ready)
+                                cr_assert(x->size && !(x->size & (x->size - 1)) && x->size <= x->max_size && x->desc_gpa &&
+                                          (uint16_t)(x->next_avail - x->next_used) <= x->size);
+                }
+        }
+}
+
+static void try_devices(struct bench *b, const char *what, uint64_t at)
+{
+        struct snapshot s;
+
+        try(b, what, at);
+        if (snapshot_open(b->t.path, &any, &s, NULL) == 0) {
+                check_devices(&s.vm);
+                snapshot_close(&s);
+        }
+}
+
+Test(stratovirt_mutants, a_digit_or_a_sign_of_a_virtio_record_may_be_any_other, .timeout = 120)
+{
+        static const char favourites[] = "0123456789\"{}[]:,tfn- ";
+        struct bench      b = bench_new(7);
+
+        for (int i = 0; i < 5000; i++) {
+                size_t at = in_virtio(&b);
+
+                original(&b);
+                b.mutant.p[at] = (uint8_t)favourites[next(&b) % (sizeof(favourites) - 1)];
+                try_devices(&b, "virtio byte", at);
+        }
+        cr_assert(b.opened > 500 && b.refused > 1500, "%d opened, %d refused", b.opened, b.refused);
+        bench_free(&b);
+}
+
+Test(stratovirt_mutants, any_byte_of_generation_2_may_be_any_other, .timeout = 120)
+{
+        struct bench b = bench_new_generation_2(8);
+        size_t       records = sv_records_at(&b.state);
+
+        for (int i = 0; i < 6000; i++) {
+                /* headers and the ends of transports, where their registers are, more often than the rest */
+                size_t transport = records + next(&b) % 6 * 2096;
+                size_t at = (size_t[]){ next(&b) % records, transport + next(&b) % 100, transport + 2072 + next(&b) % 24,
+                                        records + next(&b) % (b.state.len - records) }[next(&b) % 4];
+
+                original(&b);
+                b.mutant.p[at] = (uint8_t)next(&b);
+                try_devices(&b, "generation 2 byte", at);
+        }
+        cr_assert(b.opened > 1000 && b.refused > 1000, "%d opened, %d refused", b.opened, b.refused);
+        bench_free(&b);
+}
+
+Test(stratovirt_mutants, any_byte_of_the_table_of_generation_2_may_be_any_other, .timeout = 120)
+{
+        struct bench b = bench_new_generation_2(9);
+
+        for (int i = 0; i < 3000; i++) {
+                uint64_t at = (uint64_t[]){ 0, 4096, 4096 + 392 }[next(&b) % 3] + next(&b) % 64;
+                uint8_t  old, new = (uint8_t)next(&b);
+
+                cr_assert_eq(fd_pread_full(b.memory_fd, &old, 1, at), 1);
+                cr_assert_eq(fd_pwrite_full(b.memory_fd, &new, 1, at), 0);
+                check(&b, "table", at);
+                cr_assert_eq(fd_pwrite_full(b.memory_fd, &old, 1, at), 0);
+        }
+        cr_assert(b.refused > 1000, "%d opened, %d refused", b.opened, b.refused);
+        bench_free(&b);
+}
+
+Test(stratovirt_mutants, a_generation_2_state_cut_anywhere_is_refused, .timeout = 120)
+{
+        struct bench b = bench_new_generation_2(10);
+        int          tries = 0;
+
+        for (size_t len = 0; len < b.state.len; len += 61, tries++) {
+                original(&b);
+                b.mutant.len = len;
+                try(&b, "truncation", len);
+        }
+        cr_assert_eq(b.refused, tries);
         bench_free(&b);
 }

@@ -1,0 +1,13 @@
+/* formats/stratovirt_g3.h: what the parts of the generation 3 reader (JSON) hand to each other.
+ * Owns:    nothing.
+ * Threads: one.
+ * Blocks:  what reads the memory file, on the file system. */
+#pragma once
+
+#include "formats/stratovirt.h"
+
+/* ctrl_info of a network card: its receive filters, as the guest's control queue set them. */
+int sv3_filters_read(const struct json_place *at, struct json_span ctrl_info, struct virtio_net_state *ret, struct err *e);
+
+int sv3_ram_read(const struct part *memory, struct sv_ram *ret, struct err *e);
+int sv3_trailer_check(const struct part *memory, uint64_t offset_bytes, struct err *e);
