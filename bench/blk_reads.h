@@ -24,5 +24,5 @@ static inline unsigned long blk_read_offset(unsigned long i, unsigned long len, 
         z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9UL;
         z = (z ^ z >> 27) * 0x94d049bb133111ebUL;
         z ^= z >> 31;
-        return (is_random ? z : i) % nr * len;
+        return nr ? (is_random ? z : i) % nr * len : 0;
 }

@@ -304,14 +304,14 @@ void session_serial_to(struct session *s, int fd)
                 session_message(s, "serial port: %llu bytes were dropped, as nobody read them", (unsigned long long)dropped);
 }
 
-int session_balloon_set(struct session *s, uint64_t target_bytes)
+int session_balloon_set(struct session *s, uint64_t give_bytes)
 {
-        return vm_balloon_set(s->vm, target_bytes);
+        return vm_balloon_set(s->vm, give_bytes);
 }
 
-int session_balloon_get(struct session *s, uint64_t *ret_bytes)
+int session_balloon_get(struct session *s, uint64_t *ret_given_bytes)
 {
-        return vm_balloon_get(s->vm, ret_bytes);
+        return vm_balloon_get(s->vm, ret_given_bytes);
 }
 
 const struct ledger *session_ledger(const struct session *s)

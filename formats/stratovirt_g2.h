@@ -6,5 +6,5 @@
 
 #include "formats/stratovirt.h"
 
-int sv2_ram_read(const struct part *memory, struct sv_ram *ret, struct err *e);
-int sv2_end_check(const struct part *memory, uint64_t offset_bytes, struct err *e);
+int sv2_ram_read(const struct part *p, struct sv_ram *ret, struct err *e);
+int sv2_end_check(const struct part *p, uint64_t offset_bytes, struct err *e);

@@ -9,5 +9,5 @@
 /* ctrl_info of a network card: its receive filters, as the guest's control queue set them. */
 int sv3_filters_read(const struct json_place *at, struct json_span ctrl_info, struct virtio_net_state *ret, struct err *e);
 
-int sv3_ram_read(const struct part *memory, struct sv_ram *ret, struct err *e);
-int sv3_trailer_check(const struct part *memory, uint64_t offset_bytes, struct err *e);
+int sv3_ram_read(const struct part *p, struct sv_ram *ret, struct err *e);
+int sv3_trailer_check(const struct part *p, uint64_t begin, struct err *e);

@@ -124,7 +124,7 @@ static void add_mac(struct byte_out *out, const uint8_t mac[6])
 static void add_mac_table(struct byte_out *out, const char *name, const uint8_t (*macs)[6], uint16_t nr)
 {
         byte_out_text(out, "\"%s\":[", name);
-        for (uint16_t i = 0; i < MIN(nr, VIRTIO_NET_MACS_MAX); i++) {
+        for (int i = 0; i < MIN(nr, VIRTIO_NET_MACS_MAX); i++) {
                 byte_out_text(out, "%s{\"address\":", i ? "," : "");
                 add_mac(out, macs[i]);
                 byte_out_text(out, "}");

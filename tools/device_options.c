@@ -302,7 +302,7 @@ static int boot_console(struct reading *r)
 
 static int restored_disk(struct reading *r)
 {
-        uint64_t n;
+        uint64_t n = 0;
 
         if (take_slot(r, 0, NR_DISKS - 1, "N=FILE", &n) < 0)
                 return -1;
@@ -314,7 +314,7 @@ static int restored_disk(struct reading *r)
 
 static int restored_net(struct reading *r)
 {
-        uint64_t n;
+        uint64_t n = 0;
 
         if (take_slot(r, 0, FIRST_NET_SLOT + NR_NETS - 1, "N=tap=NAME", &n) < 0)
                 return -1;
@@ -334,7 +334,7 @@ static int restored_device(struct reading *r)
                 {VIRTIO_RNG, no_words}, {VIRTIO_CONSOLE, device_console_words}, {VIRTIO_BALLOON, no_words}, {VIRTIO_VSOCK, vsock_words},
         };
         const char *name;
-        uint64_t n;
+        uint64_t n = 0;
 
         if (take_slot(r, FIRST_FREE_SLOT, LAST_FREE_SLOT, "N=KIND", &n) < 0)
                 return -1;

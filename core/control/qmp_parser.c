@@ -55,7 +55,7 @@ void qmp_request_free(struct qmp_request *rq)
 
 int qmp_clip(const char *text, int max_bytes)
 {
-        size_t len = strnlen(text, (size_t)max_bytes + 1);
+        size_t len = strlen(text);
         int n = max_bytes;
 
         if (len <= (size_t)max_bytes)

@@ -48,7 +48,7 @@ int64_t blk_io_run(int fd, const struct blk_io_op *op)
 
 static int plain_new(int fd, uint32_t depth, struct blk_io **ret)
 {
-        struct plain *p = calloc(1, sizeof(*p) + depth * sizeof(p->done[0]));
+        struct plain *p = calloc(1, sizeof(*p) + depth * sizeof(struct blk_io_op *));
 
         if (!p)
                 return -ENOMEM;

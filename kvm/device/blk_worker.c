@@ -47,7 +47,7 @@ static int make_requests(struct blk *b)
 
         b->depth = virtq_started(b->dev.queues[QUEUE]) ? q->size : q->max_size;
         b->requests = calloc(b->depth, sizeof(*b->requests));
-        b->answered = calloc(b->depth, sizeof(*b->answered));
+        b->answered = calloc(b->depth, sizeof(struct blk_request *));
         b->pieces = reserve(pieces_bytes(b));
         if (b->file.direct)
                 b->bounces = reserve((size_t)BLK_BOUNCES * BLK_BOUNCE_BYTES);

@@ -1,5 +1,5 @@
-/* kvm/device/net_ctrl.c: the commands of a card's control queue. Each works on a copy of the state, so that one that is refused half-way
- * has changed nothing. */
+/* kvm/device/net_ctrl.c: the commands of a card's control queue. Each works on a copy of the state, so that one that is refused
+ * half-way has changed nothing. */
 #include "kvm/device/net_filter.h"
 #include "kvm/device/net_layout.h"
 
@@ -9,7 +9,7 @@
 #include <linux/if_ether.h>
 #include <string.h>
 
-/* Where in the chain's out bytes a command is being read. Once a byte is missing or lost, error stays set and reads give zeros. */
+/* Where in the chain's out bytes a command is being read. Once a byte is missing or lost, error is set, and reads give zeros. */
 struct reader {
         const struct virtq_chain *c;
         uint64_t                  at_bytes;

@@ -3,7 +3,7 @@
  * Threads: constant.
  * Blocks:  never.
  *
- * <linux/virtio_net.h> is not used: it brings virtio_config.h, whose VIRTIO_F_VERSION_1 is a bit number and device.h's a mask. */
+ * <linux/virtio_net.h> is not used: it brings virtio_config.h, where VIRTIO_F_VERSION_1 is a bit number and not a mask. */
 #pragma once
 
 #include <assert.h>

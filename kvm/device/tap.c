@@ -25,7 +25,8 @@ static int check_name(const char *name, struct err *e)
         size_t len = strlen(name);
 
         if (!len || len >= IFNAMSIZ)
-                return err_usage(e, "tap %s: expected an interface name of 1 to %d characters, found %zu", name, IFNAMSIZ - 1, len);
+                return err_usage(e, "tap %s: expected an interface name of 1 to %d characters, found %zu", name, IFNAMSIZ - 1,
+                                 len);
         /* the kernel would number a name with %d by itself, and then nobody knows which one it is */
         if (strpbrk(name, "/%: \t\n"))
                 return err_usage(e, "tap %s: expected an interface name, found a character that none may have", name);
@@ -39,7 +40,8 @@ static int open_tun(const char *name, int *ret_fd, struct err *e)
         if (fd < 0 && (errno == ENOENT || errno == ENODEV || errno == ENXIO))
                 return err_host(e, -errno, "tap %s: /dev/net/tun is not there; load its module: modprobe tun", name);
         if (fd < 0)
-                return err_host(e, -errno, "tap %s: /dev/net/tun: %s; make it readable and writable for this user", name, strerror(errno));
+                return err_host(e, -errno, "tap %s: /dev/net/tun: %s; make it readable and writable for this user", name,
+                                strerror(errno));
         *ret_fd = fd;
         return 0;
 }
@@ -48,17 +50,17 @@ static int attach_failed(const char *name, int error, struct err *e)
 {
         switch (error) {
         case EBUSY:
-                return err_host(e, -error, "tap %s is in use by another process; give each machine a tap of its own: ip tuntap add dev NAME "
-                                "mode tap user $USER", name);
+                return err_host(e, -error, "tap %s is in use by another process; give each machine a tap of its own: "
+                                "ip tuntap add dev NAME mode tap user $USER", name);
         case EPERM:
                 return err_host(e, -error, "tap %s: not allowed: it does not exist or belongs to another user; create it: "
                                 "ip tuntap add dev %s mode tap user $USER", name, name);
         case EINVAL:
-                return err_host(e, -error, "tap %s: the interface of that name is not a tap with one queue; create one under another name: "
-                                "ip tuntap add dev NAME mode tap user $USER", name);
+                return err_host(e, -error, "tap %s: the interface of that name is not a tap with one queue; create one under "
+                                "another name: ip tuntap add dev NAME mode tap user $USER", name);
         default:
-                return err_host(e, -error, "tap %s: TUNSETIFF: %s; create it: ip tuntap add dev %s mode tap user $USER", name, strerror(error),
-                                name);
+                return err_host(e, -error, "tap %s: TUNSETIFF: %s; create it: ip tuntap add dev %s mode tap user $USER", name,
+                                strerror(error), name);
         }
 }
 
@@ -86,7 +88,8 @@ int tap_open(const char *name, int *ret_fd, bool *ret_made, struct err *e)
         if (ioctl(fd, TUNSETIFF, &r) < 0)
                 return attach_failed(name, errno, e);
         if (ioctl(fd, TUNSETVNETHDRSZ, &header_bytes) < 0)
-                return err_host(e, -errno, "tap %s: headers of %d bytes (TUNSETVNETHDRSZ): %s", name, header_bytes, strerror(errno));
+                return err_host(e, -errno, "tap %s: headers of %d bytes (TUNSETVNETHDRSZ): %s", name, header_bytes,
+                                strerror(errno));
         /* a tap that persists has those of its last user */
         if ((err = tap_set_offloads(fd, 0)) < 0)
                 return err_host(e, err, "tap %s: offloads off (TUNSETOFFLOAD): %s", name, strerror(-err));
@@ -116,7 +119,7 @@ int tap_set_offloads(int fd, uint64_t features)
         for (size_t i = 0; i < ARRAY_LEN(flags); i++)
                 if (features >> flags[i].feature & 1)
                         set |= flags[i].flag;
-        /* Each segmentation builds on checksums (virtio 1.2, section 5.1.3.1); a driver that took it without them gets neither. */
+        /* Segmentation builds on checksums (virtio 1.2, section 5.1.3.1); a driver that took it without them gets neither. */
         if (!(set & TUN_F_CSUM))
                 set = 0;
         return ioctl(fd, TUNSETOFFLOAD, set) < 0 ? -errno : 0;

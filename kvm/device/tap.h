@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Attaches to the tap interface of that name, in the network namespace of the caller; who may make interfaces gets one made (down and
- * connected to nothing, *ret_made true). Non-blocking, no offloads. */
+/* Attaches to the tap interface of that name, in the network namespace of the caller; who may make interfaces gets one made (down
+ * and connected to nothing, *ret_made true). Non-blocking, no offloads. */
 int tap_open(const char *name, int *ret_fd, bool *ret_made, struct err *e);
 
 /* May frames of any UDP length be handed over (UFO)? Changes the offloads. */

@@ -1,4 +1,4 @@
-/* kvm/device/vsock_conn.h: one stream between a guest's port and a unix socket: what state it is in, what each side still has to hear.
+/* kvm/device/vsock_conn.h: one stream between a guest's port and a unix socket: its state, and what each side still has to hear.
  * Owns:    the bytes that the socket did not take yet; the socket belongs to the device, which watches and closes it.
  * Threads: the device's worker.
  * Blocks:  never.
@@ -8,9 +8,9 @@
  *        OPEN ─the host's end is closed─► LEFT ─guest's RST or SHUTDOWN─► (gone)
  *        any ─a rule was broken, or the guest finished─► RESET ─RST delivered─► (gone)
  *
- * Credit (virtio 1.2, section 5.10.6.3): the guest may have VSOCK_BUFFER_BYTES under way that the socket has not taken; we may have as
- * many under way as its last packet allows. What a connection has to tell is a few bits, not a queue of packets: nothing that a guest
- * does makes it grow, apart from that one buffer. */
+ * Credit (virtio 1.2, section 5.10.6.3): the guest may have VSOCK_BUFFER_BYTES under way that the socket has not taken; we may
+ * have as many under way as its last packet allows. What a connection has to tell is a few bits, not a queue of packets: nothing
+ * that a guest does makes it grow, apart from that one buffer. */
 #pragma once
 
 #include "kvm/device/vsock_host.h"

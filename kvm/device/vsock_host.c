@@ -1,4 +1,4 @@
-/* kvm/device/vsock_host.c: unix sockets of a vsock device: the listening one, what its clients say first, and those that a guest calls. */
+/* kvm/device/vsock_host.c: a vsock's unix sockets: the one that listens, what its clients say first, those that a guest calls. */
 #include "kvm/device/vsock_host.h"
 
 #include "core/base/cleanup.h"
@@ -60,7 +60,7 @@ int vsock_listen(const char *path, struct vsock_listener **ret, struct err *e)
         if (!l || !copy)
                 return err_set(e, -ENOMEM, "%s: no memory", path);
         if (!*path || strlen(path) > PATH_MAX_LEN)
-                return err_usage(e, "%s: expected a path of 1 to %zu characters, so that path_PORT is a socket's name, too; found %zu", path,
+                return err_usage(e, "%s: expected a path of 1 to %zu characters, so that path_PORT fits, too; found %zu", path,
                                  PATH_MAX_LEN, strlen(path));
         fd = unix_listen(path, BACKLOG, e);
         if (fd < 0)

@@ -25,8 +25,8 @@ struct vsock_line {
         size_t len;
 };
 
-/* Reads on; takes nothing that follows the line. 1 and the guest's port, 0 the line is not whole yet, -errno: no such command, the
- * client left (-ECONNRESET). */
+/* Reads on; takes nothing that follows the line. 1 and the guest's port, 0 the line is not whole yet, -errno: no such command, or
+ * the client left (-ECONNRESET). */
 int vsock_client_command(int fd, struct vsock_line *line, uint32_t *ret_guest_port);
 int vsock_client_ok(int fd, uint32_t host_port);
 

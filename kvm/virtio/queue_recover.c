@@ -70,12 +70,13 @@ static bool alternates(struct history *h, int head, bool in_flight, bool apply)
                 if (!returns && a == NONE)
                         return true;
                 if (returns) {
-                        int *hi = made == NONE ? NULL : &h->hi[made - h->first_avail];
+                        bool bounded = made != NONE;
+                        int  i = bounded ? made - h->first_avail : 0;
 
-                        if (hi && h->lo[made - h->first_avail] > u)
+                        if (bounded && h->lo[i] > u)
                                 return false;
-                        if (hi && apply)
-                                *hi = MIN(*hi, u);
+                        if (bounded && apply)
+                                h->hi[i] = MIN(h->hi[i], u);
                         back = u;
                         u = h->next_used[u];
                 } else {

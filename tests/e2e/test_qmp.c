@@ -46,7 +46,7 @@ static struct rig *boot(void)
         rig_paths(r);
         r->vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--qmp", r->arg, "--timeout", "60s");
         qmp_open(&r->q, r->path);
-        cr_assert(child_wait_output(&r->vm, "TICK 1 ", 60000), "%s", r->vm.err);
+        cr_assert(child_wait_output(&r->vm, "TICK 2 ", 60000), "%s", r->vm.err);
         return r;
 }
 

@@ -1,5 +1,5 @@
-/* tests/unit/kvm/net_rig.h: a network card on a real tap, in a network namespace of the test's own; the driver's side by virtio_rig.h, the
- * cable's other end by a packet socket on the tap's interface.
+/* tests/unit/kvm/net_rig.h: a network card on a real tap, in a network namespace of the test's own; the driver's side by
+ * virtio_rig.h, the cable's other end by a packet socket on the tap's interface.
  * Owns:    RAM, device and socket until card_free; the interface goes with the namespace.
  * Threads: the test's; the device has its worker.
  * Blocks:  card_hear and card_receive up to 20 s, then the test fails. */
@@ -174,7 +174,7 @@ static inline gpa_t card_transmit(struct card *c, const void *bytes, uint32_t le
 {
         gpa_t gpa = rig_alloc(c->r, len, 16);
 
-        memcpy(rig_at(c->r, gpa), bytes, len);
+        rig_poke(c->r, gpa, bytes, len);
         rig_send(&c->t.q[CARD_TX], &(struct rig_buf){ gpa, len, false }, 1);
         rig_kick(&c->t, CARD_TX);
         return gpa;
@@ -185,16 +185,14 @@ static inline uint8_t card_command(struct card *c, uint8_t class, uint8_t comman
 {
         gpa_t gpa = rig_alloc(c->r, 2 + len, 16), ack = rig_alloc(c->r, 1, 16);
 
-        *(uint8_t *)rig_at(c->r, gpa) = class;
-        *(uint8_t *)rig_at(c->r, gpa + 1) = command;
-        if (len)
-                memcpy(rig_at(c->r, gpa + 2), data, len);
-        *(uint8_t *)rig_at(c->r, ack) = 0xee;
+        rig_poke(c->r, gpa, (uint8_t[]){ class, command }, 2);
+        rig_poke(c->r, gpa + 2, data, len);
+        rig_poke(c->r, ack, "\xee", 1);
         /* in three pieces, as Linux sends it: header, data, answer */
         rig_send(&c->t.q[CARD_CONTROL], (struct rig_buf[]){ { gpa, 2, false }, { gpa + 2, len, false }, { ack, 1, true } }, 3);
         rig_kick(&c->t, CARD_CONTROL);
         rig_wait_used(&c->t.q[CARD_CONTROL]);
-        return *(uint8_t *)rig_at(c->r, ack);
+        return rig_byte(c->r, ack);
 }
 
 static inline uint8_t card_mode(struct card *c, uint8_t mode, uint8_t on)
@@ -202,8 +200,8 @@ static inline uint8_t card_mode(struct card *c, uint8_t mode, uint8_t on)
         return card_command(c, NET_RX, mode, &on, sizeof(on));
 }
 
-/* Does a frame like that reach the guest? It is sent between two that always do, so that nobody waits for nothing. Needs two buffers, and
- * those frames to pass: promiscuous or to the card's own address. */
+/* Does a frame like that reach the guest? One that always does, to the card's own address, is sent after it, so that nobody waits
+ * for nothing. */
 static inline bool card_reaches(struct card *c, const uint8_t *frame, size_t len)
 {
         gpa_t           gpa[2] = { card_offer(c, CARD_BUFFER), card_offer(c, CARD_BUFFER) };
@@ -214,7 +212,7 @@ static inline bool card_reaches(struct card *c, const uint8_t *frame, size_t len
         cr_assert_eq(send(c->cable, frame, len, 0), (ssize_t)len, "%s", strerror(errno));
         card_say(c, card_mac, 60, 0x77);
         u = rig_wait_used(&c->t.q[CARD_RX]);
-        first = *(uint8_t *)rig_at(c->r, gpa[0] + 12 + 59);
+        first = rig_byte(c->r, gpa[0] + 12 + 59);
         if (u.len == 12 + 60 && first == (uint8_t)(0x77 + 59)) { /* the frame after it: it did not pass */
                 card_say(c, card_mac, 60, 0x11); /* the other buffer comes back, too */
                 rig_wait_used(&c->t.q[CARD_RX]);

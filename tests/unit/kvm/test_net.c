@@ -13,18 +13,19 @@
 
 Test(net, a_frame_lands_in_the_guests_buffer_behind_a_header_that_says_one_buffer)
 {
-        struct card            *c = card_started(CARD_PLAIN, 8);
-        gpa_t                   gpa = card_offer(c, CARD_BUFFER);
-        uint8_t                 f[200];
-        struct net_header       h;
+        struct card      *c = card_started(CARD_PLAIN, 8);
+        gpa_t             gpa = card_offer(c, CARD_BUFFER);
+        uint8_t           f[200], found[200];
+        struct net_header h;
 
         rig_kick(&c->t, CARD_RX);
         card_say(c, card_mac, card_frame(f, card_mac, sizeof(f), 5), 5);
         cr_assert_eq(rig_wait_used(&c->t.q[CARD_RX]).len, 12 + sizeof(f));
-        memcpy(&h, rig_at(c->r, gpa), sizeof(h));
+        rig_peek(c->r, gpa, &h, sizeof(h));
         cr_assert_eq(h.num_buffers, 1);
         cr_assert_eq(h.flags | h.gso_type, 0);
-        cr_assert_arr_eq(rig_at(c->r, gpa + 12), f, sizeof(f));
+        rig_peek(c->r, gpa + 12, found, sizeof(found));
+        cr_assert_arr_eq(found, f, sizeof(f));
         card_free(c);
 }
 
@@ -44,7 +45,7 @@ Test(net, a_frame_is_whole_in_a_buffer_of_many_pieces)
         card_say(c, card_mac, card_frame(expected, card_mac, sizeof(expected), 9), 9);
         cr_assert_eq(rig_wait_used(&c->t.q[CARD_RX]).len, 12 + sizeof(expected));
         for (size_t i = 0; i < ARRAY_LEN(b); at += lengths[i++])
-                memcpy(found + at, rig_at(c->r, b[i].gpa), lengths[i]);
+                rig_peek(c->r, b[i].gpa, found + at, lengths[i]);
         cr_assert_arr_eq(found + 12, expected, sizeof(expected));
         card_free(c);
 }
@@ -87,7 +88,7 @@ Test(net, without_buffers_frames_wait_in_the_tap_and_nobody_spins)
         gpa = card_offer(c, CARD_BUFFER);
         rig_kick(&c->t, CARD_RX);
         cr_assert_eq(rig_wait_used(&c->t.q[CARD_RX]).len, 112);
-        cr_assert_eq(*(uint8_t *)rig_at(c->r, gpa + 12 + 99), 100);
+        cr_assert_eq(rig_byte(c->r, gpa + 12 + 99), 100);
         card_free(c);
 }
 
@@ -140,14 +141,15 @@ static size_t with_header(uint8_t *b, const uint8_t *dst, size_t len, uint8_t se
 
 Test(net, a_frame_of_the_guest_leaves_the_tap_whatever_its_pieces)
 {
-        struct card *c = card_started(CARD_PLAIN, 8);
-        uint8_t      b[12 + 1000], heard[2000];
-        gpa_t        gpa = rig_alloc(c->r, sizeof(b), 1);
+        struct card   *c = card_started(CARD_PLAIN, 8);
+        uint8_t        b[12 + 1000], heard[2000];
+        gpa_t          gpa = rig_alloc(c->r, sizeof(b), 1);
+        struct rig_buf pieces[] = { { gpa, 5, false }, { gpa + 5, 8, false }, { gpa + 13, 600, false },
+                                    { gpa + 613, 399, false } };
 
         with_header(b, other_mac, 1000, 3);
-        memcpy(rig_at(c->r, gpa), b, sizeof(b));
-        rig_send(&c->t.q[CARD_TX],
-                 (struct rig_buf[]){ { gpa, 5, false }, { gpa + 5, 8, false }, { gpa + 13, 600, false }, { gpa + 613, 399, false } }, 4);
+        rig_poke(c->r, gpa, b, sizeof(b));
+        rig_send(&c->t.q[CARD_TX], pieces, ARRAY_LEN(pieces));
         rig_kick(&c->t, CARD_TX);
         cr_assert_eq(card_hear(c, heard, sizeof(heard), 20000), 1000);
         cr_assert_arr_eq(heard, b + 12, 1000);
@@ -220,7 +222,7 @@ Test(net, a_driver_that_never_stops_sending_is_served_turn_by_turn_beside_receiv
         unsigned int      sent = 0, done = 0;
 
         with_header(b, other_mac, 60, 1);
-        memcpy(rig_at(c->r, gpa), b, sizeof(b));
+        rig_poke(c->r, gpa, b, sizeof(b));
         for (unsigned int i = 0; i < 100; i++)
                 card_offer(c, 256);
         rig_kick(&c->t, CARD_RX);
@@ -264,8 +266,8 @@ static size_t tcp_frame(uint8_t *f, size_t payload)
         return TCP_HEADERS + payload;
 }
 
-static const struct virtio_net_hdr tso = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .hdr_len = TCP_HEADERS,
-                                           .gso_size = 1000, .csum_start = 34, .csum_offset = 16 };
+static const struct virtio_net_hdr tso = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+                                           .hdr_len = TCP_HEADERS, .gso_size = 1000, .csum_start = 34, .csum_offset = 16 };
 
 /* Sends it to the card; the lengths of what the driver gets. */
 static struct net_header receive_segment(struct card *c, uint32_t *ret_len)
@@ -282,7 +284,7 @@ static struct net_header receive_segment(struct card *c, uint32_t *ret_len)
         tcp_frame(f + sizeof(tso), 4000);
         cr_assert_eq(send(cable, f, sizeof(f), 0), (ssize_t)sizeof(f), "%s", strerror(errno));
         *ret_len = rig_wait_used(&c->t.q[CARD_RX]).len;
-        memcpy(&h, rig_at(c->r, gpa), sizeof(h));
+        rig_peek(c->r, gpa, &h, sizeof(h));
         return h;
 }
 
@@ -301,7 +303,8 @@ Test(net, a_driver_that_accepted_tso_gets_a_large_segment_as_it_is)
 
 Test(net, a_driver_that_accepted_no_offload_gets_segments_with_checksums)
 {
-        uint64_t          without = 1ULL << NET_F_GUEST_CSUM | 1ULL << NET_F_GUEST_TSO4 | 1ULL << NET_F_GUEST_TSO6 | 1ULL << NET_F_GUEST_UFO;
+        uint64_t          without = 1ULL << NET_F_GUEST_CSUM | 1ULL << NET_F_GUEST_TSO4 | 1ULL << NET_F_GUEST_TSO6 |
+                                    1ULL << NET_F_GUEST_UFO;
         struct card      *c = card_started(CARD_PLAIN & ~without, 8);
         uint32_t          len;
         struct net_header h = receive_segment(c, &len);
@@ -315,7 +318,7 @@ Test(net, a_driver_that_accepted_no_offload_gets_segments_with_checksums)
 
 Test(net, a_large_segment_of_the_guest_reaches_the_host_with_its_header)
 {
-        struct card            *c = card_started(CARD_PLAIN, 8);
+        struct card      *c = card_started(CARD_PLAIN, 8);
         _cleanup_close_ int     cable = card_open_cable(true);
         uint8_t                 b[12 + TCP_HEADERS + 4000] = { 0 }, heard[8000];
         struct virtio_net_hdr   h;
@@ -376,7 +379,8 @@ Test(net, a_card_without_a_tap_is_a_card_without_a_cable)
 Test(net, a_mac_other_than_the_saved_one_is_refused_with_both)
 {
         struct card        *c = card_new();
-        struct virtio_state saved = { .kind = VIRTIO_NET, .slot = 4, .device_features = CARD_FEATURES, .u.net.mac = { 2, 0, 0, 0, 0, 7 } };
+        struct virtio_state saved = { .kind = VIRTIO_NET, .slot = 4, .device_features = CARD_FEATURES,
+                                      .u.net.mac = { 2, 0, 0, 0, 0, 7 } };
         struct err          e = { 0 };
 
         c->config.has_mac = true;
@@ -390,7 +394,8 @@ Test(net, a_mac_other_than_the_saved_one_is_refused_with_both)
 
 static struct virtio_state save(struct card *c)
 {
-        struct virtio_state s = { .kind = VIRTIO_NET, .slot = 4, .device_features = c->d->offered, .driver_features = c->d->features, .activated = true };
+        struct virtio_state s = { .kind = VIRTIO_NET, .slot = 4, .device_features = c->d->offered,
+                                  .driver_features = c->d->features, .activated = true };
         struct err          e = { 0 };
 
         virtio_device_park(c->d);
@@ -471,7 +476,8 @@ Test(net, a_restored_card_without_a_tap_keeps_the_status_that_was_saved)
 Test(net, more_saved_filter_addresses_than_there_is_room_for_are_refused)
 {
         struct card        *c = card_new();
-        struct virtio_state s = { .kind = VIRTIO_NET, .device_features = CARD_FEATURES, .u.net = { .has_filters = true, .nr_multi = 65 } };
+        struct virtio_state s = { .kind = VIRTIO_NET, .device_features = CARD_FEATURES,
+                                  .u.net = { .has_filters = true, .nr_multi = 65 } };
         struct err          e = { 0 };
 
         cr_assert_eq(card_make(c, &s, &e), 0, "%s", e.text);

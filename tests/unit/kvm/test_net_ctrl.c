@@ -156,9 +156,12 @@ Test(net_ctrl, a_malformed_command_is_answered_with_an_error_and_changes_nothing
         struct err          e;
 
         cr_assert_eq(set_tables(c, 3, 3), NET_OK);
-        c->d->ops->save(c->d, &before, &e); /* the worker is idle */
+        virtio_device_park(c->d);
+        c->d->ops->save(c->d, &before, &e);
+        virtio_device_resume(c->d);
         for (size_t i = 0; i < ARRAY_LEN(v); i++)
                 cr_assert_eq(card_command(c, v[i].class, v[i].command, v[i].data, v[i].len), NET_ERR, "%s", v[i].what);
+        virtio_device_park(c->d);
         c->d->ops->save(c->d, &after, &e);
         cr_assert_arr_eq((uint8_t *)&before.u.net, (uint8_t *)&after.u.net, sizeof(before.u.net));
         card_free(c);
@@ -166,7 +169,8 @@ Test(net_ctrl, a_malformed_command_is_answered_with_an_error_and_changes_nothing
 
 Test(net_ctrl, a_command_of_a_feature_that_was_not_accepted_is_an_error)
 {
-        struct card *c = card_started(CARD_FEATURES & ~(1ULL << NET_F_CTRL_RX_EXTRA | 1ULL << NET_F_CTRL_VLAN | 1ULL << NET_F_CTRL_MAC_ADDR), 16);
+        uint64_t     without = 1ULL << NET_F_CTRL_RX_EXTRA | 1ULL << NET_F_CTRL_VLAN | 1ULL << NET_F_CTRL_MAC_ADDR;
+        struct card *c = card_started(CARD_FEATURES & ~without, 16);
         uint16_t     id = 7;
 
         cr_assert_eq(card_mode(c, NET_RX_ALLUNI, 1), NET_ERR);

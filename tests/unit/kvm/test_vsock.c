@@ -71,8 +71,9 @@ Test(vsock, a_client_whose_port_the_guest_refuses_finds_the_end)
 Test(vsock, a_client_that_says_anything_else_finds_the_end_and_the_guest_hears_nothing)
 {
         static const char *const lines[] = {
-                "HELLO\n", "CONNECT\n", "CONNECT \n", "CONNECT x\n", "CONNECT -1\n", "CONNECT 5 6\n", "CONNECT 4294967295\n", "\n",
-                "CONNECT 99999999999999999999\n", "CONNECT 1111111111111111111111111111111111111111\n", " CONNECT 5\n", "CONNECT 0x5\n",
+                "HELLO\n", "CONNECT\n", "CONNECT \n", "CONNECT x\n", "CONNECT -1\n", "CONNECT 5 6\n", "CONNECT 0x5\n",
+                " CONNECT 5\n", "\n", "CONNECT 4294967295\n", "CONNECT 99999999999999999999\n",
+                "CONNECT 1111111111111111111111111111111111111111\n",
         };
         struct guest *g = guest_started();
 
@@ -176,8 +177,12 @@ Test(vsock, a_connection_whose_rules_the_guest_breaks_is_reset_and_its_socket_cl
                 uint16_t    op;
                 uint32_t    len; /* as the header says; LEN bytes are there */
         } v[] = {
-                { "an unknown word", 77, 0 },     { "no word", VSOCK_NOTHING, 0 },  { "a second request", VSOCK_REQUEST, 0 },
-                { "an answer", VSOCK_RESPONSE, 0 }, { "more data than is there", VSOCK_RW, LEN + 1 }, { "4 GiB", VSOCK_RW, UINT32_MAX },
+                { "an unknown word", 77, 0 },
+                { "no word", VSOCK_NOTHING, 0 },
+                { "a second request", VSOCK_REQUEST, 0 },
+                { "an answer", VSOCK_RESPONSE, 0 },
+                { "more data than is there", VSOCK_RW, LEN + 1 },
+                { "4 GiB", VSOCK_RW, UINT32_MAX },
         };
         static const uint8_t bytes[LEN];
         struct guest        *g = guest_started();
@@ -237,7 +242,7 @@ Test(vsock, refusals_that_the_guest_does_not_collect_stop_its_sending_and_none_i
         for (unsigned int quiet = 0; quiet < 500; quiet++) {
                 for (; sent < SENT && tx->nr_free; sent++) {
                         h.src_port = sent;
-                        memcpy(rig_at(g->r, gpa + sent * sizeof(h)), &h, sizeof(h));
+                        rig_poke(g->r, gpa + sent * sizeof(h), &h, sizeof(h));
                         rig_send(tx, &(struct rig_buf){ gpa + sent * sizeof(h), sizeof(h), false }, 1);
                 }
                 rig_kick(&g->t, VSOCK_TX);
@@ -253,7 +258,7 @@ Test(vsock, refusals_that_the_guest_does_not_collect_stop_its_sending_and_none_i
                         ;
                 for (; sent < SENT && tx->nr_free; sent++) {
                         h.src_port = sent;
-                        memcpy(rig_at(g->r, gpa + sent * sizeof(h)), &h, sizeof(h));
+                        rig_poke(g->r, gpa + sent * sizeof(h), &h, sizeof(h));
                         rig_send(tx, &(struct rig_buf){ gpa + sent * sizeof(h), sizeof(h), false }, 1);
                         rig_kick(&g->t, VSOCK_TX);
                 }

@@ -126,7 +126,8 @@ Test(vsock_life, a_reset_ends_every_connection_and_the_next_driver_starts_anew)
 
 static struct virtio_state save(struct guest *g)
 {
-        struct virtio_state s = { .kind = VIRTIO_VSOCK, .slot = 6, .device_features = g->d->offered, .driver_features = g->d->features, .activated = true };
+        struct virtio_state s = { .kind = VIRTIO_VSOCK, .slot = 6, .device_features = g->d->offered,
+                                  .driver_features = g->d->features, .activated = true };
         struct err          e = { 0 };
 
         virtio_device_park(g->d);
@@ -159,7 +160,7 @@ static gpa_t offer_event(struct guest *g)
 {
         gpa_t gpa = rig_alloc(g->r, 4, 4);
 
-        memset(rig_at(g->r, gpa), 0xee, 4);
+        rig_poke(g->r, gpa, "\xee\xee\xee\xee", 4);
         rig_send(&g->t.q[VSOCK_EVENTS], &(struct rig_buf){ gpa, 4, true }, 1);
         return gpa;
 }
@@ -169,7 +170,7 @@ static void assert_reset_event(struct guest *g, gpa_t gpa)
         struct vsock_event event;
 
         cr_assert_eq(rig_wait_used(&g->t.q[VSOCK_EVENTS]).len, 4);
-        memcpy(&event, rig_at(g->r, gpa), sizeof(event));
+        rig_peek(g->r, gpa, &event, sizeof(event));
         cr_assert_eq(event.id, VSOCK_EVENT_TRANSPORT_RESET);
 }
 
@@ -242,7 +243,8 @@ Test(vsock_life, a_clone_may_have_another_cid)
 Test(vsock_life, what_vhost_offered_a_stratovirt_guest_is_offered_still)
 {
         struct guest       *g = guest_new();
-        struct virtio_state saved = { .kind = VIRTIO_VSOCK, .device_features = 0x33d000002, .driver_features = 0x330000002, .u.vsock.guest_cid = 9 };
+        struct virtio_state saved = { .kind = VIRTIO_VSOCK, .device_features = 0x33d000002, .driver_features = 0x330000002,
+                                      .u.vsock.guest_cid = 9 };
         struct err          e = { 0 };
 
         g->config.guest_cid = 0;

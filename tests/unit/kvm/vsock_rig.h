@@ -1,5 +1,5 @@
-/* tests/unit/kvm/vsock_rig.h: a vsock device over real unix sockets, and a guest that speaks packets: what it sends is written out by each
- * test, so that it may be wrong.
+/* tests/unit/kvm/vsock_rig.h: a vsock device over real unix sockets, and a guest that speaks packets: what it sends is written
+ * out by each test, so that it may be wrong.
  * Owns:    RAM, device, directory until guest_free; sockets are the test's.
  * Threads: the test's; the device has its worker.
  * Blocks:  guest_hears and host_reads up to 20 s, then the test fails. */
@@ -104,13 +104,13 @@ static inline void guest_free(struct guest *g)
 /* Chain and packet as they are told, whatever they say; the device takes it before this returns, if it does within wait_ms. */
 static inline bool guest_sends(struct guest *g, struct vsock_header h, const void *data, size_t len, unsigned int wait_ms)
 {
+        struct rig_buf  b[] = { { g->tx_gpa, sizeof(h), false }, { g->tx_gpa + sizeof(h), (uint32_t)len, false } };
         struct rig_used u;
 
-        memcpy(rig_at(g->r, g->tx_gpa), &h, sizeof(h));
-        if (len)
-                memcpy(rig_at(g->r, g->tx_gpa + sizeof(h)), data, len);
+        rig_poke(g->r, g->tx_gpa, &h, sizeof(h));
+        rig_poke(g->r, g->tx_gpa + sizeof(h), data, len);
         /* header and data apart, as Linux sends them */
-        rig_send(&g->t.q[VSOCK_TX], (struct rig_buf[]){ { g->tx_gpa, sizeof(h), false }, { g->tx_gpa + sizeof(h), (uint32_t)len, false } }, len ? 2 : 1);
+        rig_send(&g->t.q[VSOCK_TX], b, len ? 2 : 1);
         rig_kick(&g->t, VSOCK_TX);
         for (unsigned int i = 0; i < wait_ms * 10; i++) {
                 if (rig_take_used(&g->t.q[VSOCK_TX], &u))
@@ -122,8 +122,9 @@ static inline bool guest_sends(struct guest *g, struct vsock_header h, const voi
 
 static inline struct vsock_header guest_header(const struct guest *g, uint16_t op, uint32_t guest_port, uint32_t host_port)
 {
-        return (struct vsock_header){ .src_cid = GUEST_CID, .dst_cid = VSOCK_CID_HOST, .src_port = guest_port, .dst_port = host_port,
-                                      .type = VSOCK_STREAM, .op = op, .buf_alloc = g->buf_alloc, .fwd_cnt = g->fwd_cnt };
+        return (struct vsock_header){ .src_cid = GUEST_CID, .dst_cid = VSOCK_CID_HOST, .src_port = guest_port,
+                                      .dst_port = host_port, .type = VSOCK_STREAM, .op = op, .buf_alloc = g->buf_alloc,
+                                      .fwd_cnt = g->fwd_cnt };
 }
 
 static inline void guest_says(struct guest *g, uint16_t op, uint32_t guest_port, uint32_t host_port, uint32_t flags)
@@ -155,7 +156,7 @@ static inline bool guest_gets(struct guest *g, struct packet *ret, unsigned int 
         }
         gpa = g->rx_gpa[u.head];
         cr_assert(u.len >= sizeof(ret->h) && u.len <= GUEST_BUFFER);
-        memcpy(ret, rig_at(g->r, gpa), u.len);
+        rig_peek(g->r, gpa, ret, u.len);
         cr_assert_eq(u.len, sizeof(ret->h) + ret->h.len);
         g->rx_gpa[rig_send(&g->t.q[VSOCK_RX], &(struct rig_buf){ gpa, GUEST_BUFFER, true }, 1)] = gpa;
         rig_kick(&g->t, VSOCK_RX);
