@@ -27,7 +27,8 @@ struct slots {
 };
 
 /* Fills *s (zeroed) and puts every device on the bus. layout is borrowed. On failure slots_free is still due. */
-int  slots_make(struct slots *s, const struct vm_config *c, const struct mem_layout *layout, int vm_fd, struct bus *bus, struct err *e);
+int  slots_make(struct slots *s, const struct vm_config *c, const struct mem_layout *layout, int vm_fd, struct bus *bus,
+                struct err *e);
 void slots_free(struct slots *s); /* accepts a zeroed one */
 
 /* Takes the records of *st; then, the interrupt controllers being loaded, raises what was raised and not acknowledged. */
