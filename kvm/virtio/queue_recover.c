@@ -41,17 +41,20 @@ enum outcome {
 /* Positions count from the oldest entry of the used ring that is there: used entries are [0, nr_used), available ones [first_avail,
  * end_avail). `taken`: the device took those below it. */
 struct history {
-        int       nr_heads, nr_used, first_avail, end_avail, taken;
-        int       first_used; /* used entries before it are older than first_avail */
-        bool      young;      /* the rings began at first_avail */
-        uint16_t *avail, *used; /* heads, by position (avail: less first_avail) */
-        int      *lo, *hi, *next_avail, *next_used; /* next_: the same head's next entry, or NONE */
+        int  nr_heads, nr_used, first_avail, end_avail, taken;
+        int  first_used; /* used entries before it are older than first_avail */
+        bool young;      /* the rings began at first_avail */
+        /* by position less first_avail; next_: the same head's next entry, or NONE */
+        uint16_t avail[VIRTIO_QUEUE_SIZE_MAX];
+        int      lo[VIRTIO_QUEUE_SIZE_MAX], hi[VIRTIO_QUEUE_SIZE_MAX], next_avail[VIRTIO_QUEUE_SIZE_MAX];
+        /* by position */
+        uint16_t used[VIRTIO_QUEUE_SIZE_MAX];
+        int      next_used[VIRTIO_QUEUE_SIZE_MAX];
         struct {
                 int        first_avail, last_avail, first_used, nr_avail, nr_used;
                 enum start start;
         } head[VIRTIO_QUEUE_SIZE_MAX];
         bool decided[VIRTIO_QUEUE_SIZE_MAX]; /* in flight at the end, as the first possible history has it */
-        int  room[6 * VIRTIO_QUEUE_SIZE_MAX];
 };
 
 /* --- one head: made available and returned in turn --- */
@@ -246,12 +249,6 @@ static bool read_rings(struct history *h, const struct virtqueue *q, uint16_t us
         h->end_avail = size + (uint16_t)(avail_idx - used_idx);
         h->taken = size + (uint16_t)(q->s.next_avail - used_idx);
         h->first_avail = h->young ? size - used_idx : h->end_avail - size;
-        h->lo = h->room;
-        h->hi = h->lo + size;
-        h->next_avail = h->hi + size;
-        h->next_used = h->next_avail + size;
-        h->avail = (uint16_t *)(h->next_used + size);
-        h->used = h->avail + size;
         for (int i = 0; i < size; i++)
                 h->head[i].first_avail = h->head[i].first_used = NONE;
         for (int i = h->first_avail; i < h->end_avail; i++) {

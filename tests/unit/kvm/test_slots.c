@@ -125,6 +125,7 @@ Test(slots, every_slot_is_saved_in_order_and_comes_back_the_same)
         struct small_vm           *s = vm_with(&d, 1, NULL), *n;
         struct vm_state            st, again;
         struct err                 e = { 0 };
+        char                       what[80] = "";
 
         out(s, 8, STATUS, 3);
         out(s, 4, STATUS, 1);
@@ -138,8 +139,8 @@ Test(slots, every_slot_is_saved_in_order_and_comes_back_the_same)
         cr_assert_eq(in(n, 8, STATUS), 3);
         cr_assert_eq(in(n, 4, STATUS), 1);
         again = save(n);
-        for (uint32_t i = 0; i < st.nr_devices; i++)
-                cr_assert_eq(memcmp(&st.devices[i], &again.devices[i], sizeof(st.devices[i])), 0, "device %u", i);
+        cr_assert(vm_state_equal(&(struct vm_state){ .nr_devices = st.nr_devices, .devices = st.devices },
+                                 &(struct vm_state){ .nr_devices = again.nr_devices, .devices = again.devices }, what), "%s", what);
         vm_state_free(&st);
         vm_state_free(&again);
         small_vm_free(n);

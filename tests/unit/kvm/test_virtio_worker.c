@@ -50,7 +50,7 @@ static void echo(struct world *w, const char *text)
         uint32_t        len = (uint32_t)strlen(text) + 1;
         struct rig_used u;
 
-        strcpy(rig_at(w->r, 0x700000), text);
+        rig_put(w->r, 0x700000, text);
         memset(rig_at(w->r, 0x701000), 0, 4096);
         rig_send(&w->t.q[0], (struct rig_buf[]){ { 0x700000, len, false }, { 0x701000, 4096, true } }, 2);
         rig_kick(&w->t, 0);
@@ -83,7 +83,7 @@ Test(virtio_worker, a_parked_device_waits_and_then_looks_at_every_queue)
 {
         struct world *w = world_start(true);
 
-        strcpy(rig_at(w->r, 0x700000), "before");
+        rig_put(w->r, 0x700000, "before");
         rig_send(&w->t.q[0], (struct rig_buf[]){ { 0x700000, 7, false }, { 0x701000, 4096, true } }, 2);
         rig_kick(&w->t, 0);
         usleep(20000);

@@ -170,7 +170,7 @@ Test(vm, pause_and_resume_in_a_storm_lose_nothing)
                 vm_pause(s->vm);
         }
         vm_resume(s->vm);
-        small_wait_out(s, s->nr_out + 26);
+        small_wait_out(s, small_nr_out(s) + 26);
         vm_stop(s->vm);
         for (size_t i = 0; i < MIN(s->nr_out, (size_t)SMALL_OUT_MAX); i++)
                 cr_assert_eq(s->out[i], 'A' + i % 26);

@@ -20,6 +20,7 @@
 
 #include <criterion/criterion.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -127,6 +128,12 @@ static inline void *rig_at(const struct rig *r, gpa_t gpa)
 
         cr_assert_not_null(hva);
         return hva;
+}
+
+/* A text, with its NUL. */
+static inline void rig_put(struct rig *r, gpa_t gpa, const char *text)
+{
+        memcpy(rig_at(r, gpa), text, strlen(text) + 1);
 }
 
 /* Copies that ThreadSanitizer does not see: what a device reads and writes by system calls is ordered by rings that it does not see. */
@@ -325,7 +332,7 @@ static inline void rig_device_init(struct rig_device *t, struct rig *r, struct v
         d->interrupt = rig_interrupt;
         d->needs_reset = rig_needs_reset;
         if (!d->what[0])
-                strcpy(d->what, "device of the rig");
+                snprintf(d->what, sizeof(d->what), "device of the rig");
         for (uint16_t i = 0; i < d->nr_queues; i++) {
                 struct virtqueue_state *s = virtq_state(d->queues[i]);
 

@@ -309,7 +309,7 @@ static inline bool play_pop(struct player *p)
                 snprintf(p->wrong, sizeof(p->wrong), "pop: expected %d, found %d (%s)", want, r, virtq_why(p->q));
         else if (r == 1 && !play_same_chain(p, &c, head))
                 snprintf(p->wrong, sizeof(p->wrong), "pop: expected head %u and %u pieces, found head %u and %u", head, p->m.nr_pieces, c.head,
-                         c.nr_out + c.nr_in);
+                         (uint32_t)c.nr_out + c.nr_in);
         else if (r == 1)
                 p->popped[p->nr_popped++] = head;
         return !p->wrong[0] && r >= 0; /* broken stays broken: test_virtq */
