@@ -129,22 +129,13 @@ static void on_port_ready(struct console *c, uint32_t port)
                 p->pending |= BIT(PORT_OPEN);
 }
 
-static void complain(struct console *c, const char *what, uint32_t port)
-{
-        char text[120];
-
-        snprintf(text, sizeof(text), "%s: the guest's driver cannot use %s %u", c->d.what, what, port);
-        if (c->d.env->message)
-                c->d.env->message(c->d.env->arg, text);
-}
-
 static void hear(struct console *c, const struct control *m)
 {
         if (m->event == DEVICE_READY) {
                 if (m->value)
                         on_device_ready(c);
                 else
-                        complain(c, "the console; port", 0);
+                        virtio_say(&c->d, "the guest's driver cannot use the console");
                 return;
         }
         if (m->id >= c->max_ports || !c->ports[m->id].known)
@@ -152,7 +143,7 @@ static void hear(struct console *c, const struct control *m)
         if (m->event == PORT_READY && m->value)
                 on_port_ready(c, m->id);
         else if (m->event == PORT_READY)
-                complain(c, "port", m->id);
+                virtio_say(&c->d, "the guest's driver cannot use port %u", m->id);
         else if (m->event == PORT_OPEN)
                 c->ports[m->id].guest_connected = m->value;
 }
