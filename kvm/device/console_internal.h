@@ -51,6 +51,7 @@ struct console {
         struct later           later;
         struct console_backend back;
         struct console_port    ports[VIRTIO_CONSOLE_PORTS_MAX];
+        bool                   told_failure; /* of the driver's */
         bool                   in_starved; /* the guest has no room for input: wait for its bell */
 };
 
