@@ -148,6 +148,20 @@ static void on_discard(void *arg, gpa_t gpa, uint64_t len_bytes)
         on_exited(s, VM_EXIT_ERROR, NO_VCPU, gpa, text);
 }
 
+/* A device's thread. Whose messages are many is kvm/virtio/device.h's to limit. */
+static void on_message(void *arg, const char *text)
+{
+        struct session *s = arg;
+
+        pthread_mutex_lock(&s->lock);
+        if (s->nr_said < SAID_LINES)
+                snprintf(s->said[s->nr_said++], SAID_CHARS, "%s", text);
+        else
+                s->nr_unsaid++;
+        pthread_mutex_unlock(&s->lock);
+        session_post(s, EVENT_SAID);
+}
+
 void session_set_live(struct session *s, struct vm *vm)
 {
         pthread_mutex_lock(&s->lock);
@@ -159,7 +173,7 @@ void session_fill_vm_events(struct session *s, struct vm_events *ret)
 {
         discard_init(&s->discard, &s->ram, s->ram_is_anonymous ? NULL : &s->snap.pages, s->caps.max_map_count);
         *ret = (struct vm_events){.arg = s, .entered = on_entered, .serial_out = on_serial_out, .exited = on_exited,
-                                  .discard = on_discard};
+                                  .discard = on_discard, .message = on_message};
 }
 
 void session_fill_console_events(struct session *s, struct console_config *ret)
@@ -225,6 +239,24 @@ static void handle_not_freed(struct session *s)
         session_message(s, "the balloon's pages lie too far apart to free them all (%llu mappings, half of vm.max_map_count): some are "
                         "only made zero; use --mode lazy, or sysctl -w vm.max_map_count=%llu",
                         (unsigned long long)s->caps.max_map_count / 2, (unsigned long long)s->caps.max_map_count * 4);
+}
+
+/* The message itself is told without the lock: it may block, and a device shall not wait for a terminal. */
+static void handle_said(struct session *s)
+{
+        char said[SAID_LINES][SAID_CHARS];
+        uint32_t nr, left_out;
+
+        pthread_mutex_lock(&s->lock);
+        nr = s->nr_said;
+        left_out = s->nr_unsaid;
+        memcpy(said, s->said, nr * sizeof(said[0]));
+        s->nr_said = s->nr_unsaid = 0;
+        pthread_mutex_unlock(&s->lock);
+        for (uint32_t i = 0; i < nr; i++)
+                session_message(s, "%s", said[i]);
+        if (left_out)
+                session_message(s, "%u more messages of devices were left out", left_out);
 }
 
 static bool find_changed_source(const struct session *s, struct err *e)
@@ -299,6 +331,8 @@ void session_handle_events(struct session *s)
 {
         uint32_t ev = take_events(s);
 
+        if (ev & EVENT_SAID)
+                handle_said(s);
         if (ev & EVENT_LOST)
                 handle_lost(s);
         if (ev & EVENT_NOT_FREED)

@@ -28,7 +28,11 @@ enum session_event {
         EVENT_EXITED = 1 << 6,   /* exit_* is set */
         EVENT_ENTERED = 1 << 7,  /* T2 */
         EVENT_NOT_FREED = 1 << 8, /* a page that the balloon gave back is zero, but still takes memory */
+        EVENT_SAID = 1 << 9,      /* said has lines of devices */
 };
+
+#define SAID_LINES 16 /* that wait for the session thread; it is rarely busy for long */
+#define SAID_CHARS 600
 
 struct watch {
         void (*ready)(void *arg, int fd, short revents);
@@ -83,6 +87,9 @@ struct session {
         gpa_t             exit_gpa;
         char              exit_text[200];
         bool              exit_set;
+        /* under lock: what devices have to say to the user */
+        uint32_t nr_said, nr_unsaid; /* lines; those that found no room */
+        char     said[SAID_LINES][SAID_CHARS];
 };
 
 int  session_new(const struct session_options *o, struct session **ret, struct err *e);
@@ -102,6 +109,9 @@ void session_sources_changed(void *arg, int fd, short revents);
 void session_end(struct session *s, enum session_end why);
 /* As session_pause and session_resume, but nobody is told: for a moment. True when it ran (did not run) before. Session thread. */
 bool session_hold(struct session *s);
+/* Before session_hold, for who must not wait for a vCPU that waits for a page: true when it will not. Else ask again, or undo. */
+bool session_hold_begin(struct session *s, int timeout_ms);
+void session_hold_undo(struct session *s);
 bool session_let_run(struct session *s);
 /* Takes what the other threads have told. Session thread. */
 void session_handle_events(struct session *s);

@@ -309,6 +309,8 @@ void vm_resume(struct vm *vm)
         go = want_of(vm) == VM_WANT_PAUSE;
         if (go)
                 set_want(vm, VM_WANT_RUN);
+        for (uint32_t i = 0; go && i < vm->nr_threads; i++)
+                vcpu_unkick(&vm->vcpus[i]); /* one that has not parked since vm_pause_begin clears it itself no more */
         pthread_mutex_unlock(&vm->lock);
         if (go)
                 slots_resume(&vm->slots);
@@ -320,13 +322,34 @@ static void kick_all(struct vm *vm)
                 vcpu_kick(&vm->vcpus[i]);
 }
 
+static void ask_to_park(struct vm *vm)
+{
+        if (want_of(vm) != VM_WANT_RUN)
+                return;
+        set_want(vm, VM_WANT_PAUSE);
+        kick_all(vm);
+}
+
+bool vm_pause_begin(struct vm *vm, int timeout_ms)
+{
+        uint64_t        at = now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+        struct timespec until = { .tv_sec = (time_t)(at / NS_PER_S), .tv_nsec = (long)(at % NS_PER_S) };
+        bool            parked;
+        int             r = 0;
+
+        pthread_mutex_lock(&vm->lock);
+        ask_to_park(vm);
+        while (vm->nr_running && r == 0)
+                r = pthread_cond_timedwait(&vm->parked, &vm->lock, &until);
+        parked = !vm->nr_running;
+        pthread_mutex_unlock(&vm->lock);
+        return parked;
+}
+
 void vm_pause(struct vm *vm)
 {
         pthread_mutex_lock(&vm->lock);
-        if (want_of(vm) == VM_WANT_RUN) {
-                set_want(vm, VM_WANT_PAUSE);
-                kick_all(vm);
-        }
+        ask_to_park(vm);
         while (vm->nr_running)
                 pthread_cond_wait(&vm->parked, &vm->lock);
         pthread_mutex_unlock(&vm->lock);

@@ -20,12 +20,6 @@ static struct blk *of(struct virtio_device *d)
         return (struct blk *)d;
 }
 
-static void say(const struct blk *b, const char *text)
-{
-        if (b->dev.env->message)
-                b->dev.env->message(b->dev.env->arg, text);
-}
-
 /* --- begin and end --- */
 
 static size_t pieces_bytes(const struct blk *b)
@@ -64,21 +58,17 @@ static int make_requests(struct blk *b)
 
 static int make_engine(struct blk *b)
 {
-        char text[400];
-        int  refused, r;
+        int refused, r;
 
         if (b->file.fd < 0)
                 return 0;
         r = blk_io_new(b->file.fd, b->depth, &b->io, &refused);
         if (r < 0)
                 return r;
-        if (refused < 0) {
-                snprintf(text, sizeof(text),
-                         "%s: this host refuses io_uring (%s): its requests are done one after another, which is slower; "
-                         "sysctl -w kernel.io_uring_disabled=0, or let the container's seccomp profile pass io_uring_setup",
-                         b->dev.what, strerror(-refused));
-                say(b, text);
-        }
+        if (refused < 0)
+                virtio_say(&b->dev, "this host refuses io_uring (%s): its requests are done one after another, which is slower; "
+                           "sysctl -w kernel.io_uring_disabled=0, or let the container's seccomp profile pass io_uring_setup",
+                           strerror(-refused));
         return b->io->ops->fd(b->io) < 0 ? 0 : virtio_watch(&b->dev, b->io->ops->fd(b->io), EPOLLIN);
 }
 
@@ -168,15 +158,13 @@ static void answer(struct blk *b, struct blk_request *r)
 static void tell(struct blk *b, const struct blk_request *r, int error)
 {
         static const char *const verbs[] = { "read", "write", "fdatasync", "fallocate", "discard" };
-        char                     text[400];
 
         if (b->told)
                 return;
         b->told = true;
-        snprintf(text, sizeof(text), "%s: %s: %s of %llu bytes at offset %llu: %s; the guest sees an I/O error (said once)", b->dev.what,
-                 b->file.path, verbs[r->op.kind], (unsigned long long)r->op.len_bytes, (unsigned long long)r->op.offset_bytes,
-                 error == -ENODATA ? "the file ends before that, it was longer when it was opened" : strerror(-error));
-        say(b, text);
+        virtio_say(&b->dev, "%s: %s of %llu bytes at offset %llu: %s; the guest sees an I/O error (said once)", b->file.path,
+                   verbs[r->op.kind], (unsigned long long)r->op.len_bytes, (unsigned long long)r->op.offset_bytes,
+                   error == -ENODATA ? "the file ends before that, it was longer when it was opened" : strerror(-error));
 }
 
 /* The request's next operation, or its answer. */

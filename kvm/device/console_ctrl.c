@@ -1,4 +1,7 @@
-/* What the driver and the device tell each other of ports: which there are, which is a console, how large, who is there. */
+/* What the driver and the device tell each other of ports: which there are, which is a console, who is there.
+ *
+ * RESIZE is never sent. It tells of a change, and a port's size here never does; and Linux's driver reads rows before columns, the
+ * specification has them the other way (5.3.6.2): a guest of 80 columns would believe in 25. Without one it assumes 80 times 24. */
 #include "kvm/device/console_internal.h"
 
 #include <assert.h>
@@ -29,7 +32,7 @@ enum control_event {
 /* --- device to driver --- */
 
 /* In this order, whatever the order in which they came up: a port is known before anything is said of it. */
-static const enum control_event order[] = {DEVICE_ADD, CONSOLE_PORT, RESIZE, PORT_NAME, PORT_OPEN};
+static const enum control_event order[] = {DEVICE_ADD, CONSOLE_PORT, PORT_NAME, PORT_OPEN};
 
 struct message {
         uint8_t bytes[sizeof(struct control) + sizeof(PORT_NAME_TEXT)];
@@ -46,13 +49,10 @@ static struct message compose(const struct console *c, uint32_t port, enum contr
 {
         bool value = event == PORT_OPEN ? c->ports[port].host_connected : true;
         struct control head = {.id = port, .event = (uint16_t)event, .value = value};
-        uint16_t size[2] = {c->cols, c->rows};
         struct message m = {.len = 0};
 
         append(&m, &head, sizeof(head));
-        if (event == RESIZE)
-                append(&m, size, sizeof(size));
-        else if (event == PORT_NAME)
+        if (event == PORT_NAME)
                 append(&m, PORT_NAME_TEXT, strlen(PORT_NAME_TEXT));
         return m;
 }
@@ -124,18 +124,16 @@ static void on_port_ready(struct console *c, uint32_t port)
         struct console_port *p = &c->ports[port];
 
         if (port == 0) /* the backed one */
-                p->pending |= BIT(CONSOLE_PORT) | BIT(PORT_NAME) | (c->cols && c->rows ? BIT(RESIZE) : 0);
+                p->pending |= BIT(CONSOLE_PORT) | BIT(PORT_NAME);
         if (p->host_connected)
                 p->pending |= BIT(PORT_OPEN);
 }
 
-static void complain(struct console *c, const char *what, uint32_t port)
+static void tell_of_failure(struct console *c, uint32_t port)
 {
-        char text[120];
-
-        snprintf(text, sizeof(text), "%s: the guest's driver cannot use %s %u", c->d.what, what, port);
-        if (c->d.env->message)
-                c->d.env->message(c->d.env->arg, text);
+        if (!c->told_failure)
+                virtio_say(&c->d, "the guest's driver cannot use port %u (said once)", port);
+        c->told_failure = true;
 }
 
 static void hear(struct console *c, const struct control *m)
@@ -144,7 +142,7 @@ static void hear(struct console *c, const struct control *m)
                 if (m->value)
                         on_device_ready(c);
                 else
-                        complain(c, "the console; port", 0);
+                        tell_of_failure(c, 0);
                 return;
         }
         if (m->id >= c->max_ports || !c->ports[m->id].known)
@@ -152,7 +150,7 @@ static void hear(struct console *c, const struct control *m)
         if (m->event == PORT_READY && m->value)
                 on_port_ready(c, m->id);
         else if (m->event == PORT_READY)
-                complain(c, "port", m->id);
+                tell_of_failure(c, m->id);
         else if (m->event == PORT_OPEN)
                 c->ports[m->id].guest_connected = m->value;
 }

@@ -27,6 +27,7 @@ struct console_backend {
         bool        left;    /* it is gone; what it said before is still to be heard */
         bool        watched, listening; /* fd, listen_fd */
         bool        deaf;    /* no descriptor to be had for a client: tried again at the guest's next bell */
+        bool        told_deaf;
         uint32_t    events;  /* of fd, while it is watched */
         bool        told;    /* that a file cannot be written */
         uint8_t    *out;     /* what the guest wrote and nobody has taken yet */
@@ -50,6 +51,7 @@ struct console {
         struct later           later;
         struct console_backend back;
         struct console_port    ports[VIRTIO_CONSOLE_PORTS_MAX];
+        bool                   told_failure; /* of the driver's */
         bool                   in_starved; /* the guest has no room for input: wait for its bell */
 };
 

@@ -131,15 +131,6 @@ void console_port_unwatch(struct console *c)
 
 /* --- clients --- */
 
-static void tell_user(const struct console *c, const char *what, int error)
-{
-        char text[300];
-
-        snprintf(text, sizeof(text), "%s: %.150s: %s: %s", c->d.what, c->back.path, what, strerror(error));
-        if (c->d.env->message)
-                c->d.env->message(c->d.env->arg, text);
-}
-
 static void welcome(struct console *c)
 {
         struct console_backend *b = &c->back;
@@ -149,8 +140,9 @@ static void welcome(struct console *c)
                 return;
         stop_listening(c); /* a further client waits in the backlog */
         if (fd < 0) {
-                b->deaf = true;
-                tell_user(c, "a client cannot be taken", errno);
+                if (!b->told_deaf)
+                        virtio_say(&c->d, "%.150s: a client cannot be taken: %s", b->path, strerror(errno));
+                b->deaf = b->told_deaf = true;
                 return;
         }
         b->fd = fd;
@@ -188,7 +180,7 @@ static void flush_out(struct console *c)
                         return;
                 } else if (errno != EINTR) {
                         if (is_file(b) && !b->told)
-                                tell_user(c, "output is lost", errno);
+                                virtio_say(&c->d, "%.150s: output is lost: %s", b->path, strerror(errno));
                         b->told = is_file(b);
                         b->left = !is_file(b);
                         b->out_done = b->out_len;

@@ -262,10 +262,11 @@ static int plug_in(struct net *n, const struct device_config *c, struct virtio_e
                 return err_wrap(e, r, "net in slot %u", c->slot);
         n->cable = true;
         snprintf(n->tap, sizeof(n->tap), "%s", c->tap);
+        /* virtio_device_init comes later and begins anew */
         n->d.env = env;
+        snprintf(n->d.what, sizeof(n->d.what), "net in slot %u", c->slot);
         if (made)
-                net_complain(n, "net in slot %u: there was no tap %s: made one, which is down and connected to nothing", c->slot,
-                             c->tap);
+                virtio_say(&n->d, "there was no tap %s: made one, which is down and connected to nothing", c->tap);
         return 0;
 }
 

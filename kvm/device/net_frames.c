@@ -20,18 +20,6 @@
 
 /* --- what wakes the worker --- */
 
-void net_complain(struct net *n, const char *fmt, ...)
-{
-        char    text[200];
-        va_list ap;
-
-        va_start(ap, fmt);
-        vsnprintf(text, sizeof(text), fmt, ap);
-        va_end(ap);
-        if (n->d.env->message)
-                n->d.env->message(n->d.env->arg, text);
-}
-
 static void watch_tap(struct net *n, uint32_t events)
 {
         int r = 0;
@@ -41,8 +29,7 @@ static void watch_tap(struct net *n, uint32_t events)
         else
                 virtio_unwatch(&n->d, n->tap_fd);
         if (r < 0)
-                net_complain(n, "%s: tap %s: frames stall until the guest moves again: epoll_ctl: %s", n->d.what, n->tap,
-                             strerror(-r));
+                virtio_say(&n->d, "tap %s: frames stall until the guest moves again: epoll_ctl: %s", n->tap, strerror(-r));
         n->tap_events = r < 0 ? 0 : events;
 }
 
@@ -64,7 +51,7 @@ void net_watch(struct net *n)
         if (!n->tx_more && !n->control_more)
                 later_done(&n->next_turn, &n->d);
         else if (!later_want(&n->next_turn, &n->d))
-                net_complain(n, "%s: frames to send stall until the guest moves again: out of memory", n->d.what);
+                virtio_say(&n->d, "frames to send stall until the guest moves again: out of memory");
 }
 
 void net_set_link(struct net *n, bool up)
@@ -83,8 +70,7 @@ void net_cable_gone(struct net *n, int error)
         n->cable = false;
         n->tx_full = false;
         net_set_link(n, false);
-        net_complain(n, "%s: tap %s is gone (%s): its link is down until the machine is restarted", n->d.what, n->tap,
-                     strerror(error));
+        virtio_say(&n->d, "tap %s is gone (%s): its link is down until the machine is restarted", n->tap, strerror(error));
 }
 
 /* --- receive --- */

@@ -51,6 +51,3 @@ void net_watch(struct net *n);
 void net_set_link(struct net *n, bool up); /* and tells the driver */
 /* Somebody removed the interface. The guest sees its cable pulled, and the user hears of it. */
 void net_cable_gone(struct net *n, int error);
-
-/* A line for the user. Any thread. */
-void net_complain(struct net *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -60,7 +60,7 @@ static void take_turn(struct vsock *v)
         if (!again)
                 later_done(&v->next_turn, &v->d);
         else if (!later_want(&v->next_turn, &v->d))
-                vsock_complain(v, "%s: packets stall until the guest moves again: out of memory", v->d.what);
+                virtio_say(&v->d, "packets stall until the guest moves again: out of memory");
 }
 
 static void vsock_kicked(struct virtio_device *d, uint16_t queue)

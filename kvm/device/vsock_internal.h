@@ -61,6 +61,3 @@ void vsock_hear_client(struct vsock *v, struct vsock_conn *c); /* in HELLO, when
 
 void vsock_take_packets(struct vsock *v);
 void vsock_give_packets(struct vsock *v);
-
-/* A line for the user. */
-void vsock_complain(struct vsock *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

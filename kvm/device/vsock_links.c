@@ -14,18 +14,6 @@
 
 /* --- connections --- */
 
-void vsock_complain(struct vsock *v, const char *fmt, ...)
-{
-        char    text[300];
-        va_list ap;
-
-        va_start(ap, fmt);
-        vsnprintf(text, sizeof(text), fmt, ap);
-        va_end(ap);
-        if (v->d.env->message)
-                v->d.env->message(v->d.env->arg, text);
-}
-
 static void watch(struct vsock *v, int fd, uint32_t events)
 {
         int r = 0;
@@ -35,7 +23,7 @@ static void watch(struct vsock *v, int fd, uint32_t events)
         else
                 virtio_unwatch(&v->d, fd);
         if (r < 0)
-                vsock_complain(v, "%s: a connection stalls: epoll_ctl: %s", v->d.what, strerror(-r));
+                virtio_say(&v->d, "a connection stalls: epoll_ctl: %s", strerror(-r));
 }
 
 void vsock_listen_now(struct vsock *v, bool on)
@@ -137,7 +125,7 @@ static void cannot_accept(struct vsock *v, int error)
 {
         vsock_listen_now(v, false);
         if (!v->told_accept)
-                vsock_complain(v, "%s: clients of %s wait: accept: %s", v->d.what, v->path, strerror(-error));
+                virtio_say(&v->d, "clients of %s wait: accept: %s", v->path, strerror(-error));
         v->told_accept = true;
 }
 

@@ -141,18 +141,24 @@ void virtio_device_resume(struct virtio_device *d)
 
 /* --- for devices --- */
 
-static void say(struct virtio_device *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct virtio_device *d, const char *fmt, ...)
+void virtio_say(struct virtio_device *d, const char *fmt, ...)
 {
-        char    text[512];
-        va_list ap;
+        char     text[450], line[sizeof(text) + sizeof(d->what) + 64];
+        uint32_t before = atomic_fetch_add_explicit(&d->nr_messages, 1, memory_order_relaxed); /* see the field */
+        va_list  ap;
 
         if (!d->env->message)
                 return;
+        if (before >= VIRTIO_MESSAGES_MAX) {
+                atomic_store_explicit(&d->nr_messages, VIRTIO_MESSAGES_MAX, memory_order_relaxed);
+                return;
+        }
         va_start(ap, fmt);
         vsnprintf(text, sizeof(text), fmt, ap);
         va_end(ap);
-        d->env->message(d->env->arg, text);
+        snprintf(line, sizeof(line), "%s: %s%s", d->what, text,
+                 before + 1 == VIRTIO_MESSAGES_MAX ? " (what else it has to say is left out)" : "");
+        d->env->message(d->env->arg, line);
 }
 
 void virtio_broken(struct virtio_device *d, const char *fmt, ...)
@@ -165,7 +171,7 @@ void virtio_broken(struct virtio_device *d, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(why, sizeof(why), fmt, ap);
         va_end(ap);
-        say(d, "%s: %s; it stops until the guest resets it", d->what, why);
+        virtio_say(d, "%s; it stops until the guest resets it", why);
         d->needs_reset(d->transport);
 }
 
@@ -183,7 +189,7 @@ static bool is_condemned(const struct virtio_device *d)
 static void lost(struct virtio_device *d, uint16_t queue)
 {
         if (worker_lose_queue(d->worker, queue))
-                say(d, "%s: queue %u: a page of its rings is lost; nothing of it is served any more", d->what, queue);
+                virtio_say(d, "queue %u: a page of its rings is lost; nothing of it is served any more", queue);
 }
 
 int virtio_pop(struct virtio_device *d, uint16_t queue, struct virtq_chain *ret)

@@ -80,6 +80,7 @@ struct virtio_device {
         uint64_t                 offered; /* feature bits */
         uint16_t                 nr_queues;
         struct virtqueue        *queues[VIRTIO_QUEUES_MAX];
+        _Atomic uint32_t         nr_messages; /* relaxed: a number of its own */
         /* set by whoever makes the VM */
         uint32_t slot;
         char     what[48]; /* "disk in slot 0", for messages */
@@ -120,6 +121,10 @@ const struct virtio_maker *virtio_maker_find(enum virtio_kind kind);
 
 /* Flushes what was pushed and interrupts the driver if it wants that. */
 void virtio_notify(struct virtio_device *d, uint16_t queue);
+/* One line for the user, which begins with what the device is. At most VIRTIO_MESSAGES_MAX of a device's, whatever its guest does to
+ * provoke them: a terminal is no place to flood. Any thread. */
+#define VIRTIO_MESSAGES_MAX 16
+void virtio_say(struct virtio_device *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The guest broke its protocol: the device stops until the driver resets it; the reason goes to the user, once. */
 void virtio_broken(struct virtio_device *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Did it? Then pop nothing more. Any thread. */

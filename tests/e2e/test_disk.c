@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define WRITER_DISK_BYTES (2 << 20) /* 4096 sectors, as many as the guest remembers */
 #define WRITES_A_TICK     8
@@ -136,4 +137,24 @@ Test(disk, a_disk_in_a_slot_of_a_network_card_is_refused, .timeout = 60)
         need_kvm();
         need_uffd();
         assert_refused(&s, 2, "--disk", "4=/dev/null", "4");
+}
+
+Test(disk, the_user_hears_once_of_a_disk_that_fails_under_the_guest, .timeout = 60)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char disk[4300];
+        const char *told;
+        struct child c;
+
+        need_kvm();
+        snprintf(disk, sizeof(disk), "%s/disk", t.path);
+        make_empty_disk(disk, WRITER_DISK_BYTES);
+        c = START(rouse_program(), "run", "--kernel", guest_file("writer"), "--memory", "128M", "--disk", disk, "--timeout", "8s");
+        cr_assert(child_wait_output(&c, "TICK 2 ", 30000), "%s", c.err);
+        cr_assert_eq(truncate(disk, 0), 0);
+        child_wait(&c, 30000);
+        told = strstr(c.err, "disk in slot 0: ");
+        cr_assert(told && strstr(told, "the file ends before that"), "%s", c.err);
+        cr_assert_null(strstr(told + 1, "disk in slot 0: "), "told twice: %s", c.err);
+        child_free(&c);
 }

@@ -225,6 +225,19 @@ Test(virtio_worker, what_cannot_begin_needs_a_reset)
         world_free(w);
 }
 
+Test(virtio_worker, a_guest_that_breaks_its_device_over_and_over_does_not_flood_the_user)
+{
+        struct world *w = world_start(false);
+
+        for (unsigned i = 0; i < 10 * VIRTIO_MESSAGES_MAX; i++) {
+                virtio_broken(&w->l->d, "the guest did it again");
+                virtio_device_reset(&w->l->d);
+        }
+        cr_assert_eq(w->r->nr_messages, VIRTIO_MESSAGES_MAX);
+        cr_assert_not_null(strstr(w->r->message, "left out"), "the last line does not say that it is: %s", w->r->message);
+        world_free(w);
+}
+
 Test(virtio_worker, queues_that_are_none_do_not_activate)
 {
         struct world w = world_new();

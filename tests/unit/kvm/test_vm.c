@@ -177,6 +177,24 @@ Test(vm, pause_and_resume_in_a_storm_lose_nothing)
         small_vm_free(s);
 }
 
+Test(vm, a_pause_that_is_taken_back_before_or_after_it_took_effect_stops_nothing)
+{
+        struct small_vm *s = small_vm_boot(alphabet, sizeof(alphabet), 2);
+
+        vm_resume(s->vm);
+        for (int i = 0; i < 300; i++) {
+                (void)vm_pause_begin(s->vm, i % 3 == 0);
+                vm_resume(s->vm);
+        }
+        small_wait_out(s, s->nr_out + 26);
+        while (!vm_pause_begin(s->vm, 10))
+                ;
+        vm_pause(s->vm);
+        for (size_t i = 0; i < MIN(s->nr_out, (size_t)SMALL_OUT_MAX); i++)
+                cr_assert_eq(s->out[i], 'A' + i % 26);
+        small_vm_free(s);
+}
+
 /* What passing time changes, and nothing else. */
 static void mask_time(struct vm_state *st)
 {
