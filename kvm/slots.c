@@ -249,10 +249,16 @@ int slots_load(struct slots *s, const struct vm_state *st, struct err *e)
                 if (saved)
                         r = virtio_mmio_load(s->v[i].transport, saved, e);
         }
-        for (uint32_t i = 0; i < SLOTS_MAX && r >= 0; i++)
+        if (r >= 0)
+                slots_reinject(s);
+        return r;
+}
+
+void slots_reinject(struct slots *s)
+{
+        for (uint32_t i = 0; i < SLOTS_MAX; i++)
                 if (s->v[i].transport)
                         virtio_mmio_reinject(s->v[i].transport);
-        return r;
 }
 
 int slots_save(struct slots *s, struct vm_state *ret, struct err *e)

@@ -36,6 +36,9 @@ int slots_load(struct slots *s, const struct vm_state *st, struct err *e);
 /* Adds a record for each slot that has a device, in order. Parked. */
 int slots_save(struct slots *s, struct vm_state *ret, struct err *e);
 
+/* What was raised and not acknowledged, once more: it is in the interrupt controllers when this returns. Parked. */
+void slots_reinject(struct slots *s);
+
 void slots_park(struct slots *s);
 void slots_resume(struct slots *s);
 

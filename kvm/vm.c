@@ -174,6 +174,18 @@ static int check_config(const struct vm_config *c, struct err *e)
         return 0;
 }
 
+static void init_locks(struct vm *vm)
+{
+        pthread_condattr_t monotonic;
+
+        pthread_condattr_init(&monotonic);
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC); /* which now_ns has: vm_pause_begin waits until a time of it */
+        pthread_mutex_init(&vm->lock, NULL);
+        pthread_cond_init(&vm->go, NULL);
+        pthread_cond_init(&vm->parked, &monotonic);
+        pthread_condattr_destroy(&monotonic);
+}
+
 int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, struct err *e)
 {
         struct vm *vm;
@@ -193,9 +205,7 @@ int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, s
         vm->nr_vcpus = c->nr_vcpus;
         for (uint32_t i = 0; i < vm->nr_vcpus; i++)
                 vm->vcpus[i].fd = -1;
-        pthread_mutex_init(&vm->lock, NULL);
-        pthread_cond_init(&vm->go, NULL);
-        pthread_cond_init(&vm->parked, NULL);
+        init_locks(vm);
         atomic_flag_clear(&vm->entered);
         for (size_t i = 0; i < ARRAY_LEN(build_steps) && r >= 0; i++)
                 r = build_steps[i](vm, e);
@@ -495,6 +505,9 @@ int vm_save(struct vm *vm, struct vm_state *ret, struct err *e)
         r = vm_state_init(ret, vm->machine->kind, vm->nr_vcpus);
         if (r < 0)
                 return err_set(e, r, "no memory for the state of %u vCPUs", vm->nr_vcpus);
+        /* KVM hands an irqfd's interrupt over on a workqueue, which may not have run yet. We would raise it again when this state is
+         * loaded, StratoVirt would not (stratovirt.md 3): it must be in the state of the chips. */
+        slots_reinject(&vm->slots);
         for (uint32_t i = 0; i < vm->nr_vcpus && r >= 0; i++)
                 r = vcpu_save(&vm->vcpus[i], &ret->vcpus[i], e);
         if (r >= 0)

@@ -83,6 +83,16 @@ static void set_worker(struct virtio_device *d, struct virtio_worker *w)
         pthread_mutex_unlock(&d->lock);
 }
 
+/* Stops it first: the session thread, which resumes the VM, may have started it when its activation has failed. */
+static void drop_worker(struct virtio_device *d, struct virtio_worker *w)
+{
+        if (!w)
+                return;
+        worker_stop(w);
+        set_worker(d, NULL);
+        worker_free(w);
+}
+
 int virtio_device_activate(struct virtio_device *d, uint64_t features, const int *kicks, bool parked, struct err *e)
 {
         struct virtio_worker *w = NULL;
@@ -100,20 +110,13 @@ int virtio_device_activate(struct virtio_device *d, uint64_t features, const int
         }
         if (r >= 0)
                 return 0;
-        set_worker(d, NULL);
-        worker_free(w);
+        drop_worker(d, w);
         return err_set(e, r, "its thread: %s", strerror(-r));
 }
 
 void virtio_device_reset(struct virtio_device *d)
 {
-        struct virtio_worker *w = d->worker;
-
-        if (w) {
-                worker_stop(w);
-                set_worker(d, NULL);
-                worker_free(w);
-        }
+        drop_worker(d, d->worker);
         for (uint16_t i = 0; i < d->nr_queues; i++)
                 virtq_reset(d->queues[i]);
         d->features = 0;

@@ -1,6 +1,7 @@
 /* The virtio slots of a machine: what is where, how it is asked for, and how it comes back from a snapshot. */
 #include "core/base/cleanup.h"
 #include "kvm/boot/map.h"
+#include "kvm/virtio/mmio_internal.h"
 #include "kvm/vm_internal.h"
 #include "tests/unit/kvm/small_vm.h"
 
@@ -284,6 +285,29 @@ Test(slots, a_woken_guest_kicks_its_device_through_kvm)
         usleep(20000);
         cr_assert_eq(used_idx(s), 3, "stopped for good");
         vm_state_free(&st);
+        small_vm_free(s);
+        small_vm_free(boot);
+}
+
+/* As when the worker was drained a moment ago and KVM has not got round to the interrupt. */
+Test(slots, an_interrupt_that_is_under_way_is_in_the_saved_interrupt_controllers)
+{
+        const struct device_config d = { .kind = VIRTIO_RNG, .slot = 6 };
+        const uint8_t              bit = 1 << (5 + 6 - 8); /* its line is the first one's and six more; the slave's begin at 8 */
+        struct small_vm           *boot = small_vm_boot(kicks, sizeof(kicks), 1), *s = vm_with(&d, 1, NULL);
+        struct vm_state            st = save(boot), before, after;
+        struct err                 e = { 0 };
+
+        cr_assert_eq(load(s, &st, &e), 0, "%s", e.text);
+        before = save(s);
+        cr_assert_eq(before.platform.pic_slave.irr & bit, 0);
+        atomic_store(&s->vm->slots.v[6].transport->status, STATUS_DRIVER_OK);
+        atomic_store(&s->vm->slots.v[6].transport->interrupt_status, INTERRUPT_QUEUE);
+        after = save(s);
+        cr_assert_eq(after.platform.pic_slave.irr & bit, bit);
+        vm_state_free(&st);
+        vm_state_free(&before);
+        vm_state_free(&after);
         small_vm_free(s);
         small_vm_free(boot);
 }
