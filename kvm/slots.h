@@ -35,6 +35,9 @@ int slots_load(struct slots *s, const struct vm_state *st, struct err *e);
 /* Adds a record for each slot that has a device, in order. Parked. */
 int slots_save(struct slots *s, struct vm_state *ret, struct err *e);
 
+/* What the guest has written outside its memory lasts. Blocks as long as the disks do. */
+int slots_sync(const struct slots *s, struct err *e);
+
 void slots_park(struct slots *s);
 void slots_resume(struct slots *s);
 
