@@ -279,6 +279,16 @@ int slots_save(struct slots *s, struct vm_state *ret, struct err *e)
         return r;
 }
 
+int slots_sync(const struct slots *s, struct err *e)
+{
+        int r = 0;
+
+        for (uint32_t i = 0; i < SLOTS_MAX && r >= 0; i++)
+                if (s->v[i].device && s->v[i].device->ops->sync)
+                        r = s->v[i].device->ops->sync(s->v[i].device, e);
+        return r;
+}
+
 void slots_park(struct slots *s)
 {
         for (uint32_t i = 0; i < SLOTS_MAX; i++)

@@ -38,6 +38,8 @@ int slots_save(struct slots *s, struct vm_state *ret, struct err *e);
 
 /* What was raised and not acknowledged, once more: it is in the interrupt controllers when this returns. Parked. */
 void slots_reinject(struct slots *s);
+/* What the guest has written outside its memory lasts. Blocks as long as the disks do. */
+int slots_sync(const struct slots *s, struct err *e);
 
 void slots_park(struct slots *s);
 void slots_resume(struct slots *s);

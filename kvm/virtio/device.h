@@ -64,6 +64,9 @@ struct virtio_ops {
         /* Session thread, worker parked. What is the kind's own: u and, where it matters, nothing else; the rest is filled
          * already. -EOPNOTSUPP with text: this device cannot be saved as it is. */
         int (*save)(struct virtio_device *d, struct virtio_state *ret, struct err *e);
+        /* Session thread, any time, also beside the worker: what was answered as done lasts, whatever happens to the host. NULL: there
+         * is nothing outside the VM that could be lost. */
+        int (*sync)(struct virtio_device *d, struct err *e);
         /* Session thread, before the VM runs. Features, queues, status are loaded already. Checks what it takes (ERR_SNAPSHOT).
          * May be NULL where new took all it needs from `saved`. */
         int (*load)(struct virtio_device *d, const struct virtio_state *s, struct err *e);
