@@ -173,7 +173,9 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         if (optind < argc)
                 return cli_usage("list", "unexpected word '%s'", argv[optind]);
         if (!cli_state_dir(state_dir, sizeof(state_dir)) || !cli_runtime_dir(runtime_dir, sizeof(runtime_dir)))
-                return cli_usage("list", "there is no home: set XDG_STATE_HOME");
+                err_set(&err, -ENOENT, "XDG_STATE_HOME is not set, and there is no home");
+        if (err.code < 0)
+                return cli_fail(&err);
         return list(state_dir, runtime_dir, json, &err) < 0 ? cli_fail(&err) : EXIT_OK;
 }
 
