@@ -194,6 +194,8 @@ static int save(struct saving *v, struct err *e)
                 session_resume(s);
         v->report.pause_ns = now_ns() - stopped_ns;
         if (r >= 0)
+                r = vm_sync_disks(s->vm, e);
+        if (r >= 0)
                 r = v->ops->commit(v->writer, &v->report.identity, e);
         if (r < 0 && ran)
                 session_resume(s); /* it could not be saved: it goes on */

@@ -520,3 +520,8 @@ int vm_save(struct vm *vm, struct vm_state *ret, struct err *e)
         serial_save(vm->serial, &d->u.serial);
         return slots_save(&vm->slots, ret, e);
 }
+
+int vm_sync_disks(struct vm *vm, struct err *e)
+{
+        return slots_sync(&vm->slots, e);
+}

@@ -75,6 +75,9 @@ int vm_cpu_lacks(struct vm *vm, const struct vm_state *s, char *ret, size_t size
 
 /* Everything KVM can tell. Paused VM only. The caller frees *ret with vm_state_free, also on failure. */
 int vm_save(struct vm *vm, struct vm_state *ret, struct err *e);
+/* What the guest has written to its disks survives a power loss, as the state that was saved relies on it: before a snapshot counts.
+ * Paused or running; blocks as long as the disks do. */
+int vm_sync_disks(struct vm *vm, struct err *e);
 
 /* Starts the vCPU threads; they wait until vm_resume. */
 int  vm_start(struct vm *vm, struct err *e);

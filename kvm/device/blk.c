@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What StratoVirt offers without options: 0x130000204. */
 #define FEATURES_BASE    (VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | BLK_F_FLUSH | BLK_F_SEG_MAX)
@@ -92,6 +93,16 @@ static int blk_save(struct virtio_device *d, struct virtio_state *ret, struct er
                 .write_zeroes_may_unmap = c->write_zeroes_may_unmap,
         };
         return 0;
+}
+
+/* A saved guest believes that what it wrote is on its disk, flushed or not: its own copy may be gone by the time it is woken. */
+static int blk_sync(struct virtio_device *d, struct err *e)
+{
+        const struct blk_file *f = &of(d)->file;
+
+        if (f->fd < 0 || f->readonly || fdatasync(f->fd) == 0)
+                return 0;
+        return err_set(e, -errno, "%s: %s: fdatasync: %s; what the guest wrote there may be lost", d->what, f->path, strerror(errno));
 }
 
 /* --- making --- */
@@ -194,6 +205,7 @@ static const struct virtio_ops blk_ops = {
         .drain = blk_drain,
         .end = blk_end,
         .save = blk_save,
+        .sync = blk_sync,
         .free = blk_free,
 };
 

@@ -11,6 +11,7 @@
 #define COPY_PIECES_MAX 64 /* of one checked copy */
 #define ZEROS_BYTES     (64 * KIB)
 #define ZEROS_REPEAT    16
+#define AGAIN_MAX       100 /* of a request; who says so that often means no */
 
 /* What is written where a range can be made zero in no better way: a MiB at once, from one buffer. */
 static const uint8_t zeros[ZEROS_BYTES] __attribute__((aligned(4096)));
@@ -325,7 +326,7 @@ int blk_request_done(struct blk_request *r, const struct blk_shape *s)
         bool    data = r->op.kind == BLK_IO_READ || r->op.kind == BLK_IO_WRITE;
         int64_t result = r->op.result;
 
-        if (result == -EINTR) {
+        if (result == -EINTR || (result == -EAGAIN && r->nr_again++ < AGAIN_MAX)) {
                 r->to_sync |= r->op.kind == BLK_IO_SYNC;
                 return 0; /* the next step is the same one */
         }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #define QUEUE_SIZE 256 /* entries, each queue; as StratoVirt's */
 
@@ -71,7 +72,7 @@ static void vsock_kicked(struct virtio_device *d, uint16_t queue)
                 give_reset(v);
                 return;
         }
-        vsock_listen_now(v, v->nr_conns < VSOCK_CONNS_MAX);
+        vsock_listen_now(v, v->nr_conns < v->conns_max);
         take_turn(v);
 }
 
@@ -93,12 +94,21 @@ static void vsock_ready(struct virtio_device *d, int fd, uint32_t events)
         take_turn(v);
 }
 
+/* A guest opens and holds connections as it likes: the other half of the process's descriptors is for disks, clients, snapshots. */
+static uint32_t conns_that_fit(void)
+{
+        struct rlimit l;
+
+        return getrlimit(RLIMIT_NOFILE, &l) < 0 ? VSOCK_CONNS_MAX : (uint32_t)MIN(l.rlim_cur / 2, (rlim_t)VSOCK_CONNS_MAX);
+}
+
 static int vsock_begin(struct virtio_device *d, struct err *e)
 {
         struct vsock *v = to_vsock(d);
 
         (void)e;
         later_begin(&v->next_turn);
+        v->conns_max = conns_that_fit();
         vsock_listen_now(v, true);
         give_reset(v);
         return 0;

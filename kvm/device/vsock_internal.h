@@ -30,7 +30,7 @@ struct vsock {
         struct vsock_listener *listener; /* NULL like path */
         /* worker thread */
         struct vsock_table   table;
-        uint32_t             nr_conns;
+        uint32_t             nr_conns, conns_max;
         struct vsock_conn   *talkers, **last_talker; /* in line */
         uint32_t             first_refusal, nr_refusals;
         struct vsock_refusal refusals[VSOCK_REFUSALS_MAX]; /* ring */

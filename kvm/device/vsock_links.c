@@ -109,13 +109,13 @@ struct vsock_conn *vsock_adopt(struct vsock *v, int fd, enum vsock_phase phase)
 
 bool vsock_make_room(struct vsock *v)
 {
-        for (size_t i = 0; i < VSOCK_BUCKETS && v->nr_conns >= VSOCK_CONNS_MAX; i++)
+        for (size_t i = 0; i < VSOCK_BUCKETS && v->nr_conns >= v->conns_max; i++)
                 for (struct vsock_conn *c = v->table.by_ports[i], *next; c; c = next) {
                         next = c->next_by_ports;
-                        if (c->phase == VSOCK_LEFT && !c->talking && v->nr_conns >= VSOCK_CONNS_MAX)
+                        if (c->phase == VSOCK_LEFT && !c->talking && v->nr_conns >= v->conns_max)
                                 vsock_drop(v, c); /* its RST, when it comes, finds nobody, and that is fine */
                 }
-        return v->nr_conns < VSOCK_CONNS_MAX;
+        return v->nr_conns < v->conns_max;
 }
 
 /* --- the host's clients --- */

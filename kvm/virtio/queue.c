@@ -1,9 +1,9 @@
 /* kvm/virtio/queue.c: chains are taken from the available ring and given back on the used ring.
  *
- * A batch costs few copies: pop reads the available index, and when that has moved, in one further copy the descriptor table and the
- * whole available ring, which serve until every entry of the batch is taken. A descriptor is the device's from the moment the index
- * covers it until it is returned, so what was copied stays true. flush writes elements and index in one copy. While pages of RAM may be
- * missing each of these copies is a system call. */
+ * A batch costs few copies: pop reads the available index, and when that has moved, in one further copy the descriptor table
+ * and the whole available ring, which serve until every entry of the batch is taken. A descriptor is the device's from the
+ * moment the index covers it until it is returned, so what was copied stays true. flush writes elements and index in one copy.
+ * While pages of RAM may be missing each of these copies is a system call. */
 #include "kvm/virtio/queue.h"
 
 #include "core/base/cleanup.h"
@@ -334,7 +334,8 @@ void virtq_push(struct virtqueue *q, uint16_t head, uint32_t written_bytes)
 /* The elements from next_used on, which may go round the end of the ring, and after them the index. */
 static int write_used(struct virtqueue *q)
 {
-        size_t       at = q->s.next_used & (q->s.size - 1u), nr = MIN(q->nr_pushed, q->s.size - at), elem = sizeof(struct virtq_used);
+        const size_t elem = sizeof(struct virtq_used);
+        size_t       at = q->s.next_used & (q->s.size - 1u), nr = MIN(q->nr_pushed, q->s.size - at);
         uint8_t     *ring = q->used + VIRTQ_USED_RING;
         uint16_t     idx = (uint16_t)(q->s.next_used + q->nr_pushed);
         bool         settled = virtq_is_settled(q);

@@ -1,20 +1,20 @@
 /* kvm/virtio/queue_recover.c: which chains an earlier device took and did not return (a VMM that saves without draining).
  *
- * The available ring holds the last `size` chains that the driver made, the used ring the last `size` that came back, and neither says
- * when an entry was made in terms of the other's. What is known: between two times that a head is made available it comes back once.
- * So the histories that the rings allow are narrowed down: for each entry of the available ring, how many chains can have come back
- * when it was made (at least lo, at most hi; both only grow along the ring).
+ * The available ring holds the last `size` chains that the driver made, the used ring the last `size` that came back, and
+ * neither says when an entry was made in terms of the other's. What is known: between two times that a head is made available
+ * it comes back once. So the histories that the rings allow are narrowed down: for each entry of the available ring, how many
+ * chains can have come back when it was made (at least lo, at most hi; both only grow along the ring).
  *
- *   available    ... A B A C B A      a head that has one entry more than it came back is in flight at the end, and one that came back
- *   used         ... B A A B C        once more than it has entries was in flight at the beginning; where both are equal, it was
- *                                     in flight at both or at neither, and one of the two may contradict the bounds
+ *   available    ... A B A C B A      a head that has one entry more than it came back is in flight at the end, and one that
+ *   used         ... B A A B C        came back once more than it has entries was in flight at the beginning; where both are
+ *                                     equal, it was in flight at both or at neither, and one may contradict the bounds
  *
- * How many were in flight at the beginning is tried from none upward, but for a ring that is not full yet: there it was none. Only
- * what all possible histories agree on is handed out again: a chain too many would have the device write into memory that is the
- * guest's own again. Assumed is that what is in flight is among the last `size` chains, as of an older one no trace is left; where
- * much of the ring is in flight that is no safe thing to assume, unless everything came back in order. In 42000 simulated loads of
- * rings of 256, with up to 64 in flight and returned in any order, no answer was wrong and 3 in 100 could not be given; a smaller ring
- * remembers less (of 64: 7 in 42000 were wrong). A VMM that drains, as most do, never gets here. */
+ * How many were in flight at the beginning is tried from none upward, but for a ring that is not full yet: there it was none.
+ * Only what all possible histories agree on is handed out again: a chain too many would have the device write into memory that
+ * is the guest's own again. Assumed is that what is in flight is among the last `size` chains, as of an older one no trace is
+ * left; where much of the ring is in flight that is no safe thing to assume, unless everything came back in order. In 42000
+ * simulated loads of rings of 256, with up to 64 in flight and returned in any order, no answer was wrong and 3 in 100 could
+ * not be given; a smaller ring remembers less (of 64: 7 in 42000 were wrong). A VMM that drains, as most do, never gets here. */
 #include "core/base/checked_copy.h"
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
@@ -38,8 +38,8 @@ enum outcome {
         DECIDED,
 };
 
-/* Positions count from the oldest entry of the used ring that is there: used entries are [0, nr_used), available ones [first_avail,
- * end_avail). `taken`: the device took those below it. */
+/* Positions count from the oldest entry of the used ring that is there: used entries are [0, nr_used), available ones
+ * [first_avail, end_avail). `taken`: the device took those below it. */
 struct history {
         int  nr_heads, nr_used, first_avail, end_avail, taken;
         int  first_used; /* used entries before it are older than first_avail */
@@ -110,8 +110,9 @@ static bool in_flight_at_end(const struct history *h, int head)
 static void widest_bounds(struct history *h)
 {
         for (int i = 0; i < h->end_avail - h->first_avail; i++) {
-                h->lo[i] = MAX(h->first_used, i + h->first_avail + 1 - h->nr_heads); /* no more are in flight than there are heads */
-                h->hi[i] = MIN(h->nr_used, i + h->first_avail);                      /* no more came back than were made */
+                /* no more are in flight than there are heads; no more came back than were made */
+                h->lo[i] = MAX(h->first_used, i + h->first_avail + 1 - h->nr_heads);
+                h->hi[i] = MIN(h->nr_used, i + h->first_avail);
         }
 }
 

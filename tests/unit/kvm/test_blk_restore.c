@@ -22,6 +22,45 @@ static const char *refused(struct disk *g, const struct virtio_state *s, struct 
         return e->text;
 }
 
+/* In place of the C library's. */
+static _Atomic unsigned nr_synced;
+static _Atomic int      sync_error;
+
+int fdatasync(int fd)
+{
+        struct stat st;
+
+        cr_assert(fstat(fd, &st) == 0 && S_ISREG(st.st_mode));
+        nr_synced++;
+        errno = sync_error;
+        return sync_error ? -1 : 0;
+}
+
+Test(blk_restore, before_a_snapshot_counts_the_disk_lasts_also_what_the_guest_did_not_flush)
+{
+        struct disk *g = disk_usual(0);
+        struct err   e = { 0 };
+
+        cr_assert_eq(g->d->ops->sync(g->d, &e), 0, "%s", e.text);
+        cr_assert_eq(nr_synced, 1);
+        sync_error = EIO;
+        cr_assert_eq(g->d->ops->sync(g->d, &e), -EIO);
+        cr_assert(strstr(e.text, "disk in slot 2") && strstr(e.text, g->path) && strstr(e.text, "fdatasync"), "%s", e.text);
+        disk_free(g);
+}
+
+Test(blk_restore, a_disk_that_cannot_be_written_need_not_last)
+{
+        struct disk *g = disk_new();
+        struct err   e = { 0 };
+
+        g->config.readonly = true;
+        disk_make(g, NULL);
+        cr_assert_eq(g->d->ops->sync(g->d, &e), 0);
+        cr_assert_eq(nr_synced, 0);
+        disk_free(g);
+}
+
 Test(blk_restore, a_restored_disk_offers_and_saves_what_was_saved)
 {
         struct disk        *g = disk_new();

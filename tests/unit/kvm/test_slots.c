@@ -13,8 +13,8 @@
 static int make(struct small_vm *s, const struct device_config *d, size_t nr, const struct vm_state *saved, struct err *e)
 {
         struct host_caps caps = { 0 };
-        struct vm_config c = { .caps = &caps, .machine = MACHINE_MICROVM, .nr_vcpus = 1, .layout = &s->layout, .devices = d, .nr_devices = nr,
-                               .saved = saved };
+        struct vm_config c = { .caps = &caps, .machine = MACHINE_MICROVM, .nr_vcpus = 1, .layout = &s->layout, .devices = d,
+                               .nr_devices = nr, .saved = saved };
 
         kvm_probe(&caps);
         vm_free(TAKE_PTR(s->vm));
@@ -141,7 +141,8 @@ Test(slots, every_slot_is_saved_in_order_and_comes_back_the_same)
         cr_assert_eq(in(n, 4, STATUS), 1);
         again = save(n);
         cr_assert(vm_state_equal(&(struct vm_state){ .nr_devices = st.nr_devices, .devices = st.devices },
-                                 &(struct vm_state){ .nr_devices = again.nr_devices, .devices = again.devices }, what), "%s", what);
+                                 &(struct vm_state){ .nr_devices = again.nr_devices, .devices = again.devices }, what),
+                  "%s", what);
         vm_state_free(&st);
         vm_state_free(&again);
         small_vm_free(n);
@@ -199,7 +200,9 @@ Test(slots, a_device_of_another_kind_than_the_snapshots_is_refused)
         small_vm_free(s);
 }
 
-/* --- with KVM: mov $0x3f8,%dx; 1: mov $0x...,%edi; movl $0,(%rdi) [QueueNotify of slot 6]; mov $'K',%al; out %al,(%dx); jmp 1b */
+/* --- with KVM --- */
+
+/* mov $0x3f8,%dx; 1: mov $...,%edi; movl $0,(%rdi) (QueueNotify of slot 6); mov $'K',%al; out %al,(%dx); jmp 1b */
 static const uint8_t kicks[] = { 0x66, 0xba, 0xf8, 0x03, 0xbf, 0x50, 0x0c, 0x10, 0xf0, 0xc7, 0x07, 0x00, 0x00, 0x00, 0x00,
                                  0xb0, 0x4b, 0xee, 0xeb, 0xf0 };
 

@@ -284,7 +284,9 @@ Test(virtio_worker, a_condemned_vm_takes_nothing_and_lets_nothing_out)
 Test(virtio_worker, a_lost_page_is_not_fetched)
 {
         struct world *w = world_start(false);
-        struct iovec  v[] = { { rig_at(w->r, 0x700ff0), 0x20 }, { rig_at(w->r, 0x701010), 0x2000 }, { rig_at(w->r, 0x400000), 1 } };
+        struct iovec  v[] = { { rig_at(w->r, 0x700ff0), 0x20 },
+                              { rig_at(w->r, 0x701010), 0x2000 },
+                              { rig_at(w->r, 0x400000), 1 } };
 
         cr_assert_eq(virtio_fetch(&w->l->d, v, 3), 0);
         munmap(rig_at(w->r, 0x702000), PAGE_BYTES);

@@ -538,6 +538,36 @@ Test(vsock, a_thousand_and_23_connections_are_made_and_no_more_until_one_ends)
         guest_free(g);
 }
 
+Test(vsock, a_guest_that_takes_all_connections_leaves_half_of_the_descriptors_to_the_others)
+{
+        enum { LIMIT = 200 };
+        struct rlimit before, l;
+        struct guest *g;
+        int           at, fd[LIMIT / 2];
+
+        cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+        l = (struct rlimit){ LIMIT, before.rlim_max };
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &l), 0);
+        g = guest_started();
+        at = host_listens(g, "_5");
+        guest_says(g, VSOCK_REQUEST, 999, 5, 0);
+        guest_hears(g, VSOCK_RESPONSE);
+        /* our own ends of the connections shall not count here */
+        l.rlim_cur = before.rlim_max;
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &l), 0);
+        for (uint32_t i = 1; i < LIMIT / 2; i++) {
+                guest_says(g, VSOCK_REQUEST, 1000 + i, 5, 0);
+                guest_hears(g, VSOCK_RESPONSE);
+                fd[i] = accept(at, NULL, NULL);
+        }
+        guest_says(g, VSOCK_REQUEST, 99, 5, 0);
+        guest_hears(g, VSOCK_RST);
+        for (uint32_t i = 1; i < LIMIT / 2; i++)
+                close(fd[i]);
+        close(at);
+        guest_free(g);
+}
+
 Test(vsock, connections_take_turns)
 {
         static const uint8_t bytes[60000];
