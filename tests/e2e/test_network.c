@@ -66,7 +66,7 @@ Test(network, a_woken_guest_answers_the_pings_of_its_host, .timeout = 120)
         vm = START(rouse_program(), "restore", s.path, "--net", "4=tap=rtap", "--timeout", "60s");
         cr_assert(child_wait_output(&vm, "TICK", 20000), "%s", vm.err);
         run_tool("ping -c 5 -i 0.2 -W 5 10.77.0.2 >/dev/null");
-        cr_assert(child_wait_output(&vm, "answered=5", 10000), "expected five answers in:\n%s", vm.out);
+        cr_assert(child_wait_output(&vm, "answered=5 again=0 cpus=1 stuck=0 irq=ok\n", 10000), "expected five answers in:\n%s", vm.out);
         child_kill(&vm, 15);
         child_wait(&vm, 10000);
         cr_assert(beacon_last(vm.out, &last), "no TICK in %s", vm.out);
