@@ -22,6 +22,11 @@ struct saving {
         uint64_t asked_ns;
 };
 
+static int err_ended(struct err *e)
+{
+        return err_set(e, -ECANCELED, "the VM ended before it could be saved");
+}
+
 /* One page that cannot be had is enough: its source may be silent for --source-timeout with each of the others. */
 static int check_lost(struct session *s, struct err *e)
 {
@@ -66,6 +71,22 @@ static bool is_settled(const struct session *s)
         return !s->pager || pager_wait(s->pager, 0) == 0;
 }
 
+/* Until session_hold waits for no vCPU that waits for a page. */
+static int wait_hold(struct saving *v, struct err *e)
+{
+        int r = 0;
+
+        while (r >= 0 && !session_hold_begin(v->s, ASK_MS)) {
+                session_handle_events(v->s);
+                r = v->s->result.why == SESSION_NONE ? check_lost(v->s, e) : err_ended(e);
+                if (r >= 0)
+                        r = check_cancelled(v->o, e);
+                if (r < 0)
+                        session_hold_undo(v->s);
+        }
+        return r;
+}
+
 /* A VM that cannot be saved is told so before its pages are fetched, which may take long: its state is looked at in a pause of a
  * millisecond that nobody hears of. Where nothing is absent the real pause comes as soon. */
 static int check_state(struct saving *v, struct err *e)
@@ -76,6 +97,9 @@ static int check_state(struct saving *v, struct err *e)
 
         if (is_settled(v->s))
                 return 0;
+        r = wait_hold(v, e);
+        if (r < 0)
+                return r;
         ran = session_hold(v->s);
         r = vm_save(v->s->vm, &vm, e);
         if (r >= 0)
@@ -104,7 +128,7 @@ static int fetch_absent(struct session *s, const struct save_options *o, struct 
                 } while (r == -ETIMEDOUT && s->result.why == SESSION_NONE);
         }
         if (s->result.why != SESSION_NONE)
-                return err_set(e, -ECANCELED, "the VM ended before it could be saved");
+                return err_ended(e);
         if (r == -EIO)
                 return err_set(e, r, "pages of this VM are lost: it cannot be saved");
         return r < 0 ? err_set(e, r, "fetch the pages that are still absent: %s", strerror(-r)) : 0;

@@ -196,6 +196,22 @@ bool session_hold(struct session *s)
         return true;
 }
 
+bool session_hold_begin(struct session *s, int timeout_ms)
+{
+        if (!s->running)
+                return true;
+        console_hold_open(s->console, true);
+        return vm_pause_begin(s->vm, timeout_ms);
+}
+
+void session_hold_undo(struct session *s)
+{
+        if (!s->running)
+                return;
+        console_hold_open(s->console, false);
+        vm_resume(s->vm);
+}
+
 void session_pause(struct session *s)
 {
         if (session_hold(s))

@@ -218,6 +218,16 @@ bool session_find_lost(struct session *s, struct err *e)
         return demanded;
 }
 
+static bool has_lost(struct session *s)
+{
+        bool any;
+
+        pthread_mutex_lock(&s->lock);
+        any = s->has_lost;
+        pthread_mutex_unlock(&s->lock);
+        return any;
+}
+
 static void handle_lost(struct session *s)
 {
         struct err err = {0};
@@ -352,7 +362,8 @@ void session_handle_events(struct session *s)
                 session_count_at(s, LEDGER_T5, false);
         if (ev & EVENT_SETTLED) {
                 session_count_at(s, LEDGER_T6, true);
-                vm_settled(s->vm);
+                if (!has_lost(s)) /* else devices go on looking before they let a page out */
+                        vm_settled(s->vm);
                 if (s->pager)
                         session_start_index(s); /* of a guest that never spoke */
         }

@@ -109,6 +109,9 @@ void session_sources_changed(void *arg, int fd, short revents);
 void session_end(struct session *s, enum session_end why);
 /* As session_pause and session_resume, but nobody is told: for a moment. True when it ran (did not run) before. Session thread. */
 bool session_hold(struct session *s);
+/* Before session_hold, for who must not wait for a vCPU that waits for a page: true when it will not. Else ask again, or undo. */
+bool session_hold_begin(struct session *s, int timeout_ms);
+void session_hold_undo(struct session *s);
 bool session_let_run(struct session *s);
 /* Takes what the other threads have told. Session thread. */
 void session_handle_events(struct session *s);

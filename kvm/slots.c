@@ -1,8 +1,9 @@
-/* kvm/slots.c: a slot is an address, an interrupt and a device. The machine's fixed slots are always there: a guest that was started
- * with them has drivers for them, with something behind them or not.
+/* kvm/slots.c: a slot is an address, an interrupt and a device. The machine's fixed slots are always there: a guest that was
+ * started with them has drivers for them, with something behind them or not.
  *
- * Doorbells and interrupt lines are connected to KVM (KVM_IOEVENTFD, KVM_IRQFD) when a driver activates the device, not before: an
- * unused slot costs a restore no call. Until then a kick is an exit to user space, and there is nothing to interrupt for. */
+ * Doorbells and interrupt lines are connected to KVM (KVM_IOEVENTFD, KVM_IRQFD) when a driver activates the device, not
+ * before: an unused slot costs a restore no call. Until then a kick is an exit to user space, and there is nothing to
+ * interrupt for. */
 #include "kvm/slots.h"
 
 #include "core/base/cleanup.h"
@@ -81,7 +82,8 @@ static bool fits(const struct machine *m, uint32_t slot, enum virtio_kind kind)
 }
 
 /* A snapshot's slots are taken, unless it is that kind of device that is looked for. */
-static uint32_t find_free(const struct machine *m, const struct vm_state *saved, const struct assignment *a, enum virtio_kind kind)
+static uint32_t find_free(const struct machine *m, const struct vm_state *saved, const struct assignment *a,
+                          enum virtio_kind kind)
 {
         for (uint32_t i = 0; i < m->nr_slots; i++) {
                 const struct virtio_state *v = saved ? vm_state_virtio(saved, i) : NULL;
@@ -92,12 +94,14 @@ static uint32_t find_free(const struct machine *m, const struct vm_state *saved,
         return VIRTIO_SLOT_UNKNOWN;
 }
 
-static int assign_one(const struct machine *m, const struct vm_state *saved, const struct device_config *c, struct assignment *a, struct err *e)
+static int assign_one(const struct machine *m, const struct vm_state *saved, const struct device_config *c, struct assignment *a,
+                      struct err *e)
 {
         uint32_t slot = c->slot == VIRTIO_SLOT_UNKNOWN ? find_free(m, saved, a, c->kind) : c->slot;
 
         if (slot == VIRTIO_SLOT_UNKNOWN)
-                return err_usage(e, "%s device: expected a free slot of a %s, found all of them taken", virtio_kind_name(c->kind), m->name);
+                return err_usage(e, "%s device: expected a free slot of a %s, found all of them taken", virtio_kind_name(c->kind),
+                                 m->name);
         if (slot >= m->nr_slots || !fits(m, slot, c->kind))
                 return err_usage(e, "virtio slot %u of a %s is not for a %s device", slot, m->name, virtio_kind_name(c->kind));
         if (a->v[slot].kind != VIRTIO_NONE)
@@ -141,7 +145,8 @@ static int make_device(struct slot *slot, const struct device_config *c, const s
         return 0;
 }
 
-static int make_slot(struct slot *slot, const struct device_config *c, const struct virtio_state *saved, struct bus *bus, struct err *e)
+static int make_slot(struct slot *slot, const struct device_config *c, const struct virtio_state *saved, struct bus *bus,
+                     struct err *e)
 {
         const struct machine     *m = slot->slots->machine;
         const struct virtio_wires wires = { .arg = slot, .interrupt = interrupt, .doorbell = doorbell };
@@ -157,7 +162,8 @@ static int make_slot(struct slot *slot, const struct device_config *c, const str
 }
 
 /* What is in a slot: what the user gave, else what the snapshot has, else what the machine always has there. */
-static enum virtio_kind kind_of(const struct machine *m, uint32_t slot, const struct device_config *c, const struct virtio_state *saved)
+static enum virtio_kind kind_of(const struct machine *m, uint32_t slot, const struct device_config *c,
+                                const struct virtio_state *saved)
 {
         if (c->kind != VIRTIO_NONE)
                 return c->kind;
@@ -166,7 +172,8 @@ static enum virtio_kind kind_of(const struct machine *m, uint32_t slot, const st
         return slot < m->nr_fixed ? m->fixed[slot] : VIRTIO_NONE;
 }
 
-int slots_make(struct slots *s, const struct vm_config *c, const struct mem_layout *layout, int vm_fd, struct bus *bus, struct err *e)
+int slots_make(struct slots *s, const struct vm_config *c, const struct mem_layout *layout, int vm_fd, struct bus *bus,
+               struct err *e)
 {
         struct assignment a = { 0 };
         int               r;
@@ -224,8 +231,8 @@ static int check_records(const struct slots *s, const struct vm_state *st, struc
                 if (st->devices[i].kind != DEVICE_VIRTIO)
                         continue;
                 if (v->slot >= SLOTS_MAX || !s->v[v->slot].transport)
-                        return err_bad(e, "state", ERR_NO_OFFSET, "virtio %s in slot %u: this machine has nothing there", virtio_kind_name(v->kind),
-                                       v->slot);
+                        return err_bad(e, "state", ERR_NO_OFFSET, "virtio %s in slot %u: this machine has nothing there",
+                                       virtio_kind_name(v->kind), v->slot);
                 if (vm_state_virtio(st, v->slot) != v)
                         return err_bad(e, "state", ERR_NO_OFFSET, "virtio slot %u: expected one device, found two", v->slot);
         }
@@ -242,10 +249,16 @@ int slots_load(struct slots *s, const struct vm_state *st, struct err *e)
                 if (saved)
                         r = virtio_mmio_load(s->v[i].transport, saved, e);
         }
-        for (uint32_t i = 0; i < SLOTS_MAX && r >= 0; i++)
+        if (r >= 0)
+                slots_reinject(s);
+        return r;
+}
+
+void slots_reinject(struct slots *s)
+{
+        for (uint32_t i = 0; i < SLOTS_MAX; i++)
                 if (s->v[i].transport)
                         virtio_mmio_reinject(s->v[i].transport);
-        return r;
 }
 
 int slots_save(struct slots *s, struct vm_state *ret, struct err *e)

@@ -27,7 +27,8 @@ struct slots {
 };
 
 /* Fills *s (zeroed) and puts every device on the bus. layout is borrowed. On failure slots_free is still due. */
-int  slots_make(struct slots *s, const struct vm_config *c, const struct mem_layout *layout, int vm_fd, struct bus *bus, struct err *e);
+int  slots_make(struct slots *s, const struct vm_config *c, const struct mem_layout *layout, int vm_fd, struct bus *bus,
+                struct err *e);
 void slots_free(struct slots *s); /* accepts a zeroed one */
 
 /* Takes the records of *st; then, the interrupt controllers being loaded, raises what was raised and not acknowledged. */
@@ -35,6 +36,8 @@ int slots_load(struct slots *s, const struct vm_state *st, struct err *e);
 /* Adds a record for each slot that has a device, in order. Parked. */
 int slots_save(struct slots *s, struct vm_state *ret, struct err *e);
 
+/* What was raised and not acknowledged, once more: it is in the interrupt controllers when this returns. Parked. */
+void slots_reinject(struct slots *s);
 /* What the guest has written outside its memory lasts. Blocks as long as the disks do. */
 int slots_sync(const struct slots *s, struct err *e);
 

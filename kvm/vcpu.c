@@ -105,6 +105,12 @@ void vcpu_kick(struct vcpu *v)
                 pthread_kill(v->thread, SIGNAL_KICK);
 }
 
+void vcpu_unkick(struct vcpu *v)
+{
+        if (v->running)
+                set_immediate_exit(v, 0);
+}
+
 static enum vm_want wanted(const struct vcpu *v)
 {
         return atomic_load_explicit(&v->vm->want, memory_order_relaxed);

@@ -36,4 +36,5 @@ void vcpu_destroy(struct vcpu *v); /* not while its thread lives */
 
 int  vcpu_start(struct vcpu *v); /* the thread, parked; 0 or -errno */
 void vcpu_kick(struct vcpu *v);  /* out of KVM_RUN, and not in again before it has parked or ended. Under vm->lock */
+void vcpu_unkick(struct vcpu *v); /* it need not leave any more, if it has not yet. Under vm->lock */
 void vcpu_join(struct vcpu *v);

@@ -174,6 +174,18 @@ static int check_config(const struct vm_config *c, struct err *e)
         return 0;
 }
 
+static void init_locks(struct vm *vm)
+{
+        pthread_condattr_t monotonic;
+
+        pthread_condattr_init(&monotonic);
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC); /* which now_ns has: vm_pause_begin waits until a time of it */
+        pthread_mutex_init(&vm->lock, NULL);
+        pthread_cond_init(&vm->go, NULL);
+        pthread_cond_init(&vm->parked, &monotonic);
+        pthread_condattr_destroy(&monotonic);
+}
+
 int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, struct err *e)
 {
         struct vm *vm;
@@ -193,9 +205,7 @@ int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, s
         vm->nr_vcpus = c->nr_vcpus;
         for (uint32_t i = 0; i < vm->nr_vcpus; i++)
                 vm->vcpus[i].fd = -1;
-        pthread_mutex_init(&vm->lock, NULL);
-        pthread_cond_init(&vm->go, NULL);
-        pthread_cond_init(&vm->parked, NULL);
+        init_locks(vm);
         atomic_flag_clear(&vm->entered);
         for (size_t i = 0; i < ARRAY_LEN(build_steps) && r >= 0; i++)
                 r = build_steps[i](vm, e);
@@ -309,6 +319,8 @@ void vm_resume(struct vm *vm)
         go = want_of(vm) == VM_WANT_PAUSE;
         if (go)
                 set_want(vm, VM_WANT_RUN);
+        for (uint32_t i = 0; go && i < vm->nr_threads; i++)
+                vcpu_unkick(&vm->vcpus[i]); /* one that has not parked since vm_pause_begin clears it itself no more */
         pthread_mutex_unlock(&vm->lock);
         if (go)
                 slots_resume(&vm->slots);
@@ -320,13 +332,34 @@ static void kick_all(struct vm *vm)
                 vcpu_kick(&vm->vcpus[i]);
 }
 
+static void ask_to_park(struct vm *vm)
+{
+        if (want_of(vm) != VM_WANT_RUN)
+                return;
+        set_want(vm, VM_WANT_PAUSE);
+        kick_all(vm);
+}
+
+bool vm_pause_begin(struct vm *vm, int timeout_ms)
+{
+        uint64_t        at = now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+        struct timespec until = { .tv_sec = (time_t)(at / NS_PER_S), .tv_nsec = (long)(at % NS_PER_S) };
+        bool            parked;
+        int             r = 0;
+
+        pthread_mutex_lock(&vm->lock);
+        ask_to_park(vm);
+        while (vm->nr_running && r == 0)
+                r = pthread_cond_timedwait(&vm->parked, &vm->lock, &until);
+        parked = !vm->nr_running;
+        pthread_mutex_unlock(&vm->lock);
+        return parked;
+}
+
 void vm_pause(struct vm *vm)
 {
         pthread_mutex_lock(&vm->lock);
-        if (want_of(vm) == VM_WANT_RUN) {
-                set_want(vm, VM_WANT_PAUSE);
-                kick_all(vm);
-        }
+        ask_to_park(vm);
         while (vm->nr_running)
                 pthread_cond_wait(&vm->parked, &vm->lock);
         pthread_mutex_unlock(&vm->lock);
@@ -472,6 +505,9 @@ int vm_save(struct vm *vm, struct vm_state *ret, struct err *e)
         r = vm_state_init(ret, vm->machine->kind, vm->nr_vcpus);
         if (r < 0)
                 return err_set(e, r, "no memory for the state of %u vCPUs", vm->nr_vcpus);
+        /* KVM hands an irqfd's interrupt over on a workqueue, which may not have run yet. We would raise it again when this state is
+         * loaded, StratoVirt would not (stratovirt.md 3): it must be in the state of the chips. */
+        slots_reinject(&vm->slots);
         for (uint32_t i = 0; i < vm->nr_vcpus && r >= 0; i++)
                 r = vcpu_save(&vm->vcpus[i], &ret->vcpus[i], e);
         if (r >= 0)

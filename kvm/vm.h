@@ -83,6 +83,9 @@ int vm_sync_disks(struct vm *vm, struct err *e);
 int  vm_start(struct vm *vm, struct err *e);
 void vm_resume(struct vm *vm);
 void vm_pause(struct vm *vm);
+/* The first part of it, with a limit: true when every vCPU is parked, so that vm_pause will not wait for one. Else they stay asked to:
+ * ask again, or take it back by vm_resume. */
+bool vm_pause_begin(struct vm *vm, int timeout_ms);
 /* For good: threads joined. Later calls but vm_free do nothing. */
 void vm_stop(struct vm *vm);
 void vm_free(struct vm *vm); /* stops first; accepts NULL */

@@ -160,7 +160,7 @@ const struct verb verb_restore = {
         .name = "restore",
         .summary = "wake a snapshot, and bring its memory in while it runs",
         .help = "usage: rouse restore DIR [OPTIONS]\n\n"
-                "Restores a native snapshot or a StratoVirt 2.5 microVM template; the format is found by looking.\n\n"
+                "Restores a native snapshot or a StratoVirt microVM template (2.3 to 2.5); the format is found by looking.\n\n"
                 "  --mode MODE           lazy: userfaultfd (the default, and what auto means until there is more);\n"
                 "                        mmap: MAP_PRIVATE of the memory file, nothing is checked; eager: read everything first\n"
                 "  --format NAME         insist on a format: native, stratovirt\n"

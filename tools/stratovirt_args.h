@@ -16,7 +16,7 @@ struct words {
 };
 void words_free(struct words *w);
 
-/* argv[0] may be StratoVirt's own name. What changes anything and has no equal is told (one line each), or refused: ERR_USAGE names
+/* argv[0] may be StratoVirt's own name. What changes anything and has no equal is told by tell (one line each), or refused: ERR_USAGE names
  * the word. */
 int stratovirt_translate(int argc, char *const *argv, void (*tell)(void *arg, const char *text), void *arg, struct words *ret,
                          struct err *e);

@@ -55,14 +55,15 @@ void qmp_request_free(struct qmp_request *rq)
 
 int qmp_clip(const char *text, int max_bytes)
 {
-        size_t len = strlen(text);
-        int n = max_bytes;
+        int whole = 0;
 
-        if (len <= (size_t)max_bytes)
-                return (int)len;
-        while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
-                n--;
-        return n;
+        for (int i = 0; i <= max_bytes; i++) {
+                if (((unsigned char)text[i] & 0xc0) != 0x80) /* a character begins here, or the text ends */
+                        whole = i;
+                if (!text[i])
+                        break;
+        }
+        return whole;
 }
 
 /* --- what a text says --- */

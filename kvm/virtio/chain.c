@@ -4,7 +4,8 @@
 
 #define PIECES_PER_COPY 64 /* checked_copy.h's most */
 
-size_t virtq_chain_slice(const struct virtq_chain *c, bool in, uint64_t offset_bytes, uint64_t len_bytes, struct iovec *ret, size_t nr_max)
+size_t virtq_chain_slice(const struct virtq_chain *c, bool in, uint64_t offset_bytes, uint64_t len_bytes, struct iovec *ret,
+                         size_t nr_max)
 {
         const struct iovec *v = c->iov + (in ? c->nr_out : 0);
         size_t              nr_pieces = in ? c->nr_in : c->nr_out, nr = 0;

@@ -26,14 +26,15 @@ static int offer(struct virtio_device *d, uint64_t offered, const struct virtio_
         strange = saved->device_features & ~d->offered;
         if (strange)
                 return err_bad(e, "state", ERR_NO_OFFSET,
-                               "%s in slot %u: expected device features within %#" PRIx64 ", found %#" PRIx64 " more; the snapshot's device can do "
-                               "what this version of rouse cannot", virtio_kind_name(d->ops->kind), saved->slot, d->offered, strange);
+                               "%s in slot %u: expected device features within %#" PRIx64 ", found %#" PRIx64
+                               " more; the snapshot's device can do what this version of rouse cannot",
+                               virtio_kind_name(d->ops->kind), saved->slot, d->offered, strange);
         d->offered = saved->device_features | VIRTIO_F_VERSION_1;
         return 0;
 }
 
-int virtio_device_init(struct virtio_device *d, const struct virtio_ops *ops, struct virtio_env *env, uint64_t offered, uint16_t nr_queues,
-                       const uint16_t *max_sizes, const struct virtio_state *saved, struct err *e)
+int virtio_device_init(struct virtio_device *d, const struct virtio_ops *ops, struct virtio_env *env, uint64_t offered,
+                       uint16_t nr_queues, const uint16_t *max_sizes, const struct virtio_state *saved, struct err *e)
 {
         int r;
 
@@ -61,12 +62,14 @@ void virtio_device_fini(struct virtio_device *d)
 
 static int start_queues(struct virtio_device *d, struct err *e)
 {
+        bool indirect = d->features & VIRTIO_F_INDIRECT_DESC, event_idx = d->features & VIRTIO_F_EVENT_IDX;
+
         for (uint16_t i = 0; i < d->nr_queues; i++) {
                 const char *why = "";
                 int         r = 0;
 
                 if (virtq_state(d->queues[i])->ready)
-                        r = virtq_start(d->queues[i], d->features & VIRTIO_F_INDIRECT_DESC, d->features & VIRTIO_F_EVENT_IDX, &why);
+                        r = virtq_start(d->queues[i], indirect, event_idx, &why);
                 if (r < 0)
                         return err_set(e, r, "queue %u: %s", i, why);
         }
@@ -78,6 +81,16 @@ static void set_worker(struct virtio_device *d, struct virtio_worker *w)
         pthread_mutex_lock(&d->lock);
         d->worker = w;
         pthread_mutex_unlock(&d->lock);
+}
+
+/* Stops it first: the session thread, which resumes the VM, may have started it when its activation has failed. */
+static void drop_worker(struct virtio_device *d, struct virtio_worker *w)
+{
+        if (!w)
+                return;
+        worker_stop(w);
+        set_worker(d, NULL);
+        worker_free(w);
 }
 
 int virtio_device_activate(struct virtio_device *d, uint64_t features, const int *kicks, bool parked, struct err *e)
@@ -97,20 +110,13 @@ int virtio_device_activate(struct virtio_device *d, uint64_t features, const int
         }
         if (r >= 0)
                 return 0;
-        set_worker(d, NULL);
-        worker_free(w);
+        drop_worker(d, w);
         return err_set(e, r, "its thread: %s", strerror(-r));
 }
 
 void virtio_device_reset(struct virtio_device *d)
 {
-        struct virtio_worker *w = d->worker;
-
-        if (w) {
-                worker_stop(w);
-                set_worker(d, NULL);
-                worker_free(w);
-        }
+        drop_worker(d, d->worker);
         for (uint16_t i = 0; i < d->nr_queues; i++)
                 virtq_reset(d->queues[i]);
         d->features = 0;
@@ -245,7 +251,8 @@ int virtio_fetch(struct virtio_device *d, const struct iovec *iov, size_t nr)
         int       r = 0;
 
         for (size_t i = 0; i < nr && r >= 0 && !settled; i++) {
-                uintptr_t p = (uintptr_t)iov[i].iov_base & ~(PAGE_BYTES - 1), q = align_up((uintptr_t)iov[i].iov_base + iov[i].iov_len, PAGE_BYTES);
+                uintptr_t at = (uintptr_t)iov[i].iov_base;
+                uintptr_t p = at & ~(PAGE_BYTES - 1), q = align_up(at + iov[i].iov_len, PAGE_BYTES);
 
                 if (p <= end && p >= first) { /* goes on where the last piece ended, as buffers mostly do */
                         end = MAX(end, q);

@@ -75,9 +75,12 @@ static void serving(void *transport)
 {
         struct virtio_mmio *t = transport;
 
-        for (uint16_t i = 0; i < t->d->nr_queues; i++)
-                if (virtq_started(t->d->queues[i]) && !(t->connected >> i & 1) && t->wires.doorbell(t->wires.arg, i, t->kicks[i]) >= 0)
+        for (uint16_t i = 0; i < t->d->nr_queues; i++) {
+                bool wanted = virtq_started(t->d->queues[i]) && !(t->connected >> i & 1);
+
+                if (wanted && t->wires.doorbell(t->wires.arg, i, t->kicks[i]) >= 0)
                         t->connected |= UINT64_C(1) << i;
+        }
 }
 
 /* --- activation and reset; under lock --- */

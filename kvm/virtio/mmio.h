@@ -17,9 +17,9 @@ struct virtio_wires {
         void *arg;
         /* Pulses the interrupt line (edge). Any thread. */
         void (*interrupt)(void *arg);
-        /* From now on a write of `queue` to QueueNotify writes fd instead of reaching the bus, for as long as the machine lives. 0 or
-         * -errno; a transport whose doorbells cannot be connected hears of kicks on the bus all the same. Worker thread: on older
-         * kernels it waits for a grace period. */
+        /* From now on a write of `queue` to QueueNotify writes fd instead of reaching the bus, for as long as the machine
+         * lives. 0 or -errno; a transport whose doorbells cannot be connected hears of kicks on the bus all the same. Worker
+         * thread: on older kernels it waits for a grace period. */
         int (*doorbell)(void *arg, uint16_t queue, int fd);
 };
 
@@ -30,8 +30,9 @@ void virtio_mmio_free(struct virtio_mmio *t); /* resets the device first, but do
 
 extern const struct bus_ops virtio_mmio_ops; /* arg: struct virtio_mmio */
 
-/* Session thread, no vCPU runs. load: registers, queues, and, where the guest had activated it, the device, its worker parked; an
- * interrupt that was raised and not acknowledged is raised once more by virtio_mmio_reinject. Bad values: ERR_SNAPSHOT, slot and field named. */
+/* Session thread, no vCPU runs. load: registers, queues, and, where the guest had activated it, the device, its worker parked;
+ * an interrupt that was raised and not acknowledged is raised once more by virtio_mmio_reinject. Bad values: ERR_SNAPSHOT,
+ * slot and field named. */
 int  virtio_mmio_load(struct virtio_mmio *t, const struct virtio_state *s, struct err *e);
 void virtio_mmio_reinject(struct virtio_mmio *t); /* after the interrupt controllers were loaded */
 int  virtio_mmio_save(struct virtio_mmio *t, struct virtio_state *ret, struct err *e); /* worker parked */

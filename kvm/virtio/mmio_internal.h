@@ -28,7 +28,8 @@ struct virtio_mmio {
         int      kicks[VIRTIO_QUEUES_MAX];
         /* worker only (one after the other) */
         uint64_t connected; /* queues whose doorbells KVM rings, a bit each */
-        /* Any thread. Relaxed, but where said: each is a word of its own, and what an interrupt tells of is published by the ring. */
+        /* Any thread. Relaxed, but where said: each is a word of its own, and what an interrupt tells of is published by the
+         * ring. */
         _Atomic uint32_t status, interrupt_status, config_generation;
 };
 

@@ -10,8 +10,8 @@
 
 static int bad(const struct virtio_state *s, struct err *e, const char *field, uint64_t expected, uint64_t found)
 {
-        return err_bad(e, "state", ERR_NO_OFFSET, "virtio slot %u (%s): %s: expected at most %#" PRIx64 ", found %#" PRIx64, s->slot,
-                       virtio_kind_name(s->kind), field, expected, found);
+        return err_bad(e, "state", ERR_NO_OFFSET, "virtio slot %u (%s): %s: expected at most %#" PRIx64 ", found %#" PRIx64,
+                       s->slot, virtio_kind_name(s->kind), field, expected, found);
 }
 
 static int check_queue(const struct virtio_state *s, uint16_t i, uint16_t max_size, struct err *e)
@@ -44,8 +44,8 @@ static int check(const struct virtio_mmio *t, const struct virtio_state *s, stru
                 return bad(s, e, "interrupt status", INTERRUPT_QUEUE | INTERRUPT_CONFIG, s->interrupt_status);
         if (s->activated && s->driver_features & ~d->offered)
                 return err_bad(e, "state", ERR_NO_OFFSET,
-                               "virtio slot %u (%s): expected driver features within the device's %#" PRIx64 ", found %#" PRIx64, s->slot,
-                               virtio_kind_name(s->kind), d->offered, s->driver_features);
+                               "virtio slot %u (%s): expected driver features within the device's %#" PRIx64 ", found %#" PRIx64,
+                               s->slot, virtio_kind_name(s->kind), d->offered, s->driver_features);
         for (uint16_t i = 0; i < s->nr_queues && r >= 0; i++)
                 r = check_queue(s, i, virtq_state(d->queues[i])->max_size, e);
         return r;

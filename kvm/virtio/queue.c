@@ -1,8 +1,8 @@
 /* kvm/virtio/queue.c: chains are taken from the available ring and given back on the used ring.
  *
- * A batch costs few copies: pop reads the available index, and when that has moved, in one further copy the descriptor table and the
- * whole available ring, which serve until every entry of the batch is taken. A descriptor is the device's from the moment the index
- * covers it until it is returned, so what was copied stays true. flush writes elements and index in one copy. */
+ * A batch costs few copies: pop reads the available index, and when that has moved, in one further copy the descriptor table
+ * and the whole available ring, which serve until every entry of the batch is taken. A descriptor is the device's from the
+ * moment the index covers it until it is returned, so what was copied stays true. flush writes elements and index in one copy. */
 #include "kvm/virtio/queue.h"
 
 #include "core/base/checked_copy.h"
@@ -220,7 +220,8 @@ static int read_avail_idx(struct virtqueue *q, uint16_t *ret)
 {
         int r = checked_read(ret, q->avail + VIRTQ_IDX, sizeof(*ret));
 
-        /* pairs with the driver's barrier before it moves the index (section 2.7.13.3.1): what the index covers is read after it */
+        /* pairs with the driver's barrier before it moves the index (section 2.7.13.3.1): what the index covers is read after
+         * it */
         virtq_fence();
         return r;
 }
@@ -337,7 +338,8 @@ void virtq_push(struct virtqueue *q, uint16_t head, uint32_t written_bytes)
 /* The elements from next_used on, which may go round the end of the ring, and after them the index. */
 static int write_used(struct virtqueue *q)
 {
-        size_t       at = q->s.next_used & (q->s.size - 1u), nr = MIN(q->nr_pushed, q->s.size - at), elem = sizeof(struct virtq_used);
+        const size_t elem = sizeof(struct virtq_used);
+        size_t       at = q->s.next_used & (q->s.size - 1u), nr = MIN(q->nr_pushed, q->s.size - at);
         uint8_t     *ring = q->used + VIRTQ_USED_RING;
         uint16_t     idx = (uint16_t)(q->s.next_used + q->nr_pushed);
         struct iovec to[3] = {

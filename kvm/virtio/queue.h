@@ -1,11 +1,12 @@
-/* kvm/virtio/queue.h: the device's side of a split virtqueue (virtio 1.2, section 2.7): takes chains of guest buffers, gives them back.
+/* kvm/virtio/queue.h: the device's side of a split virtqueue (virtio 1.2, section 2.7): takes chains of guest buffers, gives
+ * them back.
  * Owns:    its scratch; guest memory is the guest's.
  * Threads: one at a time: the device's worker, or the session thread while the worker is parked.
  * Blocks:  while the pager brings a page of the rings.
  *
- * The guest is hostile: every index, length and address is checked here, nothing is trusted twice (what was read is copied, then
- * checked, then used), and a broken ring is an error that concerns this queue's device only. Ring memory is reached by checked copies
- * alone, so a page that is lost is an error, too, and not a signal. */
+ * The guest is hostile: every index, length and address is checked here, nothing is trusted twice (what was read is copied,
+ * then checked, then used), and a broken ring is an error that concerns this queue's device only. Ring memory is reached by
+ * checked copies alone, so a page that is lost is an error, too, and not a signal. */
 #pragma once
 
 #include "core/model/mem_layout.h"
@@ -18,7 +19,7 @@ struct virtq_chain {
         uint16_t            head;
         uint16_t            nr_out, nr_in;       /* pieces */
         uint64_t            out_bytes, in_bytes; /* sums; each below 4 GiB */
-        const struct iovec *iov;                 /* [nr_out + nr_in], host addresses inside guest RAM; until the next pop of this queue */
+        const struct iovec *iov; /* [nr_out + nr_in], host addresses inside guest RAM; until the next pop of this queue */
 };
 
 struct virtqueue;
@@ -28,7 +29,8 @@ int  virtq_new(const struct mem_layout *layout, uint16_t max_size, struct virtqu
 void virtq_free(struct virtqueue *q); /* accepts NULL */
 void virtq_reset(struct virtqueue *q);
 
-/* As the transport's registers and a snapshot have them. virtq_state is writable by the transport while the queue is not started. */
+/* As the transport's registers and a snapshot have them. virtq_state is writable by the transport while the queue is not
+ * started. */
 struct virtqueue_state *virtq_state(struct virtqueue *q);
 
 /* The driver said DRIVER_OK, or the VM was restored: checks addresses, alignment and size, from now on the queue may be popped.
@@ -56,4 +58,5 @@ int virtq_flush(struct virtqueue *q);
 ssize_t virtq_chain_read(const struct virtq_chain *c, uint64_t offset_bytes, void *buf, size_t len_bytes);
 ssize_t virtq_chain_write(const struct virtq_chain *c, uint64_t offset_bytes, const void *buf, size_t len_bytes);
 /* The pieces of a part of a chain's out (in) pieces, for readv(2) and the like: fills at most nr_max, returns how many. */
-size_t virtq_chain_slice(const struct virtq_chain *c, bool in, uint64_t offset_bytes, uint64_t len_bytes, struct iovec *ret, size_t nr_max);
+size_t virtq_chain_slice(const struct virtq_chain *c, bool in, uint64_t offset_bytes, uint64_t len_bytes, struct iovec *ret,
+                         size_t nr_max);

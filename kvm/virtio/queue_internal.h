@@ -34,7 +34,8 @@ static_assert(sizeof(struct virtq_used) == 8, "virtio 1.2, section 2.7.8");
 
 /* What a started queue works in; no page of it is touched before it is needed. */
 struct virtq_scratch {
-        _Alignas(struct virtq_desc) uint8_t copy[VIRTIO_QUEUE_SIZE_MAX * (sizeof(struct virtq_desc) + sizeof(uint16_t))]; /* table, heads */
+        /* table, and behind it the heads */
+        _Alignas(struct virtq_desc) uint8_t copy[VIRTIO_QUEUE_SIZE_MAX * (sizeof(struct virtq_desc) + sizeof(uint16_t))];
         struct iovec      iov[VIRTIO_QUEUE_SIZE_MAX];
         struct virtq_desc indirect[VIRTIO_QUEUE_SIZE_MAX];
         struct virtq_used pushed[VIRTIO_QUEUE_SIZE_MAX + 1]; /* behind the last one that is there: the index */
@@ -77,7 +78,8 @@ static inline uint16_t virtq_head(const struct virtqueue *q, uint16_t position)
         return heads[position & (q->s.size - 1u)];
 }
 
-/* Orders the kernel's copies to and from guest memory as the guest sees them. Not the C11 fence, which ThreadSanitizer refuses. */
+/* Orders the kernel's copies to and from guest memory as the guest sees them. Not the C11 fence, which ThreadSanitizer
+ * refuses. */
 static inline void virtq_fence(void)
 {
         __sync_synchronize();

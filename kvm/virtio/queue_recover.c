@@ -1,20 +1,20 @@
 /* kvm/virtio/queue_recover.c: which chains an earlier device took and did not return (a VMM that saves without draining).
  *
- * The available ring holds the last `size` chains that the driver made, the used ring the last `size` that came back, and neither says
- * when an entry was made in terms of the other's. What is known: between two times that a head is made available it comes back once.
- * So the histories that the rings allow are narrowed down: for each entry of the available ring, how many chains can have come back
- * when it was made (at least lo, at most hi; both only grow along the ring).
+ * The available ring holds the last `size` chains that the driver made, the used ring the last `size` that came back, and
+ * neither says when an entry was made in terms of the other's. What is known: between two times that a head is made available
+ * it comes back once. So the histories that the rings allow are narrowed down: for each entry of the available ring, how many
+ * chains can have come back when it was made (at least lo, at most hi; both only grow along the ring).
  *
- *   available    ... A B A C B A      a head that has one entry more than it came back is in flight at the end, and one that came back
- *   used         ... B A A B C        once more than it has entries was in flight at the beginning; where both are equal, it was
- *                                     in flight at both or at neither, and one of the two may contradict the bounds
+ *   available    ... A B A C B A      a head that has one entry more than it came back is in flight at the end, and one that
+ *   used         ... B A A B C        came back once more than it has entries was in flight at the beginning; where both are
+ *                                     equal, it was in flight at both or at neither, and one may contradict the bounds
  *
- * How many were in flight at the beginning is tried from none upward, but for a ring that is not full yet: there it was none. Only
- * what all possible histories agree on is handed out again: a chain too many would have the device write into memory that is the
- * guest's own again. Assumed is that what is in flight is among the last `size` chains, as of an older one no trace is left; where
- * much of the ring is in flight that is no safe thing to assume, unless everything came back in order. In 42000 simulated loads of
- * rings of 256, with up to 64 in flight and returned in any order, no answer was wrong and 3 in 100 could not be given; a smaller ring
- * remembers less (of 64: 7 in 42000 were wrong). A VMM that drains, as most do, never gets here. */
+ * How many were in flight at the beginning is tried from none upward, but for a ring that is not full yet: there it was none.
+ * Only what all possible histories agree on is handed out again: a chain too many would have the device write into memory that
+ * is the guest's own again. Assumed is that what is in flight is among the last `size` chains, as of an older one no trace is
+ * left; where much of the ring is in flight that is no safe thing to assume, unless everything came back in order. In 42000
+ * simulated loads of rings of 256, with up to 64 in flight and returned in any order, no answer was wrong and 3 in 100 could
+ * not be given; a smaller ring remembers less (of 64: 7 in 42000 were wrong). A VMM that drains, as most do, never gets here. */
 #include "core/base/checked_copy.h"
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
@@ -38,20 +38,23 @@ enum outcome {
         DECIDED,
 };
 
-/* Positions count from the oldest entry of the used ring that is there: used entries are [0, nr_used), available ones [first_avail,
- * end_avail). `taken`: the device took those below it. */
+/* Positions count from the oldest entry of the used ring that is there: used entries are [0, nr_used), available ones
+ * [first_avail, end_avail). `taken`: the device took those below it. */
 struct history {
-        int       nr_heads, nr_used, first_avail, end_avail, taken;
-        int       first_used; /* used entries before it are older than first_avail */
-        bool      young;      /* the rings began at first_avail */
-        uint16_t *avail, *used; /* heads, by position (avail: less first_avail) */
-        int      *lo, *hi, *next_avail, *next_used; /* next_: the same head's next entry, or NONE */
+        int  nr_heads, nr_used, first_avail, end_avail, taken;
+        int  first_used; /* used entries before it are older than first_avail */
+        bool young;      /* the rings began at first_avail */
+        /* by position less first_avail; next_: the same head's next entry, or NONE */
+        uint16_t avail[VIRTIO_QUEUE_SIZE_MAX];
+        int      lo[VIRTIO_QUEUE_SIZE_MAX], hi[VIRTIO_QUEUE_SIZE_MAX], next_avail[VIRTIO_QUEUE_SIZE_MAX];
+        /* by position */
+        uint16_t used[VIRTIO_QUEUE_SIZE_MAX];
+        int      next_used[VIRTIO_QUEUE_SIZE_MAX];
         struct {
                 int        first_avail, last_avail, first_used, nr_avail, nr_used;
                 enum start start;
         } head[VIRTIO_QUEUE_SIZE_MAX];
         bool decided[VIRTIO_QUEUE_SIZE_MAX]; /* in flight at the end, as the first possible history has it */
-        int  room[6 * VIRTIO_QUEUE_SIZE_MAX];
 };
 
 /* --- one head: made available and returned in turn --- */
@@ -107,8 +110,9 @@ static bool in_flight_at_end(const struct history *h, int head)
 static void widest_bounds(struct history *h)
 {
         for (int i = 0; i < h->end_avail - h->first_avail; i++) {
-                h->lo[i] = MAX(h->first_used, i + h->first_avail + 1 - h->nr_heads); /* no more are in flight than there are heads */
-                h->hi[i] = MIN(h->nr_used, i + h->first_avail);                      /* no more came back than were made */
+                /* no more are in flight than there are heads; no more came back than were made */
+                h->lo[i] = MAX(h->first_used, i + h->first_avail + 1 - h->nr_heads);
+                h->hi[i] = MIN(h->nr_used, i + h->first_avail);
         }
 }
 
@@ -246,12 +250,6 @@ static bool read_rings(struct history *h, const struct virtqueue *q, uint16_t us
         h->end_avail = size + (uint16_t)(avail_idx - used_idx);
         h->taken = size + (uint16_t)(q->s.next_avail - used_idx);
         h->first_avail = h->young ? size - used_idx : h->end_avail - size;
-        h->lo = h->room;
-        h->hi = h->lo + size;
-        h->next_avail = h->hi + size;
-        h->next_used = h->next_avail + size;
-        h->avail = (uint16_t *)(h->next_used + size);
-        h->used = h->avail + size;
         for (int i = 0; i < size; i++)
                 h->head[i].first_avail = h->head[i].first_used = NONE;
         for (int i = h->first_avail; i < h->end_avail; i++) {

@@ -76,7 +76,8 @@ static void serve_all_queues(struct virtio_worker *w)
                         w->d->ops->kicked(w->d, i);
 }
 
-/* One event; false: it was an order. One at a time: a descriptor that the device closed has no event left that is older than that. */
+/* One event; false: it was an order. One at a time: a descriptor that the device closed has no event left that is older than
+ * that. */
 static bool serve_event(struct virtio_worker *w)
 {
         struct virtio_device *d = w->d;

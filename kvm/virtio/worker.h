@@ -14,7 +14,8 @@
 struct virtio_worker;
 
 int worker_new(struct virtio_device *d, const int *kicks, struct virtio_worker **ret); /* 0 or -errno */
-/* The thread is made by the first run, not before: that costs 30 to 50 us, and a restored device is not in a hurry. 0 or -errno. */
+/* The thread is made by the first run, not before: that costs 30 to 50 us, and a restored device is not in a hurry. 0 or
+ * -errno. */
 int  worker_run(struct virtio_worker *w);
 void worker_park(struct virtio_worker *w);
 void worker_stop(struct virtio_worker *w); /* for good; a later run does nothing */

@@ -7,9 +7,11 @@
 
 #include "core/base/units.h"
 #include "core/probe.h"
-#include "core/session.h"
+#include "core/session_internal.h"
+#include "kvm/vm_internal.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +109,23 @@ Test(faults, a_mapped_memory_file_that_is_written_anew_ends_it_with_exit_5, .tim
         change_while_it_ticks("n=$(stat -c %s memory) && truncate -s 0 memory && truncate -s $n memory");
 }
 
+/* A native snapshot where every page that the guest fills (32 MiB from 32 MiB on) has a byte that its sum does not know. */
+static void make_damaged(const char *path)
+{
+        char memory[4400];
+        FILE *f;
+
+        make_native(path, "128M", "1");
+        snprintf(memory, sizeof(memory), "%s/memory", path);
+        f = fopen(memory, "r+");
+        cr_assert_not_null(f);
+        for (long page = 0; page < 8192; page++) {
+                fseek(f, (32l << 20) + page * 4096 + 3000, SEEK_SET); /* past its header words */
+                fputc(0xff, f);
+        }
+        cr_assert_eq(fclose(f), 0);
+}
+
 /* A native page whose byte was flipped is never given to the guest. */
 Test(faults, a_page_that_does_not_match_its_checksum_is_lost_and_never_seen_by_the_guest, .timeout = 90)
 {
@@ -117,20 +136,7 @@ Test(faults, a_page_that_does_not_match_its_checksum_is_lost_and_never_seen_by_t
         need_kvm();
         need_uffd();
         snprintf(path, sizeof(path), "%s/native", t.path);
-        make_native(path, "128M", "1");
-        /* one byte in every page that the guest fills, past its header words: 32 MiB from 32 MiB on */
-        snprintf(path, sizeof(path), "%s/native/memory", t.path);
-        {
-                FILE *f = fopen(path, "r+");
-
-                cr_assert_not_null(f);
-                for (long page = 0; page < 8192; page++) {
-                        fseek(f, (32l << 20) + page * 4096 + 3000, SEEK_SET);
-                        fputc(0xff, f);
-                }
-                cr_assert_eq(fclose(f), 0);
-        }
-        snprintf(path, sizeof(path), "%s/native", t.path);
+        make_damaged(path);
         vm = RUN(40000, rouse_program(), "restore", path, "--hints", "none", "--fill", "off", "--timeout", "30s");
         cr_expect_eq(vm.status, 5, "exit %d; it said:\n%s%s", vm.status, vm.out, vm.err);
         cr_expect(strstr(vm.err, "checksum") && strstr(vm.err, "offset"), "%s", vm.err);
@@ -138,7 +144,29 @@ Test(faults, a_page_that_does_not_match_its_checksum_is_lost_and_never_seen_by_t
         child_free(&vm);
 }
 
-/* The same on a kernel without UFFDIO_POISON (before 6.6). */
+/* A disk that took such a page for granted would write zeros in its stead. */
+Test(faults, devices_go_on_looking_at_every_page_where_one_is_lost_that_nobody_asked_for_yet, .timeout = 90)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct restore_options o = {
+                .common = {.serial_out_fd = -1, .timeout_ns = 60 * NS_PER_S, .paused = true}, .hints = HINTS_NONE, .fill = true, .verify = true,
+        };
+        struct session *s;
+        struct err err = {0};
+        char path[4300];
+
+        need_kvm();
+        need_uffd();
+        snprintf(path, sizeof(path), "%s/native", t.path);
+        make_damaged(path);
+        o.path = path;
+        cr_assert_eq(session_restore(&o, &s, &err), 0, "%s", err.text);
+        cr_assert_eq(session_wait_settled(s, 30000), -EIO);
+        cr_expect_neq(session_ledger(s)->t_ns[LEDGER_T6], 0);
+        cr_expect_not(atomic_load(&s->vm->slots.env.settled));
+        session_free(s);
+}
+
 Test(faults, without_poison_a_lost_page_stops_the_vm_before_its_fault_is_answered, .timeout = 90)
 {
         check_cut(RESTORE_LAZY, false);

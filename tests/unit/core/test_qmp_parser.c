@@ -186,11 +186,12 @@ Test(qmp_parser, a_request_that_cannot_be_carried_out_keeps_its_id)
 
 Test(qmp_parser, nesting_has_a_limit)
 {
-        char text[200] = "{\"execute\":\"x\",\"arguments\":{\"a\":";
+        char many[61], text[200];
         struct seen s;
 
-        memset(text + strlen(text), '[', 60);
-        strcat(text, "\n" GOOD);
+        memset(many, '[', 60);
+        many[60] = 0;
+        snprintf(text, sizeof(text), "{\"execute\":\"x\",\"arguments\":{\"a\":%s\n" GOOD, many);
         s = parse(text);
         cr_assert_eq(s.nr, 2u);
         cr_expect(strstr(s.v[0], "nested too deeply"), "%s", s.v[0]);
@@ -199,15 +200,15 @@ Test(qmp_parser, nesting_has_a_limit)
 
 static struct seen parse_repeated(const char *begin, char fill, size_t nr, const char *end)
 {
-        size_t before = strlen(begin), len = before + nr + strlen(end);
-        char *text = malloc(len + 1);
+        char *middle = malloc(nr + 1), *text;
         struct seen s;
 
-        cr_assert_not_null(text);
-        memcpy(text, begin, before);
-        memset(text + before, fill, nr);
-        strcpy(text + before + nr, end);
+        cr_assert_not_null(middle);
+        memset(middle, fill, nr);
+        middle[nr] = 0;
+        cr_assert_geq(asprintf(&text, "%s%s%s", begin, middle, end), 0);
         s = parse_in_packets_of(16384, text);
+        free(middle);
         free(text);
         return s;
 }

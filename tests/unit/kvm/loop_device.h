@@ -1,5 +1,5 @@
-/* tests/unit/kvm/loop_device.h: the smallest virtio device: what it reads from queue 0 it writes back into the same chain. Queue 1
- * takes chains and keeps them until it is drained, as a disk keeps requests in flight.
+/* tests/unit/kvm/loop_device.h: the smallest virtio device: what it reads from queue 0 it writes back into the same chain.
+ * Queue 1 takes chains and keeps them until it is drained, as a disk keeps requests in flight.
  * Owns:    as any device.
  * Threads: as any device; the counters may be read at any time.
  * Blocks:  never. */
@@ -146,9 +146,9 @@ static inline struct loop_device *loop_new(struct virtio_env *env, const struct 
         static const uint16_t sizes[LOOP_QUEUES] = { 64, 64 };
         struct loop_device   *l = calloc(1, sizeof(*l));
         struct err            e = { 0 };
+        uint64_t              features = VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | 1;
 
-        cr_assert_eq(virtio_device_init(&l->d, &loop_ops, env, VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | 1, LOOP_QUEUES, sizes, saved, &e),
-                     0, "%s", e.text);
+        cr_assert_eq(virtio_device_init(&l->d, &loop_ops, env, features, LOOP_QUEUES, sizes, saved, &e), 0, "%s", e.text);
         l->watched = -1;
         return l;
 }

@@ -141,6 +141,16 @@ static inline struct timespec small_deadline(void)
         return t;
 }
 
+static inline size_t small_nr_out(struct small_vm *s)
+{
+        size_t nr;
+
+        pthread_mutex_lock(&s->lock);
+        nr = s->nr_out;
+        pthread_mutex_unlock(&s->lock);
+        return nr;
+}
+
 static inline void small_wait_out(struct small_vm *s, size_t nr_out)
 {
         struct timespec until = small_deadline();

@@ -50,7 +50,7 @@ static void echo(struct world *w, const char *text)
         uint32_t        len = (uint32_t)strlen(text) + 1;
         struct rig_used u;
 
-        strcpy(rig_at(w->r, 0x700000), text);
+        rig_put(w->r, 0x700000, text);
         memset(rig_at(w->r, 0x701000), 0, 4096);
         rig_send(&w->t.q[0], (struct rig_buf[]){ { 0x700000, len, false }, { 0x701000, 4096, true } }, 2);
         rig_kick(&w->t, 0);
@@ -83,7 +83,7 @@ Test(virtio_worker, a_parked_device_waits_and_then_looks_at_every_queue)
 {
         struct world *w = world_start(true);
 
-        strcpy(rig_at(w->r, 0x700000), "before");
+        rig_put(w->r, 0x700000, "before");
         rig_send(&w->t.q[0], (struct rig_buf[]){ { 0x700000, 7, false }, { 0x701000, 4096, true } }, 2);
         rig_kick(&w->t, 0);
         usleep(20000);
@@ -283,7 +283,9 @@ Test(virtio_worker, a_condemned_vm_takes_nothing_and_lets_nothing_out)
 Test(virtio_worker, a_lost_page_is_not_fetched)
 {
         struct world *w = world_start(false);
-        struct iovec  v[] = { { rig_at(w->r, 0x700ff0), 0x20 }, { rig_at(w->r, 0x701010), 0x2000 }, { rig_at(w->r, 0x400000), 1 } };
+        struct iovec  v[] = { { rig_at(w->r, 0x700ff0), 0x20 },
+                              { rig_at(w->r, 0x701010), 0x2000 },
+                              { rig_at(w->r, 0x400000), 1 } };
 
         cr_assert_eq(virtio_fetch(&w->l->d, v, 3), 0);
         munmap(rig_at(w->r, 0x702000), PAGE_BYTES);

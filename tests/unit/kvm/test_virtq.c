@@ -242,7 +242,8 @@ Test(virtq, a_ring_that_is_none_does_not_start)
                 { { .size = 8, .desc_gpa = 8, .avail_gpa = 0x1000, .used_gpa = 0x2000 }, "descriptor table" },
                 { { .size = 8, .avail_gpa = 0x1001, .used_gpa = 0x2000 }, "available ring" },
                 { { .size = 8, .avail_gpa = 0x1000, .used_gpa = 0x2002 }, "used ring" },
-                { { .size = 8, .desc_gpa = RIG_WINDOW_BYTES - 112, .avail_gpa = 0x1000, .used_gpa = 0x2000 }, "descriptor table" },
+                { { .size = 8, .desc_gpa = RIG_WINDOW_BYTES - 112, .avail_gpa = 0x1000, .used_gpa = 0x2000 },
+                  "descriptor table" },
                 { { .size = 8, .avail_gpa = RIG_HIGH_GPA + RIG_WINDOW_BYTES - 20, .used_gpa = 0x2000 }, "available ring" },
                 { { .size = 8, .avail_gpa = 0x1000, .used_gpa = RIG_HIGH_GPA - 64 }, "used ring" },
                 { { .size = 8, .desc_gpa = UINT64_MAX - 15, .avail_gpa = 0x1000, .used_gpa = 0x2000 }, "descriptor table" },
@@ -277,30 +278,88 @@ Test(virtq, a_queue_may_end_where_ram_ends)
         duo_free(&t);
 }
 
-static void patch_loop(struct rig_queue *q, uint16_t head) { rig_desc(q, head)->flags |= RIG_NEXT; rig_desc(q, head)->next = head; }
-static void patch_next(struct rig_queue *q, uint16_t head) { rig_desc(q, head)->flags |= RIG_NEXT; rig_desc(q, head)->next = q->size; }
-static void patch_hole(struct rig_queue *q, uint16_t head) { rig_desc(q, head)->gpa = 3 * GIB; }
-static void patch_wrap(struct rig_queue *q, uint16_t head) { rig_desc(q, head)->gpa = UINT64_MAX - 10; }
-static void patch_edge(struct rig_queue *q, uint16_t head) { rig_desc(q, head)->gpa = RIG_WINDOW_BYTES - 4095; }
-static void patch_head(struct rig_queue *q, uint16_t head) { (void)head; *rig_avail(q, 2) = q->size; }
-static void patch_idx(struct rig_queue *q, uint16_t head) { (void)head; *rig_avail(q, 1) = (uint16_t)(q->size + 1); }
-static void patch_idx_back(struct rig_queue *q, uint16_t head) { (void)head; *rig_avail(q, 1) = 0xffff; }
+static void patch_loop(struct rig_queue *q, uint16_t head)
+{
+        rig_desc(q, head)->flags |= RIG_NEXT;
+        rig_desc(q, head)->next = head;
+}
+
+static void patch_next(struct rig_queue *q, uint16_t head)
+{
+        rig_desc(q, head)->flags |= RIG_NEXT;
+        rig_desc(q, head)->next = q->size;
+}
+
+static void patch_hole(struct rig_queue *q, uint16_t head)
+{
+        rig_desc(q, head)->gpa = 3 * GIB;
+}
+
+static void patch_wrap(struct rig_queue *q, uint16_t head)
+{
+        rig_desc(q, head)->gpa = UINT64_MAX - 10;
+}
+
+static void patch_edge(struct rig_queue *q, uint16_t head)
+{
+        rig_desc(q, head)->gpa = RIG_WINDOW_BYTES - 4095;
+}
+
+static void patch_head(struct rig_queue *q, uint16_t head)
+{
+        (void)head;
+        *rig_avail(q, 2) = q->size;
+}
+
+static void patch_idx(struct rig_queue *q, uint16_t head)
+{
+        (void)head;
+        *rig_avail(q, 1) = (uint16_t)(q->size + 1);
+}
+
+static void patch_idx_back(struct rig_queue *q, uint16_t head)
+{
+        (void)head;
+        *rig_avail(q, 1) = 0xffff;
+}
 
 static void patch_indirect(struct rig_queue *q, uint16_t head, uint32_t len, uint16_t flags)
 {
         *rig_desc(q, head) = (struct rig_desc){ .gpa = 0x300000, .len = len, .flags = (uint16_t)(RIG_INDIRECT | flags) };
 }
 
-static void patch_table_len(struct rig_queue *q, uint16_t head) { patch_indirect(q, head, 24, 0); }
-static void patch_table_empty(struct rig_queue *q, uint16_t head) { patch_indirect(q, head, 0, 0); }
-static void patch_table_long(struct rig_queue *q, uint16_t head) { patch_indirect(q, head, 1025 * 16, 0); }
-static void patch_table_next(struct rig_queue *q, uint16_t head) { patch_indirect(q, head, 16, RIG_NEXT); }
-static void patch_table_hole(struct rig_queue *q, uint16_t head) { patch_indirect(q, head, 16, 0); rig_desc(q, head)->gpa = 3 * GIB; }
+static void patch_table_len(struct rig_queue *q, uint16_t head)
+{
+        patch_indirect(q, head, 24, 0);
+}
+
+static void patch_table_empty(struct rig_queue *q, uint16_t head)
+{
+        patch_indirect(q, head, 0, 0);
+}
+
+static void patch_table_long(struct rig_queue *q, uint16_t head)
+{
+        patch_indirect(q, head, 1025 * 16, 0);
+}
+
+static void patch_table_next(struct rig_queue *q, uint16_t head)
+{
+        patch_indirect(q, head, 16, RIG_NEXT);
+}
+
+static void patch_table_hole(struct rig_queue *q, uint16_t head)
+{
+        patch_indirect(q, head, 16, 0);
+        rig_desc(q, head)->gpa = 3 * GIB;
+}
+
 static void patch_nested(struct rig_queue *q, uint16_t head)
 {
         patch_indirect(q, head, 16, 0);
         *(struct rig_desc *)rig_at(q->r, 0x300000) = (struct rig_desc){ .gpa = 0x300010, .len = 16, .flags = RIG_INDIRECT };
 }
+
 static void patch_table_past(struct rig_queue *q, uint16_t head)
 {
         patch_indirect(q, head, 16, 0);
@@ -531,8 +590,8 @@ Test(virtq, what_is_in_flight_is_known_while_the_ring_is_young)
         duo_free(&t);
 }
 
-/* A driver and a device with up to `depth` requests in flight, for a while; then the device is gone. True: the next one knew which
- * they were, and they were those. False: it said that it could not know. */
+/* A driver and a device with up to `depth` requests in flight, for a while; then the device is gone. True: the next one knew
+ * which they were, and they were those. False: it said that it could not know. */
 static bool lose_the_device(unsigned int *seed, uint16_t size, size_t depth)
 {
         struct duo             t = duo_new(size);

@@ -30,6 +30,12 @@ Test(virtq_model, queue_and_model_agree_on_long_plays)
         play_seeds(1000000, 2000, 6000);
 }
 
+static size_t put(uint8_t *to, size_t nr, const uint8_t *from)
+{
+        memcpy(to, from, nr);
+        return nr;
+}
+
 /* Drivers that mostly keep the rules: so that the plays above do not all end at the first pop. */
 Test(virtq_model, queue_and_model_agree_where_the_driver_keeps_the_rules)
 {
@@ -40,20 +46,21 @@ Test(virtq_model, queue_and_model_agree_where_the_driver_keeps_the_rules)
                 char         wrong[200];
 
                 for (uint8_t i = 0; i < 16; i++) /* descriptor i: in RAM, 16 bytes, of no or one more that follows it */
-                        memcpy(&bytes[(n += 7) - 7], (uint8_t[]){ 0, i, 1, 0, 1, i < 8 && rand_r(&state) % 2 ? 0x60 : 0, (uint8_t)(i + 8) }, 7);
+                        n += put(bytes + n, 7, (uint8_t[]){ 0, i, 1, 0, 1, i < 8 && rand_r(&state) % 2 ? 0x60 : 0,
+                                                            (uint8_t)(i + 8) });
                 while (n + 8 < sizeof(bytes))
                         switch (rand_r(&state) % 8) {
                         case 0:
-                                memcpy(&bytes[(n += 4) - 4], (uint8_t[]){ 6, 2, (uint8_t)(rand_r(&state) % 8), (uint8_t)(rand_r(&state) % 8) }, 4);
+                                n += put(bytes + n, 4, (uint8_t[]){ 6, 2, rand_r(&state) % 8, rand_r(&state) % 8 });
                                 break;
                         case 1:
-                                memcpy(&bytes[(n += 2) - 2], (uint8_t[]){ 10, (uint8_t)(rand_r(&state) % 8) }, 2);
+                                n += put(bytes + n, 2, (uint8_t[]){ 10, rand_r(&state) % 8 });
                                 break;
                         case 2:
                                 bytes[n++] = 11;
                                 break;
                         case 3: case 4:
-                                memcpy(&bytes[(n += 3) - 3], (uint8_t[]){ 12, 1, (uint8_t)rand_r(&state) }, 3);
+                                n += put(bytes + n, 3, (uint8_t[]){ 12, 1, (uint8_t)rand_r(&state) });
                                 break;
                         case 5:
                                 bytes[n++] = 13;

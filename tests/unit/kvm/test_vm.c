@@ -1,4 +1,5 @@
 /* Tiny guests on the real KVM: they run, are paused, saved, loaded elsewhere, and stop as they should. */
+#include "core/base/clock.h"
 #include "core/base/uapi.h"
 #include "tests/unit/kvm/small_vm.h"
 
@@ -170,10 +171,45 @@ Test(vm, pause_and_resume_in_a_storm_lose_nothing)
                 vm_pause(s->vm);
         }
         vm_resume(s->vm);
-        small_wait_out(s, s->nr_out + 26);
+        small_wait_out(s, small_nr_out(s) + 26);
         vm_stop(s->vm);
         for (size_t i = 0; i < MIN(s->nr_out, (size_t)SMALL_OUT_MAX); i++)
                 cr_assert_eq(s->out[i], 'A' + i % 26);
+        small_vm_free(s);
+}
+
+Test(vm, a_pause_that_is_taken_back_before_or_after_it_took_effect_stops_nothing)
+{
+        struct small_vm *s = small_vm_boot(alphabet, sizeof(alphabet), 2);
+
+        vm_resume(s->vm);
+        for (int i = 0; i < 300; i++) {
+                (void)vm_pause_begin(s->vm, i % 3 == 0);
+                vm_resume(s->vm);
+        }
+        small_wait_out(s, s->nr_out + 26);
+        while (!vm_pause_begin(s->vm, 10))
+                ;
+        vm_pause(s->vm);
+        for (size_t i = 0; i < MIN(s->nr_out, (size_t)SMALL_OUT_MAX); i++)
+                cr_assert_eq(s->out[i], 'A' + i % 26);
+        small_vm_free(s);
+}
+
+Test(vm, a_pause_waits_for_a_vcpu_that_is_held_up_as_long_as_it_is_told_to)
+{
+        struct small_vm *s = small_vm_boot(alphabet, sizeof(alphabet), 1);
+        uint64_t         before_ns;
+
+        vm_resume(s->vm);
+        small_wait_out(s, 1);
+        pthread_mutex_lock(&s->lock); /* where its next byte has to wait */
+        usleep(20000);
+        before_ns = now_ns();
+        cr_assert_not(vm_pause_begin(s->vm, 100));
+        cr_assert_geq(now_ns() - before_ns, 100 * NS_PER_MS);
+        pthread_mutex_unlock(&s->lock);
+        cr_assert(vm_pause_begin(s->vm, 20000));
         small_vm_free(s);
 }
 

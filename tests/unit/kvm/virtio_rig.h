@@ -20,6 +20,7 @@
 
 #include <criterion/criterion.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -99,7 +100,8 @@ static inline struct rig *rig_new(void)
 
         mem_layout_add(&r->layout, 0, RIG_WINDOW_BYTES, NULL);
         mem_layout_add(&r->layout, RIG_HIGH_GPA, RIG_WINDOW_BYTES, NULL);
-        r->layout.ram = mmap(NULL, 2 * RIG_WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        r->layout.ram = mmap(NULL, 2 * RIG_WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                             0);
         cr_assert_neq((void *)r->layout.ram, MAP_FAILED);
         r->env = (struct virtio_env){ .layout = &r->layout, .arg = r, .discard = rig_discard, .message = rig_message };
         r->next_free = 0x1000;
@@ -129,7 +131,14 @@ static inline void *rig_at(const struct rig *r, gpa_t gpa)
         return hva;
 }
 
-/* Copies that ThreadSanitizer does not see: what a device reads and writes by system calls is ordered by rings that it does not see. */
+/* A text, with its NUL. */
+static inline void rig_put(struct rig *r, gpa_t gpa, const char *text)
+{
+        memcpy(rig_at(r, gpa), text, strlen(text) + 1);
+}
+
+/* Copies that ThreadSanitizer does not see: what a device reads and writes by system calls is ordered by rings that it does
+ * not see. */
 static inline void rig_poke(const struct rig *r, gpa_t gpa, const void *from, size_t len_bytes)
 {
         if (len_bytes)
@@ -176,7 +185,8 @@ static inline struct rig_desc *rig_desc(const struct rig_queue *q, uint16_t i)
         return (struct rig_desc *)rig_at(q->r, q->desc_gpa) + i;
 }
 
-/* Words of the rings: avail is { flags, idx, ring[size], used_event }, used is { flags, idx, { head, len }[size], avail_event }. */
+/* Words of the rings: avail is { flags, idx, ring[size], used_event }, used is { flags, idx, { head, len }[size], avail_event
+ * }. */
 static inline _Atomic uint16_t *rig_avail(const struct rig_queue *q, size_t word)
 {
         return (_Atomic uint16_t *)rig_at(q->r, q->avail_gpa) + word;
@@ -325,7 +335,7 @@ static inline void rig_device_init(struct rig_device *t, struct rig *r, struct v
         d->interrupt = rig_interrupt;
         d->needs_reset = rig_needs_reset;
         if (!d->what[0])
-                strcpy(d->what, "device of the rig");
+                snprintf(d->what, sizeof(d->what), "device of the rig");
         for (uint16_t i = 0; i < d->nr_queues; i++) {
                 struct virtqueue_state *s = virtq_state(d->queues[i]);
 
@@ -343,7 +353,8 @@ static inline void rig_device_activate(struct rig_device *t, uint64_t features, 
         cr_assert_eq(virtio_device_activate(t->d, features, t->kicks, parked, &e), 0, "%s", e.text);
 }
 
-static inline void rig_device_start(struct rig_device *t, struct rig *r, struct virtio_device *d, uint64_t features, uint16_t size)
+static inline void rig_device_start(struct rig_device *t, struct rig *r, struct virtio_device *d, uint64_t features,
+                                    uint16_t size)
 {
         rig_device_init(t, r, d, size);
         rig_device_activate(t, features, false);

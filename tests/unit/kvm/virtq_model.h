@@ -1,11 +1,12 @@
-/* tests/unit/kvm/virtq_model.h: a second, slow and simple device side of a split queue, and a player that has both do the same things on
- * the same bytes. What to do is read from a string of bytes: from a seed (test_virtq_model.c) or a fuzzer (fuzz_virtqueue.c).
+/* tests/unit/kvm/virtq_model.h: a second, slow and simple device side of a split queue, and a player that has both do the same
+ * things on the same bytes. What to do is read from a string of bytes: from a seed (test_virtq_model.c) or a fuzzer
+ * (fuzz_virtqueue.c).
  * Owns:    two RAMs for the time of one play.
  * Threads: one.
  * Blocks:  never.
  *
- * The two RAMs begin equal and every write of the driver goes to both. At the end they must be equal again: then the queue wrote what
- * the model wrote and not a byte more. */
+ * The two RAMs begin equal and every write of the driver goes to both. At the end they must be equal again: then the queue
+ * wrote what the model wrote and not a byte more. */
 #pragma once
 
 #include "core/base/units.h"
@@ -218,8 +219,10 @@ static inline uint64_t play_take(struct player *p, size_t bytes)
 /* Addresses worth trying: in RAM, at its edges, in the hole, at the end of all. */
 static inline uint64_t play_gpa(struct player *p)
 {
-        static const uint64_t at[] = { 0, 0, 0x4000, MODEL_WINDOW - 16, MODEL_WINDOW, MODEL_HIGH_GPA - 16, MODEL_HIGH_GPA, MODEL_HIGH_GPA,
-                                       MODEL_HIGH_GPA + MODEL_WINDOW - 16, MODEL_HIGH_GPA + MODEL_WINDOW, UINT64_MAX - 15, 1ULL << 63 };
+        static const uint64_t at[] = {
+                0, 0, 0x4000, MODEL_WINDOW - 16, MODEL_WINDOW, MODEL_HIGH_GPA - 16, MODEL_HIGH_GPA, MODEL_HIGH_GPA,
+                MODEL_HIGH_GPA + MODEL_WINDOW - 16, MODEL_HIGH_GPA + MODEL_WINDOW, UINT64_MAX - 15, 1ULL << 63,
+        };
         uint64_t which = play_take(p, 1);
 
         return at[which % ARRAY_LEN(at)] + play_take(p, 1) * (which & 0x40 ? 16 : which & 0x80 ? 1 : 0);
@@ -275,7 +278,10 @@ static inline void play_jump(struct player *p, uint8_t how)
 {
         uint64_t at = p->m.s.avail_gpa + (how & 1 ? 2 : 0);
 
-        play_word(p, at, how >= 0xfe ? (uint16_t)play_take(p, 2) : how & 1 ? (uint16_t)(model_word(&p->m, at) + how / 64) : how & 2);
+        if (how >= 0xfe)
+                play_word(p, at, (uint16_t)play_take(p, 2));
+        else
+                play_word(p, at, how & 1 ? (uint16_t)(model_word(&p->m, at) + how / 64) : how & 2);
 }
 
 static inline bool play_same_chain(struct player *p, const struct virtq_chain *c, uint16_t head)
@@ -285,7 +291,9 @@ static inline bool play_same_chain(struct player *p, const struct virtq_chain *c
         if (c->head != head || c->nr_out + c->nr_in != (int)p->m.nr_pieces)
                 return false;
         for (uint32_t i = 0; i < p->m.nr_pieces; i++) {
-                if ((uint8_t *)c->iov[i].iov_base - p->layout.ram != p->m.piece[i].at - p->m.ram || c->iov[i].iov_len != p->m.piece[i].len)
+                if ((uint8_t *)c->iov[i].iov_base - p->layout.ram != p->m.piece[i].at - p->m.ram)
+                        return false;
+                if (c->iov[i].iov_len != p->m.piece[i].len)
                         return false;
                 if (p->m.piece[i].in != (i >= c->nr_out))
                         return false;
@@ -308,8 +316,8 @@ static inline bool play_pop(struct player *p)
         if (r != want)
                 snprintf(p->wrong, sizeof(p->wrong), "pop: expected %d, found %d (%s)", want, r, virtq_why(p->q));
         else if (r == 1 && !play_same_chain(p, &c, head))
-                snprintf(p->wrong, sizeof(p->wrong), "pop: expected head %u and %u pieces, found head %u and %u", head, p->m.nr_pieces, c.head,
-                         c.nr_out + c.nr_in);
+                snprintf(p->wrong, sizeof(p->wrong), "pop: expected head %u and %u pieces, found head %u and %u", head,
+                         p->m.nr_pieces, c.head, (uint32_t)c.nr_out + c.nr_in);
         else if (r == 1)
                 p->popped[p->nr_popped++] = head;
         return !p->wrong[0] && r >= 0; /* broken stays broken: test_virtq */
