@@ -56,6 +56,8 @@ static int find_state_path(const char *name, char **ret, struct err *e)
         if (r < 0)
                 return r;
         r = machine_store_read(m, &d, e);
+        if (r >= 0 && !machine_store_is_locked(m)) /* the name is of one directory, the machine of another */
+                r = err_set(e, -ENOENT, "'%s' does not run from %s: give XDG_STATE_HOME the value that it had when the VM was started", name, machine_store_path(m));
         if (r >= 0)
                 *ret = machine_store_state_path(m);
         machine_store_close(m);
@@ -73,8 +75,10 @@ static int save(struct peer *p, const struct stop *st, struct err *e)
 
         if (r >= 0)
                 r = find_state_path(st->name, &path, e);
-        if (r < 0)
+        if (r == -ETIMEDOUT)
                 return r;
+        if (r < 0)
+                return err_wrap(e, r, "'%s' is not saved, and goes on", st->name);
         request = make_request("snapshot");
         args = json_object_new_object();
         json_add_str(args, "dir", path);
