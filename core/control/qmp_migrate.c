@@ -56,11 +56,13 @@ int migration_parse_uri(const char *uri, char **ret_dir, struct err *e)
         for (size_t i = 0; i < ARRAY_LEN(options); i++) {
                 size_t n = strlen(options[i]);
 
-                if (len > n && strcmp(colon + 1 + len - n, options[i]) == 0) {
+                if (len >= n && strcmp(colon + 1 + len - n, options[i]) == 0) {
                         len -= n;
                         break;
                 }
         }
+        if (!len)
+                return err_set(e, -EINVAL, "Invalid uri: %.*s", qmp_clip(uri, 256), uri);
         *ret_dir = strndup(colon + 1, len);
         return *ret_dir ? 0 : err_set(e, -ENOMEM, "no memory for a path");
 }
