@@ -390,7 +390,8 @@ static struct timespec in_ms(int ms)
 
 /* A submission may hold the thread up, in a file system that does not answer and has more requests than it takes (fuse: max_background), and
  * nobody could end a VM whose faults it leaves unanswered, not even SIGKILL: KVM's kernel workers are among those who wait. The vCPUs
- * were kicked long before the patience is over, so they see none of the zeros. */
+ * were kicked long before the patience is over, so they see none of the zeros, and the devices of a condemned VM let no byte out
+ * (virtio_fetch). */
 void pager_give_up(struct pager *p)
 {
         struct timespec until = in_ms(PATIENCE_MS);

@@ -1,7 +1,7 @@
 /* kvm/device/blk_worker.c: a disk at work: pops many requests, submits them at once, answers many, interrupts once. */
 #include "kvm/device/blk_internal.h"
 
-#include "core/base/checked_copy.h"
+#include "kvm/virtio/ram_copy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define QUEUE            0
-#define STATUSES_AT_ONCE 64 /* checked_copy.h's most */
+#define STATUSES_AT_ONCE 64 /* ram_copy.h's most */
 
 static struct blk *of(struct virtio_device *d)
 {
@@ -289,7 +289,7 @@ static uint32_t settle(struct blk *b)
 }
 
 /* Writes the statuses of some requests in one copy. Where a page of one is lost the VM is condemned, and nobody misses the answers. */
-static void write_statuses(struct blk_request *const *r, size_t nr)
+static void write_statuses(const struct blk *b, struct blk_request *const *r, size_t nr)
 {
         struct iovec to[STATUSES_AT_ONCE];
         uint8_t      statuses[STATUSES_AT_ONCE];
@@ -298,7 +298,7 @@ static void write_statuses(struct blk_request *const *r, size_t nr)
                 to[i] = (struct iovec){ .iov_base = r[i]->status_hva, .iov_len = 1 };
                 statuses[i] = r[i]->status;
         }
-        (void)checked_scatter(to, nr, statuses);
+        (void)ram_scatter(virtio_is_settled(&b->dev), to, nr, statuses);
 }
 
 /* What was answered goes to the driver: how many. */
@@ -309,7 +309,7 @@ static uint32_t notify(struct blk *b)
         if (nr == 0)
                 return 0;
         for (uint32_t i = 0; i < nr; i += STATUSES_AT_ONCE)
-                write_statuses(b->answered + i, MIN(nr - i, STATUSES_AT_ONCE));
+                write_statuses(b, b->answered + i, MIN(nr - i, STATUSES_AT_ONCE));
         for (uint32_t i = 0; i < nr; i++) {
                 struct blk_request *r = b->answered[i];
 

@@ -1,8 +1,8 @@
 /* kvm/virtio/chain.c: the pieces of a chain as one run of bytes. */
-#include "core/base/checked_copy.h"
 #include "kvm/virtio/queue.h"
+#include "kvm/virtio/ram_copy.h"
 
-#define PIECES_PER_COPY 64 /* checked_copy.h's most */
+#define PIECES_PER_COPY 64 /* ram_copy.h's most */
 
 size_t virtq_chain_slice(const struct virtq_chain *c, bool in, uint64_t offset_bytes, uint64_t len_bytes, struct iovec *ret,
                          size_t nr_max)
@@ -40,7 +40,7 @@ ssize_t virtq_chain_read(const struct virtq_chain *c, uint64_t offset_bytes, voi
         size_t       done = 0, nr;
 
         while ((nr = virtq_chain_slice(c, false, offset_bytes + done, len_bytes - done, v, PIECES_PER_COPY))) {
-                int r = checked_gather((uint8_t *)buf + done, v, nr);
+                int r = ram_gather(c->settled, (uint8_t *)buf + done, v, nr);
 
                 if (r < 0)
                         return r;
@@ -55,7 +55,7 @@ ssize_t virtq_chain_write(const struct virtq_chain *c, uint64_t offset_bytes, co
         size_t       done = 0, nr;
 
         while ((nr = virtq_chain_slice(c, true, offset_bytes + done, len_bytes - done, v, PIECES_PER_COPY))) {
-                int r = checked_scatter(v, nr, (const uint8_t *)buf + done);
+                int r = ram_scatter(c->settled, v, nr, (const uint8_t *)buf + done);
 
                 if (r < 0)
                         return r;

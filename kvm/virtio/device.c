@@ -44,7 +44,7 @@ int virtio_device_init(struct virtio_device *d, const struct virtio_ops *ops, st
                 return r;
         pthread_mutex_init(&d->lock, NULL);
         for (r = 0; d->nr_queues < nr_queues && r >= 0; d->nr_queues += r >= 0)
-                r = virtq_new(env->layout, max_sizes[d->nr_queues], &d->queues[d->nr_queues]);
+                r = virtq_new(env->layout, &env->settled, max_sizes[d->nr_queues], &d->queues[d->nr_queues]);
         if (r >= 0)
                 return 0;
         virtio_device_fini(d);
@@ -183,6 +183,11 @@ bool virtio_is_broken(const struct virtio_device *d)
         return atomic_load_explicit(&d->broken, memory_order_relaxed); /* see the field */
 }
 
+bool virtio_is_settled(const struct virtio_device *d)
+{
+        return atomic_load_explicit(&d->env->settled, memory_order_relaxed); /* see the field */
+}
+
 static bool is_condemned(const struct virtio_device *d)
 {
         /* pairs with the release of vm_condemn, which comes before a wrong page is let in: who saw the page sees this */
@@ -247,7 +252,7 @@ static int populate(uintptr_t first, uintptr_t end)
 int virtio_fetch(struct virtio_device *d, const struct iovec *iov, size_t nr)
 {
         uintptr_t first = 0, end = 0;
-        bool      settled = atomic_load_explicit(&d->env->settled, memory_order_relaxed); /* see the field */
+        bool      settled = virtio_is_settled(d);
         int       r = 0;
 
         for (size_t i = 0; i < nr && r >= 0 && !settled; i++) {

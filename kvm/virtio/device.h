@@ -38,7 +38,7 @@ struct virtio_env {
         /* No vCPU will run again and what it or a device still reads from guest RAM may be wrong: nothing may leave the VM any
          * more. Release by vm_condemn, acquire by virtio_fetch. */
         _Atomic bool condemned;
-        /* Every page is there: nothing can be lost any more. Relaxed: a hint that saves a system call. */
+        /* Every page is there: nothing can be lost any more. Relaxed: a hint that saves system calls; it never changes back. */
         _Atomic bool settled;
 };
 
@@ -132,6 +132,8 @@ void virtio_say(struct virtio_device *d, const char *fmt, ...) __attribute__((fo
 void virtio_broken(struct virtio_device *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Did it? Then pop nothing more. Any thread. */
 bool virtio_is_broken(const struct virtio_device *d);
+/* Can no page of RAM be missing any more? For kvm/virtio/ram_copy.h. Any thread. */
+bool virtio_is_settled(const struct virtio_device *d);
 /* Events of fd (EPOLLIN, EPOLLOUT, ...) come as ops->ready, level-triggered; the same fd again: its events change. 0 or
  * -errno. */
 int  virtio_watch(struct virtio_device *d, int fd, uint32_t events);

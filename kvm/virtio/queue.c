@@ -2,10 +2,10 @@
  *
  * A batch costs few copies: pop reads the available index, and when that has moved, in one further copy the descriptor table
  * and the whole available ring, which serve until every entry of the batch is taken. A descriptor is the device's from the
- * moment the index covers it until it is returned, so what was copied stays true. flush writes elements and index in one copy. */
+ * moment the index covers it until it is returned, so what was copied stays true. flush writes elements and index in one copy.
+ * While pages of RAM may be missing each of these copies is a system call. */
 #include "kvm/virtio/queue.h"
 
-#include "core/base/checked_copy.h"
 #include "core/base/cleanup.h"
 #include "kvm/virtio/queue_internal.h"
 
@@ -16,7 +16,7 @@
 
 /* --- making, resetting --- */
 
-int virtq_new(const struct mem_layout *layout, uint16_t max_size, struct virtqueue **ret)
+int virtq_new(const struct mem_layout *layout, const _Atomic bool *settled, uint16_t max_size, struct virtqueue **ret)
 {
         struct virtqueue *q;
 
@@ -26,6 +26,7 @@ int virtq_new(const struct mem_layout *layout, uint16_t max_size, struct virtque
         if (!q)
                 return -ENOMEM;
         q->layout = layout;
+        q->settled = settled;
         q->s.max_size = max_size;
         virtq_reset(q);
         *ret = q;
@@ -42,11 +43,10 @@ void virtq_free(struct virtqueue *q)
 
 void virtq_reset(struct virtqueue *q)
 {
-        const struct mem_layout *layout = q->layout;
-        uint16_t                 max_size = q->s.max_size;
+        uint16_t max_size = q->s.max_size;
 
         free(q->m);
-        *q = (struct virtqueue){ .layout = layout, .s = { .size = max_size, .max_size = max_size } };
+        *q = (struct virtqueue){ .layout = q->layout, .settled = q->settled, .s = { .size = max_size, .max_size = max_size } };
 }
 
 struct virtqueue_state *virtq_state(struct virtqueue *q)
@@ -166,8 +166,8 @@ static int add_piece(struct virtqueue *q, struct walk *w, const struct virtq_des
 /* Section 2.7.5.3: one table, neither nested nor followed by more descriptors. */
 static int enter_indirect(struct virtqueue *q, struct walk *w, const struct virtq_desc *d)
 {
-        uint32_t       nr = d->len / sizeof(struct virtq_desc);
-        const uint8_t *hva;
+        uint32_t nr = d->len / sizeof(struct virtq_desc);
+        uint8_t *hva;
 
         if (!q->indirect)
                 return virtq_bad(q, "an indirect table without the feature for it");
@@ -181,7 +181,7 @@ static int enter_indirect(struct virtqueue *q, struct walk *w, const struct virt
         w->table = q->m->indirect;
         w->nr = w->left = nr;
         w->in_indirect = true;
-        return checked_read(q->m->indirect, hva, d->len);
+        return ram_gather(virtq_is_settled(q), q->m->indirect, &(struct iovec){ .iov_base = hva, .iov_len = d->len }, 1);
 }
 
 static int walk_chain(struct virtqueue *q, uint16_t head, struct virtq_chain *c)
@@ -218,12 +218,7 @@ static uint8_t *avail_event(const struct virtqueue *q)
 
 static int read_avail_idx(struct virtqueue *q, uint16_t *ret)
 {
-        int r = checked_read(ret, q->avail + VIRTQ_IDX, sizeof(*ret));
-
-        /* pairs with the driver's barrier before it moves the index (section 2.7.13.3.1): what the index covers is read after
-         * it */
-        virtq_fence();
-        return r;
+        return ram_load_word(virtq_is_settled(q), q->avail + VIRTQ_IDX, ret);
 }
 
 /* Asks for a kick at the next entry, and looks once more: it may have come just before (section 2.7.10). */
@@ -233,13 +228,13 @@ static int arm(struct virtqueue *q, uint16_t *ret_idx)
 
         if (q->armed && q->armed_at == q->s.next_avail)
                 return 0;
-        r = checked_write(avail_event(q), &q->s.next_avail, sizeof(q->s.next_avail));
+        r = ram_store_word(virtq_is_settled(q), avail_event(q), q->s.next_avail);
         if (r < 0)
                 return r;
         q->armed = true;
         q->armed_at = q->s.next_avail;
         /* pairs with the driver's full barrier between moving its index and reading this event index */
-        virtq_fence();
+        ram_fence();
         return read_avail_idx(q, ret_idx);
 }
 
@@ -250,7 +245,7 @@ int virtq_copy_tables(struct virtqueue *q)
                 { .iov_base = q->avail + VIRTQ_AVAIL_RING, .iov_len = q->s.size * sizeof(uint16_t) },
         };
 
-        return checked_gather(q->m->copy, from, ARRAY_LEN(from));
+        return ram_gather(virtq_is_settled(q), q->m->copy, from, ARRAY_LEN(from));
 }
 
 /* Entries past next_avail: 1 and they are copied, 0 none. */
@@ -315,6 +310,7 @@ int virtq_pop(struct virtqueue *q, struct virtq_chain *ret)
         else
                 q->s.next_avail++;
         c.iov = q->m->iov;
+        c.settled = virtq_is_settled(q);
         *ret = c;
         return 1;
 }
@@ -342,16 +338,21 @@ static int write_used(struct virtqueue *q)
         size_t       at = q->s.next_used & (q->s.size - 1u), nr = MIN(q->nr_pushed, q->s.size - at);
         uint8_t     *ring = q->used + VIRTQ_USED_RING;
         uint16_t     idx = (uint16_t)(q->s.next_used + q->nr_pushed);
+        bool         settled = virtq_is_settled(q);
         struct iovec to[3] = {
                 { .iov_base = ring + at * elem, .iov_len = nr * elem },
                 { .iov_base = ring, .iov_len = (q->nr_pushed - nr) * elem },
                 { .iov_base = q->used + VIRTQ_IDX, .iov_len = sizeof(idx) },
         };
 
+        if (settled) {
+                ram_scatter(settled, to, 2, q->m->pushed);
+                return ram_store_word(settled, q->used + VIRTQ_IDX, idx);
+        }
         memcpy(&q->m->pushed[q->nr_pushed], &idx, sizeof(idx));
         /* what the device wrote into buffers, and the elements, before the index (section 2.7.8.2) */
-        virtq_fence();
-        return checked_scatter(to, ARRAY_LEN(to), q->m->pushed);
+        ram_fence();
+        return ram_scatter(settled, to, ARRAY_LEN(to), q->m->pushed);
 }
 
 /* Section 2.7.7: by used_event, or by a flag. `before`: the used index at the last time that this was asked. */
@@ -362,8 +363,8 @@ static int wants_interrupt(struct virtqueue *q, uint16_t before)
         int            r;
 
         /* pairs with the driver's full barrier between writing used_event (the flag) and reading the used index */
-        virtq_fence();
-        r = checked_read(&word, at, sizeof(word));
+        ram_fence();
+        r = ram_load_word(virtq_is_settled(q), at, &word);
         if (r < 0)
                 return r;
         if (!q->event_idx)

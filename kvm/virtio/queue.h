@@ -5,8 +5,8 @@
  * Blocks:  while the pager brings a page of the rings.
  *
  * The guest is hostile: every index, length and address is checked here, nothing is trusted twice (what was read is copied,
- * then checked, then used), and a broken ring is an error that concerns this queue's device only. Ring memory is reached by
- * checked copies alone, so a page that is lost is an error, too, and not a signal. */
+ * then checked, then used), and a broken ring is an error that concerns this queue's device only. Ring memory is reached by the
+ * copies of ram_copy.h alone, so a page that is lost is an error, too, and not a signal. */
 #pragma once
 
 #include "core/model/mem_layout.h"
@@ -20,12 +20,14 @@ struct virtq_chain {
         uint16_t            nr_out, nr_in;       /* pieces */
         uint64_t            out_bytes, in_bytes; /* sums; each below 4 GiB */
         const struct iovec *iov; /* [nr_out + nr_in], host addresses inside guest RAM; until the next pop of this queue */
+        bool                settled; /* no page of it can be missing */
 };
 
 struct virtqueue;
 
-/* max_size: entries, a power of two, at most VIRTIO_QUEUE_SIZE_MAX. */
-int  virtq_new(const struct mem_layout *layout, uint16_t max_size, struct virtqueue **ret);
+/* max_size: entries, a power of two, at most VIRTIO_QUEUE_SIZE_MAX. settled: becomes true when every page of RAM is there;
+ * NULL: never. */
+int  virtq_new(const struct mem_layout *layout, const _Atomic bool *settled, uint16_t max_size, struct virtqueue **ret);
 void virtq_free(struct virtqueue *q); /* accepts NULL */
 void virtq_reset(struct virtqueue *q);
 

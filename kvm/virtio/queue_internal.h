@@ -5,8 +5,10 @@
 #pragma once
 
 #include "kvm/virtio/queue.h"
+#include "kvm/virtio/ram_copy.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #define VIRTQ_DESC_NEXT          1
@@ -44,6 +46,7 @@ struct virtq_scratch {
 
 struct virtqueue {
         const struct mem_layout *layout;
+        const _Atomic bool      *settled; /* struct virtio_env's; NULL: never */
         struct virtqueue_state   s;
         struct virtq_scratch    *m; /* NULL: not started */
         /* from start to reset */
@@ -78,11 +81,10 @@ static inline uint16_t virtq_head(const struct virtqueue *q, uint16_t position)
         return heads[position & (q->s.size - 1u)];
 }
 
-/* Orders the kernel's copies to and from guest memory as the guest sees them. Not the C11 fence, which ThreadSanitizer
- * refuses. */
-static inline void virtq_fence(void)
+/* Every page of RAM is there: see ram_copy.h. It does not change back. */
+static inline bool virtq_is_settled(const struct virtqueue *q)
 {
-        __sync_synchronize();
+        return q->settled && atomic_load_explicit(q->settled, memory_order_relaxed); /* see struct virtio_env */
 }
 
 /* The guest broke the ring: -EPROTO, now and until the reset. */

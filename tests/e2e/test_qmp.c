@@ -172,6 +172,7 @@ Test(qmp, errors_have_the_classes_and_texts_of_stratovirt, .timeout = 90)
         qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:1.2.3.4:5\"}}", ERROR("MicroVM does not support migration"));
         qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"exec:rm\"}}", ERROR("Unknown mode: invalid uri exec:rm"));
         qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"dir\"}}", ERROR("Invalid uri: dir"));
+        qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"file:,mapped=true\"}}", ERROR("Invalid uri: file:,mapped=true"));
         qmp_expect(&r->q, "{\"execute\":\"balloon\",\"arguments\":{\"value\":-1}}", ERROR("invalid value: integer `-1`, expected u64"));
         qmp_expect(&r->q, "{\"execute\":\"balloon\",\"arguments\":{\"value\":1}}",
                    "{\"error\":{\"class\":\"DeviceNotActive\",\"desc\":\"No balloon device has been activated\"}}");

@@ -14,7 +14,7 @@ static struct duo duo_new(uint16_t size)
 {
         struct duo t = { .r = rig_new() };
 
-        cr_assert_eq(virtq_new(&t.r->layout, VIRTIO_QUEUE_SIZE_MAX, &t.q), 0);
+        cr_assert_eq(virtq_new(&t.r->layout, &t.r->env.settled, VIRTIO_QUEUE_SIZE_MAX, &t.q), 0);
         rig_queue_init(&t.driver, t.r, size);
         rig_queue_tell(&t.driver, virtq_state(t.q));
         return t;
@@ -254,7 +254,7 @@ Test(virtq, a_ring_that_is_none_does_not_start)
                 struct virtqueue *q;
                 const char       *why = NULL;
 
-                cr_assert_eq(virtq_new(&r->layout, 256, &q), 0);
+                cr_assert_eq(virtq_new(&r->layout, NULL, 256, &q), 0);
                 *virtq_state(q) = cases[i].s;
                 virtq_state(q)->max_size = 256;
                 cr_assert_eq(virtq_start(q, true, true, &why), -EPROTO, "case %zu", i);

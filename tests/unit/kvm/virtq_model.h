@@ -13,6 +13,7 @@
 #include "kvm/virtio/queue.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,8 @@ struct player {
         uint16_t           popped[1024]; /* and not pushed */
         uint32_t           nr_popped;
         bool               can_unpop;
+        size_t             settle_at; /* bytes left when every page is there */
+        _Atomic bool       settled;
         char               wrong[200];
 };
 
@@ -387,10 +390,13 @@ static inline void play_place(struct player *p)
                 play_word(p, s->avail_gpa + 2, s->next_avail);
         }
         p->m.seen = s->next_avail;
+        p->settle_at = how & 8 ? p->left : how & 0x20 ? p->left / 2 : 0;
 }
 
 static inline bool play_step(struct player *p)
 {
+        if (p->left <= p->settle_at)
+                atomic_store(&p->settled, true);
         switch (play_take(p, 1) % 16) {
         case 0: case 1: case 2: case 3:
                 play_descriptor(p, p->m.s.desc_gpa, p->m.s.size - 1u);
@@ -427,7 +433,7 @@ static inline void play_queue(struct player *p)
         int         r;
 
         play_place(p);
-        if (virtq_new(&p->layout, 256, &p->q) < 0)
+        if (virtq_new(&p->layout, &p->settled, 256, &p->q) < 0)
                 abort();
         *virtq_state(p->q) = p->m.s;
         r = virtq_start(p->q, p->m.indirect, p->m.event_idx, &why);
