@@ -15,18 +15,6 @@ static const struct option options[] = {
         CLI_LAST_OPTIONS,
 };
 
-/* Not what the caller has us ignore, as nohup(1) does: that would be heard once it is blocked. */
-static void fill_signals(sigset_t *set)
-{
-        static const int all[] = {SIGINT, SIGTERM, SIGHUP};
-        struct sigaction sa;
-
-        sigemptyset(set);
-        for (size_t i = 0; i < ARRAY_LEN(all); i++)
-                if (sigaction(all[i], NULL, &sa) == 0 && sa.sa_handler != SIG_IGN)
-                        sigaddset(set, all[i]);
-}
-
 /* arg: an int, the signal that came, once one has. */
 static bool is_signalled(void *arg)
 {
@@ -34,7 +22,7 @@ static bool is_signalled(void *arg)
         int *signal = arg;
         sigset_t set;
 
-        fill_signals(&set);
+        cli_end_signals(&set);
         if (*signal <= 0)
                 *signal = sigtimedwait(&set, NULL, &now);
         return *signal > 0;
@@ -45,7 +33,7 @@ static void hold_signals(void)
 {
         sigset_t set;
 
-        fill_signals(&set);
+        cli_end_signals(&set);
         pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 

@@ -77,14 +77,6 @@ int front_option(const struct verb *v, int c, const char *value, struct front *f
         return 0;
 }
 
-static void fill_signals(sigset_t *set)
-{
-        sigemptyset(set);
-        sigaddset(set, SIGINT);
-        sigaddset(set, SIGTERM);
-        sigaddset(set, SIGHUP);
-}
-
 static void signalled(void *arg, int fd, short revents)
 {
         struct signalfd_siginfo si;
@@ -99,7 +91,7 @@ static int watch_signals(struct session *s, int *ret_fd, struct err *e)
 {
         sigset_t set;
 
-        fill_signals(&set);
+        cli_end_signals(&set);
         pthread_sigmask(SIG_BLOCK, &set, NULL);
         *ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (*ret_fd < 0)

@@ -326,6 +326,19 @@ Test(qmp, a_signal_is_told_too, .timeout = 90)
         end(r);
 }
 
+/* A VM started by nohup(1) outlives its terminal. */
+Test(qmp, a_signal_that_the_caller_ignores_is_ignored, .timeout = 90)
+{
+        struct rig *r;
+
+        signal(SIGHUP, SIG_IGN);
+        r = boot();
+        child_kill(&r->vm, SIGHUP);
+        usleep(200000);
+        qmp_expect(&r->q, CMD("query-status"), "{\"return\":{\"running\":true,\"singlestep\":false,\"status\":\"running\"}}");
+        quit(r);
+}
+
 Test(qmp, rouse_snapshot_finds_a_vm_by_its_qmp_socket, .timeout = 120)
 {
         struct rig *r = boot();
