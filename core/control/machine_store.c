@@ -189,7 +189,7 @@ int machine_store_write(struct machine_store *m, const struct machine_definition
 
         if (r < 0)
                 return r;
-        if (read_definition(m, &before, NULL) < 0 || strcmp(text, before) != 0)
+        if (read_definition(m, &before, NULL) < 0 || !before || strcmp(text, before) != 0)
                 r = fd_replace_file(m->dir_fd, DEFINITION, text, strlen(text), 0600);
         if (r >= 0)
                 r = sync_parents(m);
