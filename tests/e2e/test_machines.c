@@ -128,6 +128,21 @@ Test(machines, a_state_is_not_saved_over_a_machine_that_another_directory_has_un
         child_free(&vm);
 }
 
+Test(machines, a_vm_that_is_killed_while_it_is_stopped_is_not_said_to_go_on)
+{
+        struct child vm = machine_run("web", NO_WORDS), stop;
+
+        kill(vm.pid, SIGSTOP); /* so that it does not answer first */
+        stop = START(rouse_program(), "stop", "web", "--stateful");
+        usleep(300000);
+        child_kill(&vm, SIGKILL);
+        cr_expect_eq(child_wait(&stop, 10000), 1);
+        cr_expect_null(strstr(stop.err, "goes on"), "%s", stop.err);
+        cr_expect(strstr(stop.err, "'rouse list'"), "%s", stop.err);
+        child_free(&stop);
+        child_free(&vm);
+}
+
 /* --- start --- */
 
 static void start_without_a_log(const char *more)
