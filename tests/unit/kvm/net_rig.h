@@ -94,6 +94,27 @@ static inline int card_make(struct card *c, const struct virtio_state *saved, st
         return net_maker.new(&c->config, saved, &c->r->env, &c->d, e);
 }
 
+/* The kernel puts an interface to use in a worker of its own some time after it has a carrier, and until then drops in silence what is
+ * sent to it. IFF_RUNNING comes just before; the worker holds the lock that setting flags takes, so after that it is done. */
+static inline void card_await_carrier(const char *name)
+{
+        _cleanup_close_ int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct ifreq        r = { 0 };
+
+        snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
+        for (int i = 0; i < 200000; i++) {
+                cr_assert_eq(ioctl(s, SIOCGIFFLAGS, &r), 0, "%s", strerror(errno));
+                if (!(r.ifr_flags & IFF_UP))
+                        return; /* and will not come to use */
+                if (r.ifr_flags & IFF_RUNNING)
+                        break;
+                rig_nap();
+        }
+        cr_assert(r.ifr_flags & IFF_RUNNING, "%s has no carrier", name);
+        r.ifr_flags = IFF_UP | IFF_NOARP;
+        cr_assert_eq(ioctl(s, SIOCSIFFLAGS, &r), 0, "%s", strerror(errno));
+}
+
 static inline void card_start(struct card *c, uint64_t features, uint16_t queue_size)
 {
         struct err e = { 0 };
@@ -103,6 +124,8 @@ static inline void card_start(struct card *c, uint64_t features, uint16_t queue_
         rig_device_start(&c->t, c->r, c->d, features, queue_size);
         virtio_device_park(c->d); /* it has begun then: offloads are set, the tap is watched */
         virtio_device_resume(c->d);
+        if (c->config.tap)
+                card_await_carrier(c->config.tap);
 }
 
 static inline struct card *card_started(uint64_t features, uint16_t queue_size)
