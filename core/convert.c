@@ -73,15 +73,40 @@ static int read_chunk(struct conversion *c, const struct page_run *run, uint64_t
         return check_sums(c, run, skip, nr, e);
 }
 
+static int check_cancelled(const struct conversion *c, struct err *e)
+{
+        return c->o->cancelled && c->o->cancelled(c->o->cancelled_arg) ? err_set(e, -ECANCELED, "the conversion was cancelled") : 0;
+}
+
+/* A source without checksums that is written meanwhile would become a snapshot of two moments, with checksums that match. */
+static int check_unchanged(const struct conversion *c, struct err *e)
+{
+        const struct page_map *m = &c->snap.pages;
+        uint64_t size_bytes;
+
+        for (size_t i = 0; i < m->nr_sources; i++)
+                if (page_source_is_changed(&m->sources[i], &size_bytes)) {
+                        err_bad(e, m->sources[i].name, ERR_NO_OFFSET, "expected the file as it was opened, found that it was written "
+                                "meanwhile; convert it again when nobody writes it");
+                        return err_wrap(e, e->code, "%s", c->o->src);
+                }
+        return 0;
+}
+
 static int convert_run(struct conversion *c, const struct page_run *run, struct err *e)
 {
-        int r = 0;
+        int r = check_cancelled(c, e);
 
+        if (r < 0)
+                return r;
         if (run->kind == RUN_ZERO)
                 return c->ops->pages(c->writer, NULL, run->nr_pages, e);
         for (uint64_t skip = 0; r >= 0 && skip < run->nr_pages; skip += CHUNK_PAGES) {
                 uint64_t nr = MIN(CHUNK_PAGES, run->nr_pages - skip);
 
+                r = check_cancelled(c, e);
+                if (r < 0)
+                        return r;
                 r = read_chunk(c, run, skip, nr, e);
                 if (r < 0)
                         return err_wrap(e, r, "%s", c->o->src);
@@ -125,6 +150,8 @@ static int convert(struct conversion *c, struct convert_report *ret, struct err 
 
         for (size_t i = 0; r >= 0 && i < c->snap.pages.nr_runs; i++)
                 r = convert_run(c, &c->snap.pages.runs[i], e);
+        r = r < 0 ? r : check_unchanged(c, e);
+        r = r < 0 ? r : check_cancelled(c, e);
         if (r < 0)
                 return r;
         tell(c, true);

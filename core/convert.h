@@ -15,6 +15,9 @@ struct convert_options {
         bool        replace;    /* a snapshot that is there already is exchanged */
         const char *format;     /* to write: "native", "stratovirt"; NULL: native */
         const char *data_dir;   /* where page indexes are kept by identity, or NULL */
+        /* Asked every 2 MiB: true gives up, -ECANCELED. Not any more while dst is put on disk. May be NULL. */
+        bool (*cancelled)(void *arg);
+        void *cancelled_arg;
         /* Bytes read and bytes to read, a few times a second at most; may be NULL. */
         void (*progress)(void *arg, uint64_t done_bytes, uint64_t all_bytes);
         void *progress_arg;
@@ -29,5 +32,5 @@ struct convert_report {
         struct identity identity; /* of dst */
 };
 
-/* Every page whose checksum the source has is held against it. Whatever fails, dst is then what it was before. */
+/* Every page whose checksum the source has is held against it, and the source must not change meanwhile. Whatever fails, dst is then what it was before. */
 int snapshot_convert(const struct convert_options *o, struct convert_report *ret, struct err *e);

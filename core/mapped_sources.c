@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 
 int mapped_sources_watch(const struct page_map *map, int *ret_fd)
 {
@@ -32,23 +31,13 @@ void mapped_sources_drain(int fd)
                 ;
 }
 
-static bool is_changed(const struct page_source *src, uint64_t *ret_size_bytes)
-{
-        struct stat st;
-
-        if (fstat(src->fd, &st) < 0)
-                return false;
-        *ret_size_bytes = (uint64_t)st.st_size;
-        return (uint64_t)st.st_size < src->size_bytes || st.st_mtim.tv_sec != src->mtime.tv_sec || st.st_mtim.tv_nsec != src->mtime.tv_nsec;
-}
-
 bool mapped_sources_changed(const struct page_map *map, struct err *e)
 {
         for (size_t i = 0; i < map->nr_sources; i++) {
                 const struct page_source *src = &map->sources[i];
                 uint64_t size_bytes;
 
-                if (!is_changed(src, &size_bytes))
+                if (!page_source_is_changed(src, &size_bytes))
                         continue;
                 if (size_bytes < src->size_bytes)
                         err_bad(e, src->name, size_bytes, "expected %llu bytes, found the end of the file; pages are lost: it was cut short while it was "

@@ -189,7 +189,8 @@ static int save(struct saving *v, struct err *e)
                 return r;
         stopped_ns = now_ns();
         session_pause(s);
-        r = write_stopped(v, e);
+        /* on its way into the pause it may have ended: its last vCPU is then in the middle of that */
+        r = s->result.why == SESSION_NONE ? write_stopped(v, e) : err_ended(e);
         if (ran && (r < 0 || !v->o->pause_after))
                 session_resume(s);
         v->report.pause_ns = now_ns() - stopped_ns;

@@ -186,11 +186,14 @@ static int check_device(const struct vm_state *vm, uint32_t i, struct err *e)
 
 int sv_write_check(const struct vm_state *vm, struct err *e)
 {
-        int r = 0;
+        char vendor[CPU_VENDOR_MAX];
+        int  r = 0;
 
         if (vm->machine != MACHINE_MICROVM || !vm->nr_vcpus || vm->nr_vcpus > VCPUS_MAX)
                 return refuse(e, "expected a microVM of 1 to %d vCPUs, found machine %d with %u", VCPUS_MAX, (int)vm->machine,
                               vm->nr_vcpus);
+        if (!sv_write_vendor(vm, vendor))
+                return refuse(e, "expected the CPU's vendor in the state or in the CPUID, found it in neither");
         for (uint32_t i = 0; r == 0 && i < vm->nr_vcpus; i++)
                 r = check_vcpu(&vm->vcpus[i], i, e);
         for (unsigned int p = 0; r == 0 && p < PLATFORM_PIECES; p++)

@@ -276,7 +276,16 @@ int vm_cpu_lacks(struct vm *vm, const struct vm_state *s, char *ret, size_t size
         const struct cpuid_table *host = NULL;
         int                       r = vm_host_cpuid(vm, &host, e);
 
-        return r < 0 ? r : cpu_features_lacking(s, host, ret, size);
+        if (r >= 0)
+                r = cpu_features_lacking(s, host, ret, size);
+        if (r <= 0 || !vm->cpuid_cache)
+                return r;
+        /* Nobody is refused for what a file says: KVM itself is asked. */
+        r = cpuid_host(vm->kvm_fd, vm->host_cpuid, e);
+        if (r < 0)
+                return r;
+        cpuid_cache_put(vm->cpuid_cache, vm->kvm_fd, vm->host_cpuid);
+        return cpu_features_lacking(s, vm->host_cpuid, ret, size);
 }
 
 /* --- run --- */

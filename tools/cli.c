@@ -179,3 +179,14 @@ const char *cli_runtime_dir(char *buf, size_t size)
         snprintf(uid, sizeof(uid), "-%u", (unsigned)geteuid());
         return join(buf, size, "/tmp/rouse", uid);
 }
+
+void cli_end_signals(sigset_t *ret)
+{
+        static const int all[] = {SIGINT, SIGTERM, SIGHUP};
+        struct sigaction sa;
+
+        sigemptyset(ret);
+        for (size_t i = 0; i < ARRAY_LEN(all); i++)
+                if (sigaction(all[i], NULL, &sa) == 0 && sa.sa_handler != SIG_IGN)
+                        sigaddset(ret, all[i]);
+}

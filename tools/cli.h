@@ -7,6 +7,7 @@
 #include "core/base/err.h"
 
 #include <getopt.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -48,6 +49,9 @@ void cli_progress(void *arg, uint64_t done_bytes, uint64_t all_bytes);
 /* getopt_long without its own messages: the next option's value, -1 at the end, '?' after printing what is wrong (an unknown
  * option, a missing argument): then return EXIT_USAGE. --help prints the help and ends the program. */
 int cli_getopt(const struct verb *v, int argc, char **argv, const struct option *options);
+
+/* INT, TERM and HUP, which end long work in order. Not what the caller has us ignore, as nohup(1) does: blocked, it would be heard. */
+void cli_end_signals(sigset_t *ret);
 
 /* "128M" -> bytes; K, M, G are powers of 1024. "500ms", "2s", "10us" -> ns. False: not of that form or too large. */
 bool cli_size(const char *text, uint64_t *ret_bytes);

@@ -5,6 +5,8 @@
 #include "core/convert.h"
 
 #include <inttypes.h>
+#include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 static const struct option options[] = {
@@ -13,19 +15,46 @@ static const struct option options[] = {
         CLI_LAST_OPTIONS,
 };
 
+/* arg: an int, the signal that came, once one has. */
+static bool is_signalled(void *arg)
+{
+        const struct timespec now = {0};
+        int *signal = arg;
+        sigset_t set;
+
+        cli_end_signals(&set);
+        if (*signal <= 0)
+                *signal = sigtimedwait(&set, NULL, &now);
+        return *signal > 0;
+}
+
+/* Whoever interrupts it must not find gigabytes under a hidden name: signals wait until they are asked for. */
+static void hold_signals(void)
+{
+        sigset_t set;
+
+        cli_end_signals(&set);
+        pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 static int convert(struct convert_options *o)
 {
         struct convert_report report;
         bool shown = false;
         struct err err = {0};
-        int r;
+        int r, signal = 0;
 
+        hold_signals();
+        o->cancelled = is_signalled;
+        o->cancelled_arg = &signal;
         o->progress = isatty(STDERR_FILENO) ? cli_progress : NULL;
         o->progress_arg = &shown;
         o->say = cli_message;
         r = snapshot_convert(o, &report, &err);
         if (shown)
                 fprintf(stderr, "\n");
+        if (signal > 0)
+                return EXIT_SIGNAL_BASE + signal;
         if (r < 0)
                 return cli_fail(&err);
         printf("%s: %s from %s, %" PRIu64 " data pages, %" PRIu64 " zero pages, identity %s\n", o->dst, report.to, report.from,
@@ -61,10 +90,12 @@ const struct verb verb_convert = {
         .summary = "write a snapshot of one format as another",
         .help = "usage: rouse convert SRC DST [--format native|stratovirt] [--replace]\n\n"
                 "Writes the snapshot SRC, of any format, into the new directory DST. DST is there whole or not at all.\n"
+                "INT, TERM and HUP give up and leave nothing behind.\n"
                 "Checksums of SRC are checked on the way. What the other format has no place for is refused by name.\n\n"
                 "  --format NAME   native (default), or stratovirt: what StratoVirt 2.5 restores\n"
                 "  --replace       exchange a snapshot that is there already\n\n"
-                "Exit 0: done. Exit 1: it could not be written. Exit 4: SRC is bad; file, offset, expected, found.\n\n"
+                "Exit 0: done. Exit 1: it could not be written. Exit 4: SRC is bad; file, offset, expected, found.\n"
+                "Exit 128+n: ended by signal n.\n\n"
                 "example: rouse convert /srv/templates/web /srv/snapshots/web\n",
         .run = run,
 };

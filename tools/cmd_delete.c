@@ -21,8 +21,9 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         if (optind + 1 != argc)
                 return cli_usage("delete", "expected NAME, found %d words", argc - optind);
         if (!cli_state_dir(dir, sizeof(dir)))
-                return cli_usage("delete", "there is no home: set XDG_STATE_HOME");
-        r = machine_store_open(dir, argv[optind], false, &m, &err);
+                r = err_set(&err, -ENOENT, "XDG_STATE_HOME is not set, and there is no home");
+        else
+                r = machine_store_open(dir, argv[optind], false, &m, &err);
         if (r < 0)
                 return cli_fail(&err);
         r = machine_store_lock(m, &err);

@@ -51,26 +51,30 @@ static bool ask_vm(const char *runtime_dir, struct row *r)
         return true;
 }
 
-/* False: there is nothing to list of that name. */
-static bool fill(const char *state_dir, const char *runtime_dir, struct row *r)
+/* False: there is nothing to list of that name. A definition that cannot be read is one: `delete` removes it. */
+static bool fill(const char *state_dir, const char *runtime_dir, struct row *row)
 {
         _cleanup_(machine_definition_free) struct machine_definition d = {0};
         struct machine_store *m;
-        bool defined, saved, locked, running = ask_vm(runtime_dir, r);
+        struct err err = {0};
+        bool saved, locked, running = ask_vm(runtime_dir, row);
+        int r;
 
-        if (machine_store_open(state_dir, r->name, false, &m, NULL) < 0)
+        if (machine_store_open(state_dir, row->name, false, &m, NULL) < 0)
                 return running;
-        defined = machine_store_read(m, &d, NULL) >= 0;
+        r = machine_store_read(m, &d, &err);
         saved = machine_store_has_state(m);
         locked = machine_store_is_locked(m);
         machine_store_close(m);
-        if (!r->memory_bytes) {
-                r->memory_bytes = d.memory_bytes;
-                r->vcpus = d.nr_vcpus;
+        if (r < 0 && r != -ENOENT)
+                cli_message(NULL, err.text);
+        if (!row->memory_bytes) {
+                row->memory_bytes = d.memory_bytes;
+                row->vcpus = d.nr_vcpus;
         }
         if (!running) /* locked: it runs with another runtime directory, or is just starting or ending */
-                snprintf(r->state, sizeof(r->state), locked ? "busy" : saved ? "saved" : "stopped");
-        return defined || saved || running;
+                snprintf(row->state, sizeof(row->state), locked ? "busy" : saved ? "saved" : "stopped");
+        return r != -ENOENT || saved || running;
 }
 
 static struct json_object *row_to_json(const struct row *r)
@@ -88,7 +92,18 @@ static struct json_object *row_to_json(const struct row *r)
         return o;
 }
 
-static void print_row(const struct row *r)
+#define NAME_WIDTH_MIN 24
+
+static int name_width(const struct row *rows, size_t nr)
+{
+        size_t width = NAME_WIDTH_MIN;
+
+        for (size_t i = 0; i < nr; i++)
+                width = MAX(width, strlen(rows[i].name));
+        return (int)width;
+}
+
+static void print_row(const struct row *r, int width)
 {
         char pid[16] = "-", memory[32] = "-", vcpus[16] = "-";
 
@@ -98,34 +113,48 @@ static void print_row(const struct row *r)
                 snprintf(memory, sizeof(memory), "%lluM", (unsigned long long)(r->memory_bytes / MIB));
                 snprintf(vcpus, sizeof(vcpus), "%llu", (unsigned long long)r->vcpus);
         }
-        printf("%-24s %-8s %8s %8s %6s\n", r->name, r->state, pid, memory, vcpus);
+        printf("%-*s %-8s %8s %8s %6s\n", width, r->name, r->state, pid, memory, vcpus);
+}
+
+static void print_table(const struct row *rows, size_t nr)
+{
+        int width = name_width(rows, nr);
+
+        printf("%-*s %-8s %8s %8s %6s\n", width, "NAME", "STATE", "PID", "MEMORY", "VCPUS");
+        for (size_t i = 0; i < nr; i++)
+                print_row(&rows[i], width);
+}
+
+static void print_json(const struct row *rows, size_t nr)
+{
+        struct json_object *array = json_object_new_array();
+
+        for (size_t i = 0; i < nr; i++)
+                json_object_array_add(array, row_to_json(&rows[i]));
+        printf("%s\n", json_object_to_json_string_ext(array, JSON_C_TO_STRING_PRETTY));
+        json_object_put(array);
 }
 
 static int list(const char *state_dir, const char *runtime_dir, bool json, struct err *e)
 {
-        struct json_object *array = json ? json_object_new_array() : NULL;
+        _cleanup_free_ struct row *rows = NULL;
         char **names;
-        size_t nr;
-        int r = machine_store_list(state_dir, &names, &nr, e);
+        size_t nr_names, nr = 0;
+        int r = machine_store_list(state_dir, &names, &nr_names, e);
 
-        if (r >= 0 && !json)
-                printf("%-24s %-8s %8s %8s %6s\n", "NAME", "STATE", "PID", "MEMORY", "VCPUS");
-        for (size_t i = 0; r >= 0 && i < nr; i++) {
-                struct row row = {.name = names[i]};
-
-                if (fill(state_dir, runtime_dir, &row) && json)
-                        json_object_array_add(array, row_to_json(&row));
-                else if (row.state[0] && !json)
-                        print_row(&row);
+        if (r < 0)
+                return r;
+        rows = calloc(nr_names + 1, sizeof(*rows));
+        for (size_t i = 0; rows && i < nr_names; i++) {
+                rows[nr] = (struct row){.name = names[i]};
+                nr += fill(state_dir, runtime_dir, &rows[nr]);
+        }
+        if (rows)
+                (json ? print_json : print_table)(rows, nr);
+        for (size_t i = 0; i < nr_names; i++)
                 free(names[i]);
-        }
-        if (r >= 0) {
-                if (json)
-                        printf("%s\n", json_object_to_json_string_ext(array, JSON_C_TO_STRING_PRETTY));
-                free(names);
-        }
-        json_object_put(array);
-        return r;
+        free(names);
+        return rows ? 0 : err_set(e, -ENOMEM, "no memory for a list of %zu machines", nr_names);
 }
 
 static int run(int argc, char **argv, uint64_t t0_ns)
@@ -144,7 +173,9 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         if (optind < argc)
                 return cli_usage("list", "unexpected word '%s'", argv[optind]);
         if (!cli_state_dir(state_dir, sizeof(state_dir)) || !cli_runtime_dir(runtime_dir, sizeof(runtime_dir)))
-                return cli_usage("list", "there is no home: set XDG_STATE_HOME");
+                err_set(&err, -ENOENT, "XDG_STATE_HOME is not set, and there is no home");
+        if (err.code < 0)
+                return cli_fail(&err);
         return list(state_dir, runtime_dir, json, &err) < 0 ? cli_fail(&err) : EXIT_OK;
 }
 

@@ -16,12 +16,13 @@
 static const struct option options[] = {
         {"stateless", no_argument, NULL, 's'},
         {"console", no_argument, NULL, 'c'},
+        {"allow-cpu-mismatch", no_argument, NULL, 'a'},
         CLI_LAST_OPTIONS,
 };
 
 struct start {
         const char               *name;
-        bool                      stateless, console;
+        bool                      stateless, console, allow_cpu_mismatch;
         struct detached           detached;
         struct front              front;
         struct machine_definition def;
@@ -82,20 +83,30 @@ static int watch_settled(struct start *st, struct err *e)
 
 /* Memory that was saved before a disk was written to holds another truth about that disk than the disk: once its guest has run, a state
  * is not used again. Without a disk to write to it may be: what its peers on the network see is a machine that was reset. */
-static int begin_from_state(struct start *st, struct err *e)
+static int check_unbegun(struct start *st, struct err *e)
 {
         const struct identity *id = &session_ledger(st->session)->identity;
-        int r = 0;
 
-        st->state_fd = r = machine_store_hold_state(st->front.store, e);
-        if (r < 0)
-                return r;
-        if (machine_definition_writes_disks(&st->def)) {
-                if (machine_store_is_begun(st->front.store, id))
-                        return err_set(e, -EBUSY, "the saved state of '%s' has been woken before, and its guest may have written to its disks since: it is not woken twice; "
-                                       "'rouse start %s --stateless' drops it and boots", st->name, st->name);
-                r = machine_store_mark_begun(st->front.store, id, e);
-        }
+        if (!machine_definition_writes_disks(&st->def) || !machine_store_is_begun(st->front.store, id))
+                return 0;
+        return err_set(e, -EBUSY, "the saved state of '%s' has been woken before, and its guest may have written to its disks since: it is not woken twice; "
+                       "'rouse start %s --stateless' drops it and boots", st->name, st->name);
+}
+
+/* The last thing that can fail: what is marked or dropped is so for good. */
+static int spend_state(struct start *st, struct err *e)
+{
+        if (!st->from_state)
+                return machine_store_drop_state(st->front.store, -1, e);
+        return machine_definition_writes_disks(&st->def) ? machine_store_mark_begun(st->front.store, &session_ledger(st->session)->identity, e) : 0;
+}
+
+static int hold_state(struct start *st, struct err *e)
+{
+        int r = check_unbegun(st, e);
+
+        if (r >= 0)
+                st->state_fd = r = machine_store_hold_state(st->front.store, e);
         return r < 0 ? r : watch_settled(st, e);
 }
 
@@ -105,8 +116,12 @@ static int before(void *arg, struct session *s, struct err *e)
         int r;
 
         st->session = s;
-        r = st->from_state ? begin_from_state(st, e) : machine_store_drop_state(st->front.store, -1, e);
-        return r < 0 ? r : detach_finish(&st->detached, st->log_path, e);
+        r = detach_open_log(&st->detached, st->log_path, e);
+        if (r >= 0 && st->from_state)
+                r = hold_state(st, e);
+        if (r >= 0)
+                r = spend_state(st, e);
+        return r < 0 ? r : detach_finish(&st->detached, e);
 }
 
 /* Whoever ended it meant to; one that failed may be woken from its state again, as far as begin_from_state lets it. */
@@ -136,6 +151,7 @@ static int wake(struct start *st, struct session_options *common, struct session
         o.common = *common;
         o.path = st->state_path;
         o.data_dir = st->data_dir;
+        o.allow_cpu_mismatch = st->allow_cpu_mismatch;
         return session_restore(&o, ret, e);
 }
 
@@ -161,6 +177,8 @@ static int check_bootable(const struct start *st, struct err *e)
 /* Detached, what would go to the terminal goes to a file of the machine's. */
 static int choose_serial(struct start *st, struct err *e)
 {
+        if (!front_is_serial(st->def.serial))
+                return err_usage(e, "\"serial\": expected stdio, null, file=PATH or unix=PATH, found '%s'", st->def.serial);
         st->front.serial = st->def.serial;
         st->front.qmp_path = st->def.qmp;
         if (st->console)
@@ -192,7 +210,7 @@ static int read_machine(struct start *st, const struct session_options *o, struc
                 return err_set(e, -EADDRINUSE, "the machine '%s' is running already", st->name);
         r = front_take_name(&st->front, o, e);
         if (r < 0)
-                return r;
+                return r == -EADDRINUSE ? err_set(e, r, "the machine '%s' is running already", st->name) : r;
         if (!st->front.store)
                 return err_set(e, -EIO, "the machine '%s' cannot be locked", st->name);
         r = machine_store_read(st->front.store, &st->def, e);
@@ -204,12 +222,21 @@ static int read_machine(struct start *st, const struct session_options *o, struc
         return r < 0 ? r : check_bootable(st, e);
 }
 
+/* The words that are wrong are those of a file, or do not fit the state: the command's were right. */
+static int blame(const struct start *st, int r, struct err *e)
+{
+        if (e->kind == ERR_SNAPSHOT)
+                return err_wrap(e, r, "'%s' does not go on from its saved state, which 'rouse start %s --stateless' would drop", st->name, st->name);
+        if (e->kind != ERR_USAGE)
+                return r;
+        e->kind = ERR_FAILED;
+        return err_wrap(e, r, "%s/definition.json", machine_store_path(st->front.store));
+}
+
 static int make_session(struct start *st, struct session_options *o, struct session **ret, struct err *e)
 {
-        int r = read_machine(st, o, e);
+        int r = choose_serial(st, e);
 
-        if (r >= 0)
-                r = choose_serial(st, e);
         if (r >= 0)
                 r = front_open(&st->front, o, e);
         if (r < 0)
@@ -227,12 +254,15 @@ static int start(struct start *st, uint64_t t0_ns)
         struct session *s;
         struct err err = {0};
         char data_dir[4096];
-        int status;
+        int status, r;
 
         front_defaults(&st->front, &o, t0_ns);
         o.name = st->name;
         st->data_dir = cli_data_dir(data_dir, sizeof(data_dir)) ? data_dir : NULL;
-        if (make_session(st, &o, &s, &err) < 0) {
+        r = read_machine(st, &o, &err);
+        if (r >= 0)
+                r = blame(st, make_session(st, &o, &s, &err), &err);
+        if (r < 0) {
                 front_close(&st->front);
                 status = cli_fail(&err);
         } else {
@@ -251,7 +281,7 @@ static int start(struct start *st, uint64_t t0_ns)
 
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
-        struct start st = {.state_fd = -1, .timer_fd = -1, .detached.ready_fd = -1};
+        struct start st = {.state_fd = -1, .timer_fd = -1, .detached = {.ready_fd = -1, .log_fd = -1}};
         int c;
 
         while ((c = cli_getopt(&verb_start, argc, argv, options)) != -1) {
@@ -259,6 +289,7 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                         return EXIT_USAGE;
                 st.stateless |= c == 's';
                 st.console |= c == 'c';
+                st.allow_cpu_mismatch |= c == 'a';
         }
         if (optind + 1 != argc)
                 return cli_usage("start", "expected NAME, found %d words", argc - optind);
@@ -277,7 +308,8 @@ const struct verb verb_start = {
                 "The saved state is removed when the VM does not need it any more. The command returns when the VM runs;\n"
                 "its serial port is appended to console.log and messages to log, beside its definition.\n\n"
                 "  --stateless           boot; a saved state is dropped\n"
-                "  --console             stay, with the serial port on this terminal; Ctrl-A x ends the VM\n\n"
+                "  --console             stay, with the serial port on this terminal; Ctrl-A x ends the VM\n"
+                "  --allow-cpu-mismatch  go on even where this CPU lacks what the guest saw\n\n"
                 "example: rouse start web\n",
         .run = run,
 };

@@ -56,6 +56,8 @@ static int find_state_path(const char *name, char **ret, struct err *e)
         if (r < 0)
                 return r;
         r = machine_store_read(m, &d, e);
+        if (r >= 0 && !machine_store_is_locked(m)) /* the name is of one directory, the machine of another */
+                r = err_set(e, -ENOENT, "'%s' does not run from %s: give XDG_STATE_HOME the value that it had when the VM was started", name, machine_store_path(m));
         if (r >= 0)
                 *ret = machine_store_state_path(m);
         machine_store_close(m);
@@ -64,26 +66,33 @@ static int find_state_path(const char *name, char **ret, struct err *e)
         return *ret ? 0 : err_set(e, -ENOMEM, "no memory for a path");
 }
 
-/* The VM itself writes its state, and ends only when it is on the disk. */
-static int save(struct peer *p, const struct stop *st, struct err *e)
+static int ask_snapshot(struct peer *p, const struct stop *st, const char *path, struct err *e)
 {
-        _cleanup_free_ char *path = NULL;
-        struct json_object *request, *args;
-        int r = ask(p, st, make_request("status"), e); /* a VM that answers has kept its definition */
+        struct json_object *request = make_request("snapshot"), *args = json_object_new_object();
 
-        if (r >= 0)
-                r = find_state_path(st->name, &path, e);
-        if (r < 0)
-                return r;
-        request = make_request("snapshot");
-        args = json_object_new_object();
         json_add_str(args, "dir", path);
         json_add_str(args, "then", "quit");
         json_object_object_add(args, "replace", json_object_new_boolean(true));
         json_object_object_add(request, "arguments", args);
-        r = ask(p, st, request, e);
+        return ask(p, st, request, e);
+}
+
+/* The VM itself writes its state, and ends only when it is on the disk. */
+static int save(struct peer *p, const struct stop *st, struct err *e)
+{
+        _cleanup_free_ char *path = NULL;
+        int r = ask(p, st, make_request("status"), e); /* a VM that answers has kept its definition */
+
+        if (r == -ETIMEDOUT)
+                return r;
+        if (r >= 0)
+                r = find_state_path(st->name, &path, e);
+        if (r >= 0)
+                r = ask_snapshot(p, st, path, e);
         if (r == -ETIMEDOUT)
                 return err_set(e, r, "'%s' is still being saved; it ends when that is done", st->name);
+        if (r == -ECONNRESET)
+                return err_set(e, r, "'%s' ended before it answered; 'rouse list' tells whether it is saved", st->name);
         return r < 0 ? err_wrap(e, r, "'%s' is not saved, and goes on", st->name) : 0;
 }
 

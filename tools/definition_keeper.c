@@ -42,12 +42,13 @@ static bool absolute_serial(const char *serial, char **ret)
 
 static bool copy_device(const struct device_config *from, struct device_config *to)
 {
-        char *path = NULL, *tap = NULL;
-        bool ok = absolute(from->path, &path) && copy(from->tap, &tap);
+        char *path = NULL, *tap = NULL, *serial = NULL;
+        bool ok = absolute(from->path, &path) && copy(from->tap, &tap) && copy(from->serial, &serial);
 
         *to = *from;
         to->path = path;
         to->tap = tap;
+        to->serial = serial;
         return ok;
 }
 

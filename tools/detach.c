@@ -79,19 +79,24 @@ bool detach_begin(struct detached *d, int *ret_status)
         }
         close(fds[0]);
         become_daemon();
-        d->ready_fd = fds[1];
+        *d = (struct detached){.ready_fd = fds[1], .log_fd = -1};
         return true;
 }
 
-int detach_finish(struct detached *d, const char *log_path, struct err *e)
+int detach_open_log(struct detached *d, const char *log_path, struct err *e)
 {
-        _cleanup_close_ int log_fd = -1, ready_fd = TAKE_FD(d->ready_fd);
+        if (d->ready_fd < 0)
+                return 0;
+        d->log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+        return d->log_fd < 0 ? err_set(e, -errno, "open %s: %s", log_path, strerror(errno)) : 0;
+}
+
+int detach_finish(struct detached *d, struct err *e)
+{
+        _cleanup_close_ int log_fd = TAKE_FD(d->log_fd), ready_fd = TAKE_FD(d->ready_fd);
 
         if (ready_fd < 0)
                 return 0;
-        log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (log_fd < 0)
-                return err_set(e, -errno, "open %s: %s", log_path, strerror(errno));
         if (dup2(log_fd, STDERR_FILENO) < 0 || write(ready_fd, "1", 1) != 1)
                 return err_set(e, -errno, "detach: %s", strerror(errno));
         return 0;

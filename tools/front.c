@@ -39,7 +39,7 @@ static const char *path_of(const char *serial, const char *kind)
         return strncmp(serial, kind, len) == 0 && serial[len] ? serial + len : NULL;
 }
 
-static bool is_serial(const char *value)
+bool front_is_serial(const char *value)
 {
         return strcmp(value, "stdio") == 0 || strcmp(value, "null") == 0 || path_of(value, "file=") || path_of(value, "unix=");
 }
@@ -52,7 +52,7 @@ int front_option(const struct verb *v, int c, const char *value, struct front *f
                 return 1;
         case 's':
                 f->serial = value;
-                return is_serial(value) ? 1 : bad(v, "serial", "stdio, null, file=PATH or unix=PATH", value);
+                return front_is_serial(value) ? 1 : bad(v, "serial", "stdio, null, file=PATH or unix=PATH", value);
         case 'q':
                 f->qmp_path = path_of(value, "unix=");
                 return f->qmp_path ? 1 : bad(v, "qmp", "unix=PATH", value);
@@ -77,14 +77,6 @@ int front_option(const struct verb *v, int c, const char *value, struct front *f
         return 0;
 }
 
-static void fill_signals(sigset_t *set)
-{
-        sigemptyset(set);
-        sigaddset(set, SIGINT);
-        sigaddset(set, SIGTERM);
-        sigaddset(set, SIGHUP);
-}
-
 static void signalled(void *arg, int fd, short revents)
 {
         struct signalfd_siginfo si;
@@ -99,7 +91,7 @@ static int watch_signals(struct session *s, int *ret_fd, struct err *e)
 {
         sigset_t set;
 
-        fill_signals(&set);
+        cli_end_signals(&set);
         pthread_sigmask(SIG_BLOCK, &set, NULL);
         *ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (*ret_fd < 0)

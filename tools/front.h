@@ -51,6 +51,9 @@ void front_defaults(struct front *f, struct session_options *o, uint64_t t0_ns);
 /* Takes option c: 1 taken, 0 not one of these, -1 a bad value, reported. */
 int front_option(const struct verb *v, int c, const char *value, struct front *f, struct session_options *o);
 
+/* "stdio", "null", "file=PATH" or "unix=PATH". */
+bool front_is_serial(const char *word);
+
 /* Takes the VM's name, if it has one, and locks the machine of that name. Before the session is made. front_close gives them back. */
 int front_take_name(struct front *f, const struct session_options *o, struct err *e);
 /* A machine that has a saved state is not made anew over it: -EEXIST. */

@@ -4,7 +4,9 @@
 #include "tools/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct verb *const verbs[] = {
         &verb_run, &verb_restore, &verb_snapshot, &verb_inspect, &verb_verify, &verb_convert, &verb_probe, &verb_ledger,
@@ -37,11 +39,23 @@ static bool wants_help(int argc, char **argv)
         return argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
 }
 
+/* Where standard output or error is closed, the next file to be opened, a disk maybe, would have its number, and be written to. What is
+ * opened in its place cannot be written to, or read from: that is said as if it were closed. */
+static bool keep_standard_fds(void)
+{
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+                        return false;
+        return true;
+}
+
 int main(int argc, char **argv)
 {
         uint64_t t0_ns = now_ns(); /* T0 where no launcher gives one: as near to the first instruction as C comes */
         const char *name = argc > 1 ? argv[1] : "";
 
+        if (!keep_standard_fds())
+                return EXIT_FAILED;
         if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
                 print_help(stdout);
                 return EXIT_OK;

@@ -35,27 +35,42 @@ static void drop_client(struct serial_socket *ss)
         ss->full = false;
 }
 
+static void typed(void *arg, int fd, short revents);
+
+/* The client that there is already, for other events. */
+static void watch_client(struct serial_socket *ss, short events)
+{
+        session_unwatch(ss->session, ss->client_fd);
+        session_watch(ss->session, ss->client_fd, events, typed, ss);
+}
+
+static void leave(struct serial_socket *ss)
+{
+        drop_client(ss);
+        watch_clients(ss);
+}
+
 static void typed(void *arg, int fd, short revents)
 {
         struct serial_socket *ss = arg;
         uint8_t bytes[1024];
         size_t room = serial_input_room(ss->input);
-        ssize_t n = room ? recv(fd, bytes, MIN(sizeof(bytes), room), 0) : 0;
-        (void)revents;
+        ssize_t n;
 
+        if (room == 0 && revents & (POLLHUP | POLLERR)) {
+                leave(ss); /* what it typed last it did not wait for */
+                return;
+        }
         if (room == 0) {
-                session_unwatch(ss->session, fd);
+                watch_client(ss, 0); /* that it hangs up is told all the same */
                 ss->full = true;
                 return;
         }
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-                return;
-        if (n > 0) {
+        n = recv(fd, bytes, MIN(sizeof(bytes), room), 0);
+        if (n > 0)
                 serial_input_put(ss->input, bytes, (size_t)n);
-                return;
-        }
-        drop_client(ss);
-        watch_clients(ss);
+        else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+                leave(ss);
 }
 
 static void emptied(void *arg)
@@ -65,7 +80,7 @@ static void emptied(void *arg)
         if (!ss->full)
                 return;
         ss->full = false;
-        session_watch(ss->session, ss->client_fd, POLLIN, typed, ss);
+        watch_client(ss, POLLIN);
 }
 
 static void accept_client(void *arg, int fd, short revents)

@@ -390,7 +390,8 @@ static struct timespec in_ms(int ms)
 
 /* A submission may hold the thread up, in a file system that does not answer and has more requests than it takes (fuse: max_background), and
  * nobody could end a VM whose faults it leaves unanswered, not even SIGKILL: KVM's kernel workers are among those who wait. The vCPUs
- * were kicked long before the patience is over, so they see none of the zeros. */
+ * were kicked long before the patience is over, so they see none of the zeros, and the devices of a condemned VM let no byte out
+ * (virtio_fetch). */
 void pager_give_up(struct pager *p)
 {
         struct timespec until = in_ms(PATIENCE_MS);
@@ -403,7 +404,8 @@ void pager_give_up(struct pager *p)
         pthread_mutex_lock(&p->lock);
         while (!p->gave_up && !p->gone && r == 0)
                 r = pthread_cond_timedwait(&p->changed, &p->lock, &until);
-        for (size_t i = 0; i < p->view.served.nr && r != 0 && p->in.uffd >= 0; i++) {
+        /* a thread that failed, too, leaves whoever waits where he is */
+        for (size_t i = 0; i < p->view.served.nr && !p->gave_up && p->in.uffd >= 0; i++) {
                 const struct pager_range *range = &p->view.served.v[i];
 
                 (void)uffd_unregister(p->in.uffd, p->c.ram + pages_to_bytes(range->first_page), pages_to_bytes(range->nr_pages));

@@ -85,11 +85,11 @@ bool read_ring_take_back(struct read_ring *r, uint64_t patience_ns)
 
         while (read_ring_expire(r, UINT64_MAX) >= 0)
                 ;
-        read_ring_submit(r);
         for (; r->nr_abandoned + r->nr_advising > 0 && now < end_ns; now = now_ns()) {
                 struct __kernel_timespec t = { .tv_sec = (int64_t)((end_ns - now) / NS_PER_S), .tv_nsec = (int64_t)((end_ns - now) % NS_PER_S) };
                 struct io_uring_cqe     *cqe;
 
+                read_ring_submit(r); /* again, where the kernel did not take it at once */
                 (void)io_uring_wait_cqe_timeout(&r->ring, &cqe, &t);
                 while (read_ring_reap(r, &result) >= 0)
                         ;

@@ -115,23 +115,22 @@ static struct client *make_client(struct clients *cs, int fd)
         return c;
 }
 
-static void listen_ready(void *arg, int listen_fd, short revents)
+/* True when a client joined: not when there is no room, no descriptor or no memory for him. */
+static bool accept_one(struct clients *cs)
 {
-        struct clients *cs = arg;
-        _cleanup_close_ int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        _cleanup_close_ int fd = accept4(cs->listen_fd, NULL, NULL, SOCK_CLOEXEC);
         struct client *c;
         size_t i = 0;
-        (void)revents;
 
         while (i < CLIENTS_MAX && cs->v[i])
                 i++;
         if (fd >= 0 && i == CLIENTS_MAX)
                 (void)send_line(fd, cs->ops->full, cs->ops->eol);
         if (fd < 0 || i == CLIENTS_MAX)
-                return;
+                return false;
         c = make_client(cs, fd);
         if (!c)
-                return;
+                return false;
         TAKE_FD(fd);
         cs->v[i] = c;
         client_hold(c); /* what is sent on joining may drop him */
@@ -139,6 +138,13 @@ static void listen_ready(void *arg, int listen_fd, short revents)
         if (!c->state)
                 drop(c);
         client_release(c);
+        return true;
+}
+
+static void listen_ready(void *arg, int listen_fd, short revents)
+{
+        (void)listen_fd, (void)revents;
+        (void)accept_one(arg);
 }
 
 int clients_new(struct session *s, int listen_fd, const struct clients_ops *ops, void *arg, struct clients **ret)
@@ -178,15 +184,8 @@ static bool has_input(int fd)
 
 void clients_serve(struct clients *cs)
 {
-        while (has_input(cs->listen_fd)) {
-                bool room = false;
-
-                for (size_t i = 0; i < CLIENTS_MAX; i++)
-                        room |= !cs->v[i];
-                listen_ready(cs, cs->listen_fd, POLLIN);
-                if (!room)
-                        break; /* one turned away a time: the others' turn comes */
-        }
+        while (has_input(cs->listen_fd) && accept_one(cs))
+                ; /* one that could not join a time: the others' turn comes, and who cannot be accepted stays in line */
         for (size_t i = 0; i < CLIENTS_MAX; i++)
                 if (cs->v[i] && has_input(cs->v[i]->fd))
                         client_ready(cs->v[i], cs->v[i]->fd, POLLIN);

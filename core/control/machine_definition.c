@@ -33,6 +33,7 @@ static struct json_object *print_device(const struct device_config *d)
                 json_add_u64(o, "slot", d->slot);
         add_str(o, "path", d->path);
         add_str(o, "tap", d->tap);
+        add_str(o, "serial", d->serial);
         if (d->kind == VIRTIO_BLK) {
                 add_bool(o, "readonly", d->readonly);
                 add_bool(o, "direct", d->direct);
@@ -151,12 +152,15 @@ static void parse_device(struct reading *r, struct json_object *o, struct device
         d->slot = (uint32_t)get_u64(r, o, "slot", DEVICE_CONFIGS_MAX - 1, VIRTIO_SLOT_UNKNOWN);
         d->path = get_str(r, o, "path");
         d->tap = get_str(r, o, "tap");
+        d->serial = get_str(r, o, "serial");
         d->readonly = get_bool(r, o, "readonly");
         d->direct = get_bool(r, o, "direct");
         d->discard = get_bool(r, o, "discard");
         d->listen = get_bool(r, o, "listen");
         d->guest_cid = get_u64(r, o, "cid", UINT32_MAX, 0);
         get_mac(r, o, d);
+        if (!d->path && (d->kind == VIRTIO_BLK || d->listen)) /* a disk of a snapshot may be without a file, one that is defined not */
+                fail(r, "path", "a text");
 }
 
 static void parse_devices(struct reading *r, struct json_object *o, struct machine_definition *d)
@@ -221,6 +225,7 @@ void machine_definition_free(struct machine_definition *d)
         for (size_t i = 0; i < d->nr_devices; i++) {
                 free((void *)(uintptr_t)d->devices[i].path);
                 free((void *)(uintptr_t)d->devices[i].tap);
+                free((void *)(uintptr_t)d->devices[i].serial);
         }
         *d = (struct machine_definition){0};
 }

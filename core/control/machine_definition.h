@@ -4,8 +4,8 @@
  * Blocks:  never.
  *
  *     {"version":1,"kernel":PATH,"initrd":PATH,"append":STR,"restored_from":DIR,"memory_bytes":N,"vcpus":N,"serial":"stdio|null|...","qmp":PATH,
- *      "devices":[{"kind":"blk","slot":0,"path":PATH,"readonly":false,"direct":false,"discard":false},{"kind":"net","slot":4,"tap":NAME,
- *                 "mac":"52:54:00:12:34:56"},{"kind":"vsock","slot":6,"path":PATH,"cid":3},{"kind":"console","slot":7,"path":PATH,"listen":true}]} */
+ *      "devices":[{"kind":"blk","slot":0,"path":PATH,"serial":STR,"readonly":false,"direct":false,"discard":false},{"kind":"net","slot":4,
+ *                 "tap":NAME,"mac":"52:54:00:12:34:56"},{"kind":"vsock","slot":6,"path":PATH,"cid":3},{"kind":"console","slot":7,"path":PATH,"listen":true}]} */
 #pragma once
 
 #include "core/base/err.h"

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #define MACHINES   "machines" /* STATE_DIR may hold other things: /var/lib/rouse is root's data directory, too */
@@ -19,6 +20,7 @@
 #define DROPPED    ".dropped"
 #define BEGUN      "begun." /* and the identity of the state */
 #define LOCK       "lock"
+#define TEMPORARY  ".rouse-tmp" /* how the names end under which snapshots and small files are written */
 
 #define DEFINITION_MAX_BYTES (64 * KIB)
 
@@ -105,10 +107,13 @@ int machine_store_lock(struct machine_store *m, struct err *e)
 {
         _cleanup_close_ int fd = openat(m->dir_fd, LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        struct stat st;
 
-        if (fd < 0 || fcntl(fd, F_OFD_SETLK, &whole) < 0)
+        if (fd < 0 || fcntl(fd, F_OFD_SETLK, &whole) < 0 || fstat(fd, &st) < 0)
                 return fd >= 0 && (errno == EAGAIN || errno == EACCES) ? err_set(e, -EADDRINUSE, "the machine '%s' is running already", m->name)
                                                                       : err_set(e, -errno, "lock %s/" LOCK ": %s", m->path, strerror(errno));
+        if (!st.st_nlink) /* opened before, and locked after */
+                return err_set(e, -ENOENT, "the machine '%s' has just been deleted; try again", m->name);
         m->lock_fd = TAKE_FD(fd);
         remove_tree(m->dir_fd, DROPPED); /* whoever began to was killed */
         return 0;
@@ -160,14 +165,17 @@ int machine_store_read(struct machine_store *m, struct machine_definition *ret, 
         return r < 0 ? r : machine_definition_parse(text, path ? path : DEFINITION, ret, e);
 }
 
-/* The directories above were made without waiting. */
+/* The directories above were made without waiting, by this process or one that was killed: at most those of ~/.local/state/rouse/machines.
+ * One that cannot be opened was not made by this user. */
 static int sync_parents(const struct machine_store *m)
 {
-        static const char *const up[] = {"..", "../.."};
+        static const char *const up[] = {".", "..", "../..", "../../..", "../../../..", "../../../../.."};
 
         for (size_t i = 0; i < ARRAY_LEN(up); i++) {
                 _cleanup_close_ int fd = openat(m->dir_fd, up[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+                if (fd < 0 && errno == EACCES)
+                        break;
                 if (fd < 0 || fsync(fd) < 0)
                         return -errno;
         }
@@ -181,12 +189,14 @@ int machine_store_write(struct machine_store *m, const struct machine_definition
 
         if (r < 0)
                 return r;
-        if (read_definition(m, &before, NULL) >= 0 && before && strcmp(text, before) == 0)
-                return 0;
-        r = fd_replace_file(m->dir_fd, DEFINITION, text, strlen(text), 0600);
+        if (read_definition(m, &before, NULL) < 0 || !before || strcmp(text, before) != 0)
+                r = fd_replace_file(m->dir_fd, DEFINITION, text, strlen(text), 0600);
         if (r >= 0)
                 r = sync_parents(m);
-        return r < 0 ? err_set(e, r, "write %s/" DEFINITION ": %s", m->path, strerror(-r)) : 0;
+        if (r >= 0)
+                return 0;
+        unlinkat(m->dir_fd, DEFINITION, 0); /* a state saved from now on must not be woken with the disks of the machine before */
+        return err_set(e, r, "write %s/" DEFINITION ": %s", m->path, strerror(-r));
 }
 
 /* --- the state --- */
@@ -243,28 +253,67 @@ static bool is_held(const struct machine_store *m, int held_fd)
                                held.st_dev == there.st_dev && held.st_ino == there.st_ino);
 }
 
-/* A directory of plain files, or one file; what is not there is no failure. */
-static int remove_tree(int parent_fd, const char *name)
+/* Those of the files in it whose names match; links and files only, and whatever stays, stays. */
+static int remove_files(int parent_fd, const char *name, bool (*matches)(const char *leaf))
 {
         int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
         struct dirent *entry;
 
         if (!dir) {
+                int r = -errno;
+
                 if (fd >= 0)
                         close(fd);
-                if (errno == ENOTDIR || errno == ELOOP)
-                        return unlinkat(parent_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
-                return errno == ENOENT ? 0 : -errno;
+                return r;
         }
         while ((entry = readdir(dir)))
-                if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-                        unlinkat(dirfd(dir), entry->d_name, 0); /* rmdir tells of one that stays */
+                if (matches(entry->d_name))
+                        unlinkat(dirfd(dir), entry->d_name, 0);
         closedir(dir);
-        return unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+        return 0;
 }
 
-static void remove_marks(struct machine_store *m)
+static bool is_any(const char *leaf)
+{
+        return strcmp(leaf, ".") && strcmp(leaf, "..");
+}
+
+/* A directory of plain files, or one file; what is not there is no failure. */
+static int remove_tree(int parent_fd, const char *name)
+{
+        int r = remove_files(parent_fd, name, is_any);
+
+        if (r == -ENOTDIR || r == -ELOOP)
+                return unlinkat(parent_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        return unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0; /* tells of one that stays */
+}
+
+static bool is_mark(const char *leaf)
+{
+        return strncmp(leaf, BEGUN, strlen(BEGUN)) == 0;
+}
+
+static bool is_temporary(const char *leaf)
+{
+        size_t len = strlen(leaf), suffix = strlen(TEMPORARY);
+
+        return leaf[0] == '.' && len > suffix && strcmp(leaf + len - suffix, TEMPORARY) == 0;
+}
+
+/* Whoever writes one has its lock. */
+static void remove_leftover(int dir_fd, const char *name)
+{
+        _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+                remove_tree(dir_fd, name);
+}
+
+/* What a VM left that was killed while it saved its state or wrote its definition: as much as all of its memory. */
+static void sweep(struct machine_store *m)
 {
         int fd = openat(m->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -276,8 +325,8 @@ static void remove_marks(struct machine_store *m)
                 return;
         }
         while ((entry = readdir(dir)))
-                if (strncmp(entry->d_name, BEGUN, strlen(BEGUN)) == 0)
-                        unlinkat(m->dir_fd, entry->d_name, 0);
+                if (is_temporary(entry->d_name))
+                        remove_leftover(m->dir_fd, entry->d_name);
         closedir(dir);
 }
 
@@ -292,7 +341,7 @@ static int drop_state(struct machine_store *m)
         /* from here on it is gone; the mark goes last, as a state without its mark might be restored again */
         if (fsync(m->dir_fd) < 0)
                 return -errno;
-        remove_marks(m);
+        remove_files(m->dir_fd, ".", is_mark);
         return remove_tree(m->dir_fd, DROPPED);
 }
 
@@ -300,10 +349,37 @@ int machine_store_drop_state(struct machine_store *m, int held_fd, struct err *e
 {
         int r = is_held(m, held_fd) ? drop_state(m) : 0;
 
+        sweep(m);
         return r < 0 ? err_set(e, r, "remove %s/" STATE ": %s", m->path, strerror(-r)) : 0;
 }
 
 /* --- all machines --- */
+
+static bool is_ours(const char *leaf)
+{
+        static const char *const names[] = {DEFINITION, LOCK, "console.log", "log"};
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++)
+                if (strcmp(leaf, names[i]) == 0)
+                        return true;
+        return is_mark(leaf);
+}
+
+/* The definition goes first: without one nobody starts it, whatever else is still there. */
+static int delete_all(struct machine_store *m, int parent_fd)
+{
+        int r;
+
+        if (unlinkat(m->dir_fd, DEFINITION, 0) < 0 && errno != ENOENT)
+                return -errno;
+        r = drop_state(m);
+        sweep(m);
+        if (r >= 0)
+                r = remove_files(m->dir_fd, ".", is_ours);
+        if (r >= 0 && unlinkat(parent_fd, m->name, AT_REMOVEDIR) < 0)
+                r = -errno;
+        return r < 0 || fsync(parent_fd) == 0 ? r : -errno;
+}
 
 int machine_store_delete(struct machine_store *m, struct err *e)
 {
@@ -314,12 +390,9 @@ int machine_store_delete(struct machine_store *m, struct err *e)
 
         if (!machines)
                 return err_set(e, -ENOMEM, "no memory for a path");
-        /* Definition first: without one nobody starts it, whatever else is still there. */
-        r = parent_fd < 0 || (unlinkat(m->dir_fd, DEFINITION, 0) < 0 && errno != ENOENT) ? -errno : drop_state(m);
-        if (r >= 0)
-                r = remove_tree(parent_fd, m->name);
-        if (r >= 0 && fsync(parent_fd) < 0)
-                r = -errno;
+        r = parent_fd < 0 ? -errno : delete_all(m, parent_fd);
+        if (r == -ENOTEMPTY || r == -EEXIST)
+                return err_set(e, r, "%s: expected only what rouse made there, found other files; the machine is gone, they are yours to remove", m->path);
         return r < 0 ? err_set(e, r, "remove %s: %s", m->path, strerror(-r)) : 0;
 }
 

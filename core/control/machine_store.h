@@ -34,7 +34,7 @@ char *machine_store_file(const struct machine_store *m, const char *leaf);
 
 /* -ENOENT: it has none. */
 int machine_store_read(struct machine_store *m, struct machine_definition *ret, struct err *e);
-/* Does nothing where the definition is the same already. */
+/* On failure it has none: the one of before speaks of another machine. */
 int machine_store_write(struct machine_store *m, const struct machine_definition *d, struct err *e);
 
 bool  machine_store_has_state(const struct machine_store *m);
@@ -45,9 +45,9 @@ bool machine_store_is_begun(const struct machine_store *m, const struct identity
 
 /* A hold on the state that is there now, to drop that one and no newer one. */
 int machine_store_hold_state(const struct machine_store *m, struct err *e); /* a descriptor for the caller to close */
-/* Removes the state that held_fd holds (-1: any). Nothing to do is success. */
+/* Removes the state that held_fd holds (-1: any), and what killed VMs left of unfinished ones. Nothing to do is success. */
 int machine_store_drop_state(struct machine_store *m, int held_fd, struct err *e);
-/* Removes all of the machine, which must not run. */
+/* Removes all of the machine, which must not run; -ENOTEMPTY: files that rouse did not make stay, and their directory. */
 int machine_store_delete(struct machine_store *m, struct err *e);
 
 /* The names of all machines, sorted; the caller frees each and the array. */

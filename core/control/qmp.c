@@ -32,7 +32,7 @@ struct qmp_client {
         struct qmp_parser  *parser;
         bool                busy; /* a command of his runs: what comes now waits */
         size_t              waiting_bytes;
-        size_t              nr, room;
+        size_t              first, nr, room; /* [first, nr) wait to be carried out */
         struct qmp_request *requests;
 };
 
@@ -175,13 +175,13 @@ static void carry_out(struct qmp_client *c, const struct qmp_request *rq)
 /* In order, one after the other. More may come in meanwhile. */
 static void carry_out_all(struct qmp_client *c)
 {
-        while (c->nr > 0) {
-                struct qmp_request rq = c->requests[0];
+        while (c->first < c->nr) {
+                struct qmp_request rq = c->requests[c->first++];
 
-                memmove(c->requests, c->requests + 1, --c->nr * sizeof(rq));
                 carry_out(c, &rq);
                 qmp_request_free(&rq);
         }
+        c->first = c->nr = 0;
         c->waiting_bytes = 0;
 }
 
@@ -213,7 +213,7 @@ static bool serve_others(void *server)
         bool cancel = false;
 
         clients_serve(srv->clients);
-        for (size_t i = 0; c && i < c->nr; i++)
+        for (size_t i = c ? c->first : 0; c && i < c->nr; i++)
                 cancel |= is_for_now(&c->requests[i]);
         return cancel;
 }
@@ -246,7 +246,7 @@ static void on_left(void *state)
 {
         struct qmp_client *c = state;
 
-        for (size_t i = 0; i < c->nr; i++)
+        for (size_t i = c->first; i < c->nr; i++)
                 qmp_request_free(&c->requests[i]);
         free(c->requests);
         qmp_parser_free(c->parser);

@@ -56,11 +56,13 @@ int migration_parse_uri(const char *uri, char **ret_dir, struct err *e)
         for (size_t i = 0; i < ARRAY_LEN(options); i++) {
                 size_t n = strlen(options[i]);
 
-                if (len > n && strcmp(colon + 1 + len - n, options[i]) == 0) {
+                if (len >= n && strcmp(colon + 1 + len - n, options[i]) == 0) {
                         len -= n;
                         break;
                 }
         }
+        if (!len)
+                return err_set(e, -EINVAL, "Invalid uri: %.*s", qmp_clip(uri, 256), uri);
         *ret_dir = strndup(colon + 1, len);
         return *ret_dir ? 0 : err_set(e, -ENOMEM, "no memory for a path");
 }
@@ -85,13 +87,13 @@ static int begin_save(struct qmp_vm *vm, struct err *e)
         return 0;
 }
 
-/* What was said meanwhile holds when the save failed. */
-static void end_save(struct qmp_vm *vm, bool failed)
+/* What was said meanwhile, and answered with success, holds now: but not of a VM that is to stay stopped, as a template is. */
+static void end_save(struct qmp_vm *vm, bool stays_stopped)
 {
         vm->saving = false;
-        if (failed && vm->then == THEN_STOP)
+        if (!stays_stopped && vm->then == THEN_STOP)
                 session_pause(vm->session);
-        if (failed && vm->then == THEN_CONT)
+        if (!stays_stopped && vm->then == THEN_CONT)
                 session_resume(vm->session);
 }
 
@@ -110,7 +112,7 @@ int qmp_migrate(struct qmp_vm *vm, struct json_object *args, struct qmp_answer *
                 if (r >= 0) {
                         o.path = dir;
                         r = session_save(vm->session, &o, &report, &a->err);
-                        end_save(vm, r < 0);
+                        end_save(vm, r >= 0);
                 }
                 vm->migration = r >= 0 ? MIGRATION_COMPLETED : r == -ECANCELED && vm->cancelled ? MIGRATION_CANCELED : MIGRATION_FAILED;
         }
@@ -127,6 +129,6 @@ int qmp_snapshot(struct qmp_vm *vm, struct json_object *args, struct qmp_answer 
                 return r;
         a->value = json_object_new_object();
         r = control_snapshot(vm->session, args, &o, a->value, &a->err);
-        end_save(vm, r < 0);
+        end_save(vm, r >= 0 && o.pause_after);
         return r;
 }

@@ -24,7 +24,7 @@ struct qmp_vm {
         enum migration  migration;
         bool            saving;    /* the session thread is inside session_save: whoever asks now is served from there */
         bool            cancelled; /* the save is to be given up */
-        enum { THEN_AS_BEFORE, THEN_STOP, THEN_CONT } then; /* said while saving, for a save that fails */
+        enum { THEN_AS_BEFORE, THEN_STOP, THEN_CONT } then; /* said while saving, for afterwards */
         const char *end_reason; /* of the SHUTDOWN event; NULL: as the session says */
         void       *server;
         bool (*serve_others)(void *server); /* while saving; true: the save is to be given up */

@@ -48,6 +48,17 @@ int page_map_add_source(struct page_map *m, int fd, uint64_t size_bytes, const c
         return (int)m->nr_sources++;
 }
 
+bool page_source_is_changed(const struct page_source *src, uint64_t *ret_size_bytes)
+{
+        struct stat st;
+
+        if (fstat(src->fd, &st) < 0)
+                return false;
+        *ret_size_bytes = (uint64_t)st.st_size;
+        return (uint64_t)st.st_size < src->size_bytes || st.st_mtim.tv_sec != src->mtime.tv_sec ||
+               st.st_mtim.tv_nsec != src->mtime.tv_nsec;
+}
+
 static uint64_t end_of_runs(const struct page_map *m)
 {
         const struct page_run *last = m->nr_runs ? &m->runs[m->nr_runs - 1] : NULL;

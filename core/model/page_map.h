@@ -51,6 +51,9 @@ void page_map_free(struct page_map *m); /* accepts a zeroed map; closes the sour
 /* Takes the descriptor, also on failure. Returns the source's index or -ENOMEM. */
 int page_map_add_source(struct page_map *m, int fd, uint64_t size_bytes, const char *name);
 
+/* Was it written or cut since it was opened? *ret_size_bytes: what it has now. */
+bool page_source_is_changed(const struct page_source *src, uint64_t *ret_size_bytes);
+
 /* Appends a run that must begin where the last one ended; joins it with the last one where both go on without a seam. */
 int page_map_append(struct page_map *m, const struct page_run *run); /* 0, -EINVAL or -ENOMEM */
 

@@ -1,5 +1,7 @@
 /* Snapshots of one format written as another, by rouse convert and by a running VM: they wake, or nothing is left. */
+#include "core/base/clock.h"
 #include "core/base/units.h"
+#include "core/convert.h"
 #include "tests/support/disk.h"
 #include "tests/support/fixture.h"
 #include "tests/support/need.h"
@@ -11,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,6 +268,84 @@ Test(convert, wrong_words_and_a_source_that_is_not_there_end_as_they_should, .ti
         assert_refused(4, "known format", t.path, t.path, to, "native");
         c = RUN(PATIENCE_MS, rouse_program(), "convert", from);
         cr_assert_eq(c.status, 2, "%s", c.err);
+        child_free(&c);
+}
+
+/* --- what happens meanwhile --- */
+
+struct meanwhile {
+        char memory[4400]; /* written, when it is asked for the second time */
+        int  give_up_at, asked;
+};
+
+static bool meanwhile(void *arg)
+{
+        struct meanwhile *m = arg;
+        int fd;
+
+        if (++m->asked == 2 && m->memory[0]) {
+                fd = open(m->memory, O_WRONLY | O_CLOEXEC);
+                cr_assert_geq(fd, 0);
+                cr_assert_eq(pwrite(fd, "x", 1, 64 << 20), 1);
+                close(fd);
+        }
+        return m->asked == m->give_up_at;
+}
+
+/* A snapshot of StratoVirt has no checksums that would tell. */
+Test(convert, a_source_that_is_written_meanwhile_is_refused_and_nothing_is_left, .timeout = 120)
+{
+        const struct timespec long_ago[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct meanwhile m = {0};
+        char command[9000], from[4300], to[4300];
+        struct convert_options o = {.src = from, .dst = to, .format = "native", .cancelled = meanwhile, .cancelled_arg = &m};
+        struct convert_report report;
+        struct err err = {0};
+
+        snprintf(from, sizeof(from), "%s/from", t.path);
+        snprintf(to, sizeof(to), "%s/to", t.path);
+        snprintf(command, sizeof(command), "cp -r %s %s && chmod -R u+w %s", fixture_dir("stratovirt/microvm-128m"), from, from);
+        cr_assert_eq(system(command), 0);
+        snprintf(m.memory, sizeof(m.memory), "%s/memory", from);
+        cr_assert_eq(utimensat(AT_FDCWD, m.memory, long_ago, 0), 0);
+        cr_expect_lt(snapshot_convert(&o, &report, &err), 0);
+        cr_expect(strstr(err.text, "written meanwhile") && strstr(err.text, "memory"), "%s", err.text);
+        cr_expect_eq(err.kind, ERR_SNAPSHOT);
+        cr_expect_eq(count_entries(t.path), 1, "something was left behind");
+}
+
+Test(convert, a_conversion_that_is_cancelled_leaves_nothing, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct meanwhile m = {.give_up_at = 3};
+        char to[4300];
+        struct convert_options o = {
+                .src = fixture_dir("stratovirt/microvm-128m"), .dst = to, .format = "stratovirt", .cancelled = meanwhile, .cancelled_arg = &m};
+        struct convert_report report;
+        struct err err = {0};
+
+        snprintf(to, sizeof(to), "%s/to", t.path);
+        cr_expect_eq(snapshot_convert(&o, &report, &err), -ECANCELED);
+        cr_expect_eq(count_entries(t.path), 0, "something was left behind");
+}
+
+Test(convert, a_signal_ends_it_and_leaves_nothing, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        uint64_t until_ns = now_ns() + 10 * NS_PER_S;
+        char to[4300];
+        struct child c;
+
+        setenv("XDG_DATA_HOME", "/nonexistent", 1);
+        snprintf(to, sizeof(to), "%s/to", t.path);
+        c = START(rouse_program(), "convert", fixture_dir("stratovirt/microvm-128m"), to);
+        while (!count_entries(t.path) && now_ns() < until_ns)
+                usleep(500);
+        child_kill(&c, SIGTERM);
+        child_wait(&c, PATIENCE_MS);
+        cr_expect_eq(c.status, 128 + SIGTERM, "exit %d: %s", c.status, c.err);
+        cr_expect_eq(count_entries(t.path), 0, "something was left behind");
         child_free(&c);
 }
 

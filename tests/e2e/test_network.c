@@ -52,6 +52,20 @@ Test(network, a_guest_asks_and_is_answered_through_its_tap_in_every_mode, .timeo
         }
 }
 
+/* The last whole tick, once it tells of so many. Two may come in one tick, and a busy host asks for the guest's address in between. */
+static struct beacon_tick await_answers(struct child *vm, uint64_t nr)
+{
+        struct beacon_tick last = {0};
+
+        for (int i = 0; i < 200; i++) {
+                cr_assert_not(child_wait_output(vm, "never said", 50)); /* reads what there is */
+                if (beacon_last(vm->out, &last) && beacon_number(&last, "answered") >= nr)
+                        return last;
+        }
+        cr_assert_fail("expected %llu answers, found: %s", (unsigned long long)nr, last.words);
+        return last;
+}
+
 Test(network, a_woken_guest_answers_the_pings_of_its_host, .timeout = 120)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
@@ -66,12 +80,10 @@ Test(network, a_woken_guest_answers_the_pings_of_its_host, .timeout = 120)
         vm = START(rouse_program(), "restore", s.path, "--net", "4=tap=rtap", "--timeout", "60s");
         cr_assert(child_wait_output(&vm, "TICK", 20000), "%s", vm.err);
         run_tool("ping -c 5 -i 0.2 -W 5 10.77.0.2 >/dev/null");
-        cr_assert(child_wait_output(&vm, "answered=5", 10000), "expected five answers in:\n%s", vm.out);
+        last = await_answers(&vm, 5);
         child_kill(&vm, 15);
         child_wait(&vm, 10000);
-        cr_assert(beacon_last(vm.out, &last), "no TICK in %s", vm.out);
         cr_assert(last.good, "expected bad=0, found: %s", last.words);
-        cr_assert_geq(beacon_number(&last, "answered"), 5, "expected five answers, found: %s", last.words);
         child_free(&vm);
 }
 

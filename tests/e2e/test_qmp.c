@@ -172,6 +172,7 @@ Test(qmp, errors_have_the_classes_and_texts_of_stratovirt, .timeout = 90)
         qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:1.2.3.4:5\"}}", ERROR("MicroVM does not support migration"));
         qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"exec:rm\"}}", ERROR("Unknown mode: invalid uri exec:rm"));
         qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"dir\"}}", ERROR("Invalid uri: dir"));
+        qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"file:,mapped=true\"}}", ERROR("Invalid uri: file:,mapped=true"));
         qmp_expect(&r->q, "{\"execute\":\"balloon\",\"arguments\":{\"value\":-1}}", ERROR("invalid value: integer `-1`, expected u64"));
         qmp_expect(&r->q, "{\"execute\":\"balloon\",\"arguments\":{\"value\":1}}",
                    "{\"error\":{\"class\":\"DeviceNotActive\",\"desc\":\"No balloon device has been activated\"}}");
@@ -323,6 +324,19 @@ Test(qmp, a_signal_is_told_too, .timeout = 90)
         qmp_expect_event(&r->q, "SHUTDOWN", "\"guest\":false,\"reason\":\"host-signal\"");
         cr_expect_eq(child_wait(&r->vm, 20000), 128 + SIGTERM);
         end(r);
+}
+
+/* A VM started by nohup(1) outlives its terminal. */
+Test(qmp, a_signal_that_the_caller_ignores_is_ignored, .timeout = 90)
+{
+        struct rig *r;
+
+        signal(SIGHUP, SIG_IGN);
+        r = boot();
+        child_kill(&r->vm, SIGHUP);
+        usleep(200000);
+        qmp_expect(&r->q, CMD("query-status"), "{\"return\":{\"running\":true,\"singlestep\":false,\"status\":\"running\"}}");
+        quit(r);
 }
 
 Test(qmp, rouse_snapshot_finds_a_vm_by_its_qmp_socket, .timeout = 120)

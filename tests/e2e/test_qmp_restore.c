@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define OK     "{\"return\":{}}"
@@ -207,6 +208,57 @@ Test(qmp_restore, a_migrate_that_waits_for_pages_is_active_can_be_cancelled_and_
         qmp_expect(&r->q, CMD("cont"), OK);
         qmp_expect_event(&r->q, "RESUME", "");
         cr_assert(child_wait_output(&r->vm, "TICK ", 30000));
+        silent_file_free(&f);
+        end(r);
+}
+
+/* Nobody may be told "stopped" of a VM that runs. */
+Test(qmp_restore, a_stop_during_a_snapshot_that_works_holds_after_it, .timeout = 120)
+{
+        struct rig *r = make();
+        struct silent_file f = start_silent(r, "30s");
+        char snapshot[400];
+
+        snprintf(snapshot, sizeof(snapshot), "{\"execute\":\"x-rouse-snapshot\",\"arguments\":{\"dir\":\"%.250s/again\"}}", r->t.path);
+        qmp_send(&r->q, snapshot);
+        usleep(100000);
+        qmp_open(&r->second, r->path);
+        qmp_expect(&r->second, CMD("stop"), OK);
+        silent_file_speak(&f);
+        cr_expect(strstr(qmp_line(&r->q), "{\"return\":{\"identity\"") == r->q.line, "%s", r->q.line);
+        qmp_expect_event(&r->q, "STOP", "");
+        qmp_expect_event(&r->q, "RESUME", "");
+        qmp_expect_event(&r->q, "STOP", "");
+        qmp_expect(&r->q, CMD("query-status"), PAUSED);
+        qmp_expect(&r->q, CMD("quit"), OK);
+        cr_expect_eq(child_wait(&r->vm, 10000), 0);
+        silent_file_free(&f);
+        end(r);
+}
+
+/* Whoever cannot be accepted stays in line; the save and its client do not wait for that. */
+Test(qmp_restore, a_migrate_without_a_descriptor_for_another_client_can_be_cancelled, .timeout = 120)
+{
+        struct rig *r = make();
+        struct silent_file f = start_silent(r, "30s");
+        struct rlimit before, none = {.rlim_cur = 3}; /* poll(2) wants it to be no less than what it is asked about */
+        char migrate[400];
+
+        snprintf(migrate, sizeof(migrate), "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"file:%.250s/never\"}}", r->t.path);
+        qmp_send(&r->q, migrate);
+        usleep(100000);
+        cr_assert_eq(prlimit(r->vm.pid, RLIMIT_NOFILE, NULL, &before), 0);
+        none.rlim_max = before.rlim_max;
+        cr_assert_eq(prlimit(r->vm.pid, RLIMIT_NOFILE, &none, NULL), 0);
+        qmp_connect(&r->second, r->path);
+        usleep(100000);
+        qmp_send(&r->q, CMD("migrate_cancel"));
+        cr_expect(qmp_has_line(&r->q, 5000), "it waits for a descriptor");
+        cr_assert_eq(prlimit(r->vm.pid, RLIMIT_NOFILE, &before, NULL), 0);
+        cr_expect(strstr(qmp_line(&r->q), "{\"error\":{\"class\":\"GenericError\"") == r->q.line, "%s", r->q.line);
+        cr_expect_str_eq(qmp_line(&r->q), OK);
+        qmp_expect(&r->q, CMD("quit"), OK);
+        cr_expect_eq(child_wait(&r->vm, 10000), 0);
         silent_file_free(&f);
         end(r);
 }

@@ -70,6 +70,35 @@ Test(serial_socket, a_client_reads_what_was_said_before_it_came_and_the_next_one
         rmdir(dir);
 }
 
+/* beacon never reads its serial port. */
+Test(serial_socket, a_client_that_typed_what_the_guest_never_reads_can_leave_and_another_one_come, .timeout = 60)
+{
+        char dir[] = "/tmp/rouse-e2e-XXXXXX", path[64], word[80], typed[64 << 10];
+        struct child vm;
+        int fd;
+
+        need_kvm();
+        cr_assert_not_null(mkdtemp(dir));
+        snprintf(path, sizeof(path), "%s/s", dir);
+        snprintf(word, sizeof(word), "unix=%s", path);
+        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--serial", word, "--timeout", "40s");
+        memset(typed, 'x', sizeof(typed));
+        for (int i = 0; i < 2; i++) {
+                fd = connect_to(path);
+                expect_text(fd, "TICK ");
+                cr_assert_gt(send(fd, typed, sizeof(typed), MSG_DONTWAIT), 16 << 10);
+                usleep(200000);
+                close(fd);
+        }
+        fd = connect_to(path);
+        expect_text(fd, "TICK ");
+        close(fd);
+        child_kill(&vm, SIGTERM);
+        cr_expect_eq(child_wait(&vm, 10000), 128 + SIGTERM);
+        child_free(&vm);
+        rmdir(dir);
+}
+
 Test(serial_socket, a_file_is_appended_to, .timeout = 60)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();

@@ -138,3 +138,16 @@ Test(stratovirt_args, what_has_no_equal_is_named, .timeout = 60)
                 child_free(&c);
         }
 }
+
+/* Cut, it would be another file. */
+Test(stratovirt_args, a_path_that_is_too_long_is_refused, .timeout = 60)
+{
+        char line[800];
+        struct child c;
+
+        snprintf(line, sizeof(line), "-kernel k -drive file=/%0600d,id=a -device virtio-blk-device,drive=a,id=x", 0);
+        c = ask_shell(line);
+        cr_expect_eq(c.status, 2, "exit %d: %s", c.status, c.out);
+        cr_expect(strstr(c.err, "-drive") && strstr(c.err, "fewer than 512"), "%s", c.err);
+        child_free(&c);
+}

@@ -6,9 +6,12 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,7 +38,7 @@ static struct machine_definition sample(void)
                 .nr_devices = 4,
                 .devices =
                         {
-                                {.kind = VIRTIO_BLK, .slot = 0, .path = strdup("/srv/a,b.raw"), .readonly = true, .direct = true, .discard = true},
+                                {.kind = VIRTIO_BLK, .slot = 0, .path = strdup("/srv/a,b.raw"), .serial = strdup("S 1"), .readonly = true, .direct = true, .discard = true},
                                 {.kind = VIRTIO_NET, .slot = 4, .tap = strdup("tap0"), .has_mac = true, .mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56}},
                                 {.kind = VIRTIO_VSOCK, .slot = VIRTIO_SLOT_UNKNOWN, .path = strdup("/run/v"), .guest_cid = 3},
                                 {.kind = VIRTIO_CONSOLE, .slot = 7, .path = strdup("/run/c"), .listen = true},
@@ -79,6 +82,7 @@ Test(machine_store, a_definition_is_read_as_it_was_written)
                           "device %zu", i);
                 cr_expect(!a->path == !b->path && (!a->path || strcmp(a->path, b->path) == 0), "device %zu", i);
                 cr_expect(!a->tap == !b->tap && (!a->tap || strcmp(a->tap, b->tap) == 0), "device %zu", i);
+                cr_expect(!a->serial == !b->serial && (!a->serial || strcmp(a->serial, b->serial) == 0), "device %zu", i);
         }
         machine_definition_free(&d);
         machine_definition_free(&r);
@@ -102,6 +106,8 @@ Test(machine_store, a_definition_that_makes_no_sense_is_refused_and_the_member_n
                 {"+{\"kind\":\"sound\"}]}", "\"kind\""},
                 {"+3]}", "\"kind\""},
                 {"+{\"kind\":\"blk\",\"slot\":11}]}", "\"slot\""},
+                {"+{\"kind\":\"blk\",\"slot\":0}]}", "\"path\""},
+                {"+{\"kind\":\"console\",\"listen\":true}]}", "\"path\""},
                 {"+{\"kind\":\"net\",\"mac\":\"52:54\"}]}", "\"mac\""},
                 {"+1,1,1,1,1,1,1,1,1,1,1,1]}", "\"devices\""},
         };
@@ -193,6 +199,80 @@ Test(machine_store, what_a_killed_one_began_to_drop_is_swept_by_the_next_owner)
         cr_assert_eq(machine_store_lock(m, &e), 0, "%s", e.text);
         cr_expect_neq(access(dropped, F_OK), 0);
         machine_store_close(m);
+}
+
+Test(machine_store, what_a_killed_one_was_writing_goes_with_the_state_and_with_the_machine)
+{
+        static const char *const leftovers[] = {".state.abcdef.rouse-tmp", ".0123456789abcdef.rouse-tmp"};
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct machine_store *m = open_machine(&t, "web");
+        _cleanup_free_ char *first = machine_store_file(m, leftovers[0]), *second = machine_store_file(m, leftovers[1]);
+        struct err e = {0};
+        int fd;
+
+        for (int i = 0; i < 2; i++) {
+                make_state(m, leftovers[0]);
+                close(open(second, O_WRONLY | O_CREAT, 0600));
+                fd = open(first, O_RDONLY | O_DIRECTORY);
+                cr_assert_eq(flock(fd, LOCK_EX), 0);
+                cr_assert_eq(machine_store_drop_state(m, -1, &e), 0, "%s", e.text);
+                cr_expect_eq(access(first, F_OK), 0, "somebody is writing it");
+                cr_expect_neq(access(second, F_OK), 0);
+                close(fd);
+                cr_assert_eq(i ? machine_store_delete(m, &e) : machine_store_drop_state(m, -1, &e), 0, "%s", e.text);
+                cr_expect_neq(access(first, F_OK), 0);
+        }
+        cr_expect_neq(access(machine_store_path(m), F_OK), 0);
+        machine_store_close(m);
+}
+
+Test(machine_store, deleting_a_machine_leaves_what_rouse_did_not_make)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct machine_definition d = sample(), r;
+        struct machine_store *m = open_machine(&t, "web");
+        _cleanup_free_ char *disk = machine_store_file(m, "disk.raw");
+        struct err e = {0};
+
+        cr_assert_eq(machine_store_write(m, &d, &e), 0, "%s", e.text);
+        close(open(disk, O_WRONLY | O_CREAT, 0600));
+        cr_expect_lt(machine_store_delete(m, &e), 0);
+        cr_expect(strstr(e.text, machine_store_path(m)) && strstr(e.text, "other files"), "%s", e.text);
+        cr_expect_eq(access(disk, F_OK), 0);
+        cr_expect_eq(machine_store_read(m, &r, NULL), -ENOENT);
+        machine_definition_free(&d);
+        machine_store_close(m);
+}
+
+Test(machine_store, a_definition_that_cannot_be_written_leaves_none_of_another_machine)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct machine_definition d = sample(), r;
+        struct machine_store *m = open_machine(&t, "web");
+        struct rlimit none = {0, RLIM_INFINITY};
+        struct err e = {0};
+
+        cr_assert_eq(machine_store_write(m, &d, &e), 0, "%s", e.text);
+        d.nr_vcpus++;
+        signal(SIGXFSZ, SIG_IGN);
+        cr_assert_eq(setrlimit(RLIMIT_FSIZE, &none), 0); /* as a disk that is full */
+        cr_expect_eq(machine_store_write(m, &d, &e), -EFBIG, "%s", e.text);
+        cr_expect_eq(machine_store_read(m, &r, NULL), -ENOENT);
+        machine_definition_free(&d);
+        machine_store_close(m);
+}
+
+Test(machine_store, a_machine_that_was_deleted_before_its_lock_was_taken_is_told_so)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct machine_store *a = open_machine(&t, "web"), *b = open_machine(&t, "web");
+        struct err e = {0};
+
+        cr_assert_eq(machine_store_lock(a, &e), 0, "%s", e.text);
+        cr_assert_eq(machine_store_delete(a, &e), 0, "%s", e.text);
+        cr_expect_eq(machine_store_lock(b, &e), -ENOENT);
+        machine_store_close(a);
+        machine_store_close(b);
 }
 
 Test(machine_store, names_are_listed_in_order_and_a_deleted_machine_is_gone)

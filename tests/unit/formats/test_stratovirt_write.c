@@ -632,6 +632,16 @@ Test(stratovirt_write, a_piece_that_lacks_or_a_device_out_of_place_is_refused_by
         assert_refused(&s.vm, "two of \"v\"");
 }
 
+/* Asked before pages are written: the header is the last thing to be. */
+Test(stratovirt_write, a_vm_whose_cpus_vendor_nobody_knows_is_refused)
+{
+        _cleanup_snapshot_ struct snapshot s = open_snapshot(fixture_dir(PLAIN));
+
+        assert_taken(&s.vm);
+        memset(s.vm.cpu_vendor, 0, sizeof(s.vm.cpu_vendor));
+        assert_refused(&s.vm, "vendor");
+}
+
 /* --- the memory file --- */
 
 Test(stratovirt_write, what_stands_around_ram_is_what_stratovirt_wrote)

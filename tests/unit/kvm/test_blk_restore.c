@@ -26,7 +26,7 @@ static const char *refused(struct disk *g, const struct virtio_state *s, struct 
 static _Atomic unsigned nr_synced;
 static _Atomic int      sync_error;
 
-int fdatasync(int fd)
+int fdatasync(int fd) /* NOLINT(readability-inconsistent-declaration-parameter-name): the library's are reserved */
 {
         struct stat st;
 
