@@ -95,10 +95,8 @@ Test(generation2, rings_that_are_lost_make_a_bad_snapshot, .timeout = 60)
         child_free(&vm);
         f = fopen(memory, "r+");
         cr_assert_not_null(f);
-        for (long page = 0; page < 256; page++) { /* the guest's rings lie below 1 MiB */
-                fseek(f, page * 4096 + 3000, SEEK_SET);
-                fputc(0xff, f);
-        }
+        fseek(f, 0x1028000 + 3000, SEEK_SET); /* the page of the guest's rings, as expect.json has it */
+        fputc(0xff, f);
         cr_assert_eq(fclose(f), 0);
         vm = RUN(40000, rouse_program(), "restore", to, "--disk", disk, "--hints", "none", "--timeout", "30s");
         cr_expect_eq(vm.status, 4, "exit %d: %s", vm.status, vm.err);
