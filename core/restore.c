@@ -218,10 +218,10 @@ static int stage_build(struct session *s, const struct restore_options *o, struc
                 r = vm_load(s->vm, &s->snap.vm, &rep, e);
         if (r >= 0)
                 r = vm_start(s->vm, e);
-        if (r < 0)
-                return r;
-        session_set_live(s, s->vm);
-        /* KVM itself reads guest RAM while state is set. What was lost there is met before the guest runs: the snapshot is bad. */
+        if (r >= 0)
+                session_set_live(s, s->vm);
+        /* State that is set, and a device that goes on with what was in flight, read guest RAM. What was lost there is met before the
+         * guest runs: the snapshot is bad, whatever came of it. */
         if (session_find_lost(s, &lost)) {
                 if (e)
                         *e = lost;
@@ -229,6 +229,8 @@ static int stage_build(struct session *s, const struct restore_options *o, struc
                         e->kind = ERR_SNAPSHOT;
                 return -EBADMSG;
         }
+        if (r < 0)
+                return r;
         report(s, &rep);
         return 0;
 }

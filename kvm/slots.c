@@ -289,8 +289,12 @@ int slots_sync(const struct slots *s, struct err *e)
         return r;
 }
 
+/* They drain side by side: the slowest one counts, not the sum. */
 void slots_park(struct slots *s)
 {
+        for (uint32_t i = 0; i < SLOTS_MAX; i++)
+                if (s->v[i].device)
+                        virtio_device_ask_to_park(s->v[i].device);
         for (uint32_t i = 0; i < SLOTS_MAX; i++)
                 if (s->v[i].device)
                         virtio_device_park(s->v[i].device);

@@ -514,8 +514,8 @@ int vm_save(struct vm *vm, struct vm_state *ret, struct err *e)
         r = vm_state_init(ret, vm->machine->kind, vm->nr_vcpus);
         if (r < 0)
                 return err_set(e, r, "no memory for the state of %u vCPUs", vm->nr_vcpus);
-        /* KVM hands an irqfd's interrupt over on a workqueue, which may not have run yet. We would raise it again when this state is
-         * loaded, StratoVirt would not (stratovirt.md 3): it must be in the state of the chips. */
+        /* KVM hands an irqfd's interrupt over on a workqueue, which may not have run yet. We would raise it again when this
+         * state is loaded, StratoVirt would not (stratovirt.md 3): it must be in the state of the chips. */
         slots_reinject(&vm->slots);
         for (uint32_t i = 0; i < vm->nr_vcpus && r >= 0; i++)
                 r = vcpu_save(&vm->vcpus[i], &ret->vcpus[i], e);

@@ -123,6 +123,12 @@ void virtio_device_reset(struct virtio_device *d)
         atomic_store_explicit(&d->broken, false, memory_order_relaxed); /* see the field */
 }
 
+void virtio_device_ask_to_park(struct virtio_device *d)
+{
+        if (d->worker)
+                worker_ask_to_park(d->worker);
+}
+
 void virtio_device_park(struct virtio_device *d)
 {
         if (d->worker)

@@ -157,5 +157,6 @@ int virtio_device_activate(struct virtio_device *d, uint64_t features, const int
 void virtio_device_reset(struct virtio_device *d);
 
 /* --- for the VM; session thread --- */
+void virtio_device_ask_to_park(struct virtio_device *d); /* it begins to drain; virtio_device_park then waits for that */
 void virtio_device_park(struct virtio_device *d);   /* drained, worker waits; nothing to do where there is none */
 void virtio_device_resume(struct virtio_device *d); /* every ready queue counts as kicked */

@@ -255,11 +255,18 @@ int worker_run(struct virtio_worker *w)
         return r;
 }
 
-void worker_park(struct virtio_worker *w)
+void worker_ask_to_park(struct virtio_worker *w)
 {
         pthread_mutex_lock(&w->lock);
         if (w->want == WANT_RUN)
                 set_want(w, WANT_PARK);
+        pthread_mutex_unlock(&w->lock);
+}
+
+void worker_park(struct virtio_worker *w)
+{
+        worker_ask_to_park(w);
+        pthread_mutex_lock(&w->lock);
         while (w->has_thread && w->want == WANT_PARK && !w->parked)
                 pthread_cond_wait(&w->changed, &w->lock);
         pthread_mutex_unlock(&w->lock);

@@ -17,6 +17,8 @@ int worker_new(struct virtio_device *d, const int *kicks, struct virtio_worker *
 /* The thread is made by the first run, not before: that costs 30 to 50 us, and a restored device is not in a hurry. 0 or
  * -errno. */
 int  worker_run(struct virtio_worker *w);
+/* Waits for nothing: several devices drain at once, then each is parked. */
+void worker_ask_to_park(struct virtio_worker *w);
 void worker_park(struct virtio_worker *w);
 void worker_stop(struct virtio_worker *w); /* for good; a later run does nothing */
 void worker_free(struct virtio_worker *w); /* stopped; accepts NULL */

@@ -81,10 +81,11 @@ static void move_to(const struct tmpdir *t, struct child *vm, const char *name, 
                   vm->out, vm->err);
 }
 
+/* The last line may be on its way. */
 static void assert_nothing_dirty(const char *text)
 {
         for (const char *at = text; (at = strstr(at, " dirty=")); at++)
-                cr_assert_eq(strncmp(at, " dirty=0 ", 9), 0, "pages came back with something in them: %.80s", at);
+                cr_assert_eq(strtoull(at + strlen(" dirty="), NULL, 10), 0, "pages came back with something in them: %.80s", at);
 }
 
 static struct saved make(const struct tmpdir *t, const char *path)

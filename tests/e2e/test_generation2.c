@@ -73,3 +73,33 @@ Test(generation2, a_read_that_was_in_flight_completes, .timeout = 60)
         s.known_disk = true;
         assert_wakes(&s, 11, WORDS("--mode", "lazy"));
 }
+
+/* What is in flight is looked for in the rings, before the guest runs. */
+Test(generation2, rings_that_are_lost_make_a_bad_snapshot, .timeout = 60)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char from[4200], to[4200], memory[4300], disk[4210];
+        struct child vm;
+        FILE *f;
+
+        need_kvm();
+        need_uffd();
+        snprintf(from, sizeof(from), "%s/in-flight", t.path);
+        snprintf(to, sizeof(to), "%s/native", t.path);
+        snprintf(memory, sizeof(memory), "%s/memory", to);
+        snprintf(disk, sizeof(disk), "0=%s/disk.img", t.path);
+        make_disk(disk + 2);
+        cr_assert_eq(sv2_convert_in_flight(use_fixture("stratovirt/microvm-128m-blk").path, from, 0, 1), 0);
+        vm = RUN(30000, rouse_program(), "convert", from, to, "--format", "native");
+        cr_assert_eq(vm.status, 0, "%s", vm.err);
+        child_free(&vm);
+        f = fopen(memory, "r+");
+        cr_assert_not_null(f);
+        fseek(f, 0x1028000 + 3000, SEEK_SET); /* the page of the guest's rings, as expect.json has it */
+        fputc(0xff, f);
+        cr_assert_eq(fclose(f), 0);
+        vm = RUN(40000, rouse_program(), "restore", to, "--disk", disk, "--hints", "none", "--timeout", "30s");
+        cr_expect_eq(vm.status, 4, "exit %d: %s", vm.status, vm.err);
+        cr_expect(strstr(vm.err, "checksum") && strstr(vm.err, "memory: offset "), "%s", vm.err);
+        child_free(&vm);
+}

@@ -117,6 +117,26 @@ Test(virtio_worker, park_leaves_nothing_in_flight_and_resume_goes_on)
         world_free(w);
 }
 
+Test(virtio_worker, a_device_that_is_asked_to_park_drains_before_anybody_waits_for_it)
+{
+        struct world *w = world_start(false), *other = world_start(false);
+
+        hold(w, 3);
+        hold(other, 3);
+        virtio_device_ask_to_park(&w->l->d);
+        virtio_device_ask_to_park(&other->l->d);
+        wait_for(&w->l->drained, 1);
+        wait_for(&other->l->drained, 1);
+        virtio_device_park(&w->l->d);
+        virtio_device_ask_to_park(&other->l->d);
+        virtio_device_resume(&other->l->d);
+        virtio_device_resume(&w->l->d);
+        echo(w, "resumed after the park");
+        echo(other, "resumed before it");
+        world_free(w);
+        world_free(other);
+}
+
 static void *park_and_resume(void *arg)
 {
         struct world *w = arg;
