@@ -32,7 +32,7 @@ struct rig {
 static void rig_paths(struct rig *r)
 {
         r->t = tmpdir_new();
-        strcpy(r->dir, "/tmp/rouse-e2e-XXXXXX");
+        snprintf(r->dir, sizeof(r->dir), "/tmp/rouse-e2e-XXXXXX");
         cr_assert_not_null(mkdtemp(r->dir));
         snprintf(r->path, sizeof(r->path), "%s/qmp", r->dir);
         snprintf(r->arg, sizeof(r->arg), "unix=%s", r->path);

@@ -37,7 +37,7 @@ static struct rig *make(void)
         /* LeakSanitizer stops every thread first, and waits for ever for one that waits in a silent file system */
         setenv("LSAN_OPTIONS", "detect_leaks=0", 1);
         r->t = tmpdir_new();
-        strcpy(r->dir, "/tmp/rouse-e2e-XXXXXX");
+        snprintf(r->dir, sizeof(r->dir), "/tmp/rouse-e2e-XXXXXX");
         cr_assert_not_null(mkdtemp(r->dir));
         snprintf(r->path, sizeof(r->path), "%s/qmp", r->dir);
         snprintf(r->arg, sizeof(r->arg), "unix=%s", r->path);

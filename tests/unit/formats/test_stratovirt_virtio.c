@@ -174,8 +174,8 @@ Test(stratovirt_virtio, receive_filters_that_are_none_are_refused)
         assert_filters_refused("\"127\":", "\"128\":", "vlan_map: expected words 0 to 127 of 32 bits");
         assert_filters_refused("\"0\":2,", "\"0\":4294967296,", "vlan_map: expected words 0 to 127 of 32 bits");
         assert_filters_refused("\"0\":2,", "\"-1\":2,", "vlan_map: expected words 0 to 127 of 32 bits");
-        for (int i = 0; i < 65; i++)
-                strcat(many, i ? ",{\"address\":[1,1,1,1,1,1]}" : "{\"address\":[1,1,1,1,1,1]}");
+        for (size_t i = 0, n = strlen(many); i < 65; i++)
+                n += (size_t)snprintf(many + n, sizeof(many) - n, "%s{\"address\":[1,1,1,1,1,1]}", i ? "," : "");
         edit(&state, "VirtioNetState/4", "\"ctrl_info\":null", "\"ctrl_info\":" FILTERS);
         edit(&state, "VirtioNetState/4", "\"multi_mac_table\":[{\"address\":[51,51,0,0,0,1]}", many);
         assert_refused(&state, "expected at most 64 addresses in a receive filter");

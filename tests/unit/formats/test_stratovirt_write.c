@@ -523,8 +523,8 @@ Test(stratovirt_write, nested_state_is_refused_only_where_it_is_used)
         struct kvm_nested_state            n = { .size = sizeof(n), .format = KVM_STATE_NESTED_FORMAT_VMX };
 
         v->have |= 1u << VCPU_NESTED;
-        v->nested = (uint8_t *)calloc(1, sizeof(n));
         v->nested_bytes = sizeof(n);
+        v->nested = calloc(1, v->nested_bytes);
         n.hdr.vmx.vmxon_pa = UINT64_MAX;
         memcpy(v->nested, &n, sizeof(n));
         assert_taken(&s.vm);

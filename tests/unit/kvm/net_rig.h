@@ -51,7 +51,7 @@ static inline void card_make_tap(const char *name)
 
         if (quiet >= 0)
                 cr_assert_eq(write(quiet, "1", 1), 1);
-        strcpy(r.ifr_name, name);
+        snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
         cr_assert_eq(ioctl(fd, TUNSETIFF, &r), 0, "%s", strerror(errno));
         cr_assert_eq(ioctl(fd, TUNSETPERSIST, 1), 0);
         r.ifr_flags = IFF_UP | IFF_NOARP;
@@ -65,7 +65,7 @@ static inline int card_open_cable(bool vnet)
         struct ifreq       r = { 0 };
         struct sockaddr_ll a = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
 
-        strcpy(r.ifr_name, CARD_TAP);
+        snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", CARD_TAP);
         cr_assert_geq(s, 0);
         cr_assert_eq(ioctl(s, SIOCGIFINDEX, &r), 0);
         a.sll_ifindex = r.ifr_ifindex;

@@ -2,6 +2,7 @@
 #include "core/model/vm_state.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 /* A machine with one device, of which every byte that counts can be told from zero by flipping it. */
@@ -30,7 +31,7 @@ static void assert_each_is_seen(const struct vm_state *a, const struct vm_state 
                 uint8_t *byte = flips[i].byte;
 
                 *byte ^= 1;
-                strcpy(found, "nothing");
+                snprintf(found, sizeof(found), "nothing");
                 cr_assert(!vm_state_equal(a, b, found));
                 cr_assert_str_eq(found, flips[i].what);
                 cr_assert(!vm_state_equal(a, b, NULL));

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ALL_VCPU_PIECES     ((1U << VCPU_PIECES) - 1)
@@ -256,7 +257,7 @@ Test(vm_state_equal, what_is_not_kvms_is_compared_too)
         a.vcpus[0].cpuid_origin = CPUID_STRATOVIRT;
         assert_differ(&a, &b, "vcpu 0 cpuid_origin");
         b.vcpus[0].cpuid_origin = CPUID_STRATOVIRT;
-        strcpy(b.devices[0].id, "other");
+        snprintf(b.devices[0].id, sizeof(b.devices[0].id), "other");
         assert_differ(&a, &b, "device 0: serial and other");
         b.machine = 9;
         assert_differ(&a, &b, "machine");
