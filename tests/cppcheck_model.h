@@ -7,6 +7,7 @@
 
 /* criterion/criterion.h */
 #define Test(suite, name, ...) void suite##_##name(void)
+#define TestSuite(suite, ...)  extern int suite##_suite
 
 /* json-c/json_object.h */
 #define json_object_object_foreach(object, key, value) \

@@ -37,27 +37,28 @@ static void hold_signals(void)
         pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-static int convert(struct convert_options *o)
+static int convert(const struct convert_options *asked)
 {
+        struct convert_options o = *asked;
         struct convert_report report;
         bool shown = false;
         struct err err = {0};
         int r, signal = 0;
 
         hold_signals();
-        o->cancelled = is_signalled;
-        o->cancelled_arg = &signal;
-        o->progress = isatty(STDERR_FILENO) ? cli_progress : NULL;
-        o->progress_arg = &shown;
-        o->say = cli_message;
-        r = snapshot_convert(o, &report, &err);
+        o.cancelled = is_signalled;
+        o.cancelled_arg = &signal;
+        o.progress = isatty(STDERR_FILENO) ? cli_progress : NULL;
+        o.progress_arg = &shown;
+        o.say = cli_message;
+        r = snapshot_convert(&o, &report, &err);
         if (shown)
                 fprintf(stderr, "\n");
         if (signal > 0)
                 return EXIT_SIGNAL_BASE + signal;
         if (r < 0)
                 return cli_fail(&err);
-        printf("%s: %s from %s, %" PRIu64 " data pages, %" PRIu64 " zero pages, identity %s\n", o->dst, report.to, report.from,
+        printf("%s: %s from %s, %" PRIu64 " data pages, %" PRIu64 " zero pages, identity %s\n", o.dst, report.to, report.from,
                bytes_to_pages(report.data_bytes), bytes_to_pages(report.zero_bytes), report.identity.s);
         return EXIT_OK;
 }

@@ -120,8 +120,10 @@ static char *read_file(const char *path)
         size_t len = 0, n = 1;
 
         while (f && n) {
-                text = realloc(text, len + 65537);
-                cr_assert(text);
+                char *more = realloc(text, len + 65537);
+
+                cr_assert(more);
+                text = more;
                 n = fread(text + len, 1, 65536, f);
                 len += n;
                 text[len] = 0;
