@@ -52,12 +52,13 @@ static void drop(struct client *c)
                 free_client(c);
 }
 
-void client_hold(struct client *c)
+/* While he is held his state stays, though he may hang up. */
+static void client_hold(struct client *c)
 {
         c->held++;
 }
 
-void client_release(struct client *c)
+static void client_release(struct client *c)
 {
         if (--c->held == 0 && c->fd < 0)
                 free_client(c);

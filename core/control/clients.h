@@ -35,7 +35,3 @@ void clients_serve(struct clients *cs);
 /* One line, to one or to all. He to whom it cannot be sent at once and whole is dropped. */
 void client_send(struct client *c, const char *line);
 void clients_send_all(struct clients *cs, const char *line);
-
-/* While he is held his state stays, though he may hang up. */
-void client_hold(struct client *c);
-void client_release(struct client *c);

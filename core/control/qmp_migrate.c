@@ -18,7 +18,8 @@ const char *migration_name(enum migration m)
         return names[m];
 }
 
-int migration_move(enum migration *m, enum migration to, struct err *e)
+/* A step that StratoVirt's status machine does not know is refused. */
+static int migration_move(enum migration *m, enum migration to, struct err *e)
 {
         static const uint8_t may[] = { /* a bit each for where it may go */
                 [MIGRATION_NONE] = 1 << MIGRATION_SETUP,

@@ -43,8 +43,6 @@ int qmp_execute(struct qmp_vm *vm, const char *name, struct json_object *argumen
 /* --- qmp_migrate.c --- */
 
 const char *migration_name(enum migration m);
-/* A step that StratoVirt's status machine does not know is refused. */
-int migration_move(enum migration *m, enum migration to, struct err *e);
 /* "file:DIR[,mapped=true|false]": the directory, which the caller frees. */
 int migration_parse_uri(const char *uri, char **ret_dir, struct err *e);
 
