@@ -33,9 +33,9 @@ static int unpack(const struct table_run *v, uint64_t place, const char *name, s
 {
         struct page_run run = {
                 .first_page        = v->first_page,
-                .nr_pages          = v->nr_pages,
+                .nr_pages          = (uint32_t)MIN(v->nr_pages, RAM_PAGES_MAX), /* more than RAM has: refused below */
                 .kind              = v->kind == TABLE_RUN_RAW ? RUN_RAW : RUN_ZERO,
-                .source            = v->source,
+                .source            = (uint16_t)MIN(v->source, (uint32_t)UINT16_MAX),
                 .file_offset_bytes = v->file_offset_bytes,
                 .first_sum         = v->first_sum,
         };
@@ -47,7 +47,7 @@ static int unpack(const struct table_run *v, uint64_t place, const char *name, s
         if (v->kind == TABLE_RUN_ZERO && (v->source || v->file_offset_bytes || v->first_sum))
                 return err_bad(e, name, place, "expected a zero run without a place in a file, found one; the file is damaged, "
                                "use another copy");
-        r = page_map_append(map, &run);
+        r = v->nr_pages == run.nr_pages ? page_map_append(map, &run) : -EINVAL;
         if (r == -EINVAL)
                 return err_bad(e, name, place, "expected a run that begins where the last one ended and ends by page %" PRIu64 ", "
                                "found %" PRIu64

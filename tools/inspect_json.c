@@ -60,7 +60,7 @@ static struct json_object *runs_json(const struct page_map *m)
 
                 json_add_u64(o, "first_page", m->runs[i].first_page);
                 json_add_u64(o, "pages", m->runs[i].nr_pages);
-                json_add_str(o, "kind", m->runs[i].kind == RUN_ZERO ? "zero" : "raw");
+                json_add_str(o, "kind", m->runs[i].kind == RUN_ZERO ? "zero" : m->runs[i].kind == RUN_RAW ? "raw" : "packed");
                 if (m->runs[i].kind == RUN_RAW) {
                         json_add_str(o, "file", m->sources[m->runs[i].source].name);
                         json_add_u64(o, "offset", m->runs[i].file_offset_bytes);

@@ -133,9 +133,9 @@ void inspect_print(FILE *to, const struct inspection *i, bool pages)
                 const struct page_run *r = &i->pages->runs[k];
 
                 if (r->kind == RUN_ZERO)
-                        fprintf(to, "run        page %" PRIu64 " +%" PRIu64 " zero\n", r->first_page, r->nr_pages);
+                        fprintf(to, "run        page %" PRIu64 " +%" PRIu32 " zero\n", r->first_page, r->nr_pages);
                 else
-                        fprintf(to, "run        page %" PRIu64 " +%" PRIu64 " %s at %" PRIu64 "\n", r->first_page, r->nr_pages,
+                        fprintf(to, "run        page %" PRIu64 " +%" PRIu32 " %s at %" PRIu64 "\n", r->first_page, r->nr_pages,
                                 i->pages->sources[r->source].name, r->file_offset_bytes);
         }
 }

@@ -10,6 +10,7 @@
 #define PAGE_SHIFT      12
 #define PAGE_BYTES      UINT64_C(4096)
 #define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
+#define RAM_PAGES_MAX   ((uint64_t)UINT32_MAX) /* 16 TiB of guest RAM: a page number fits in 32 bits, and so does a run's length */
 #define KIB             UINT64_C(1024)
 #define MIB             (1024 * KIB)
 #define GIB             (1024 * MIB)

@@ -17,6 +17,10 @@ static int check_window(const struct mem_layout *l, gpa_t gpa, uint64_t size_byt
         if (size_bytes > UINT64_MAX - gpa)
                 return err_set(e, -EINVAL, "memory window at gpa %#" PRIx64 ": expected to end below 2^64, found %" PRIu64 " bytes",
                                gpa, size_bytes);
+        if (!range_fits(l->total_bytes, size_bytes, pages_to_bytes(RAM_PAGES_MAX)))
+                return err_set(e, -EINVAL, "memory window at gpa %#" PRIx64 ": expected at most %" PRIu64 " pages of RAM in all, found %"
+                               PRIu64 " more after %" PRIu64, gpa, RAM_PAGES_MAX, bytes_to_pages(size_bytes),
+                               bytes_to_pages(l->total_bytes));
         if (last && gpa < last->gpa + last->size_bytes)
                 return err_set(e, -EINVAL, "memory window %zu: expected a gpa of at least %#" PRIx64
                                ", where the last one ends, found %#" PRIx64, l->nr, last->gpa + last->size_bytes, gpa);
@@ -33,7 +37,6 @@ int mem_layout_add(struct mem_layout *l, gpa_t gpa, uint64_t size_bytes, struct 
                         e->kind = ERR_SNAPSHOT;
                 return r;
         }
-        /* windows that lie apart below 2^64 have a sum below 2^64 */
         l->w[l->nr++] = (struct mem_window){
                 .gpa              = gpa,
                 .size_bytes       = size_bytes,

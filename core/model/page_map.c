@@ -25,6 +25,7 @@ void page_map_free(struct page_map *m)
         free(m->sources);
         free(m->runs);
         free(m->sums);
+        free(m->chunks);
         *m = (struct page_map){ 0 };
 }
 
@@ -71,16 +72,20 @@ static bool sums_go_on(const struct page_map *m, const struct page_run *a, const
 {
         if (!m->sums && !a->first_sum && !b->first_sum)
                 return true;
+        if (a->first_sum == NO_SUM || b->first_sum == NO_SUM)
+                return a->first_sum == b->first_sum;
         return a->first_sum + a->nr_pages == b->first_sum;
 }
 
 /* Does b follow a without a seam in RAM, file and sums? Sums that wrap around can only join runs that page_map_check refuses. */
 static bool goes_on(const struct page_map *m, const struct page_run *a, const struct page_run *b)
 {
-        if (a->kind != b->kind)
+        if (a->kind != b->kind || (uint64_t)a->nr_pages + b->nr_pages > UINT32_MAX)
                 return false;
         if (a->kind == RUN_ZERO)
                 return true;
+        if (a->kind == RUN_PACKED) /* they could only be joined where the chunk in between is full: not worth a look */
+                return false;
         return a->source == b->source && a->file_offset_bytes + pages_to_bytes(a->nr_pages) == b->file_offset_bytes &&
                sums_go_on(m, a, b);
 }
@@ -138,6 +143,14 @@ const struct page_run *page_map_find(const struct page_map *m, uint64_t page)
         return NULL;
 }
 
+struct chunk_place page_map_find_chunk(const struct page_map *m, const struct page_run *run, uint64_t page)
+{
+        uint64_t chunk_pages = m->sources[run->source].chunk_pages;
+        uint64_t nr = (run->skip_pages + (page - run->first_page)) / chunk_pages;
+
+        return (struct chunk_place){ .chunk = &m->chunks[run->first_chunk + nr], .first_page = run->first_page - run->skip_pages + nr * chunk_pages };
+}
+
 struct page_counts page_map_count(const struct page_map *m)
 {
         struct page_counts c = { 0 };
@@ -145,8 +158,10 @@ struct page_counts page_map_count(const struct page_map *m)
         for (size_t i = 0; i < m->nr_runs; i++) {
                 if (m->runs[i].kind == RUN_ZERO)
                         c.zero_pages += m->runs[i].nr_pages;
-                else
+                else if (m->runs[i].kind == RUN_RAW)
                         c.raw_pages += m->runs[i].nr_pages;
+                else
+                        c.packed_pages += m->runs[i].nr_pages;
         }
         return c;
 }
@@ -157,6 +172,8 @@ static bool run_equal(const struct page_run *a, const struct page_run *b, bool w
                 return false;
         if (a->kind == RUN_ZERO)
                 return true;
+        if (a->kind == RUN_PACKED)
+                return a->source == b->source && a->first_chunk == b->first_chunk && a->skip_pages == b->skip_pages;
         return a->source == b->source && a->file_offset_bytes == b->file_offset_bytes &&
                (!with_sums || a->first_sum == b->first_sum);
 }

@@ -6,29 +6,57 @@
 
 #include "core/base/err.h"
 #include "core/base/units.h"
+#include "core/model/page_codec.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <time.h>
 
-/* Packed, parent and remote runs get kinds of their own when something writes them. */
+/* A page that its snapshot left to a parent has the parent's run: a reader puts the chain together, so that nobody behind it knows
+ * of parents. Remote runs get a kind of their own when something writes them. */
 enum run_kind {
-        RUN_ZERO, /* reads as zeros; no bytes anywhere */
-        RUN_RAW,  /* nr_pages * 4096 bytes at file_offset_bytes of sources[source] */
+        RUN_ZERO,   /* reads as zeros; no bytes anywhere */
+        RUN_RAW,    /* nr_pages * 4096 bytes at file_offset_bytes of sources[source] */
+        RUN_PACKED, /* in chunks of sources[source], from page skip_pages of chunks[first_chunk] on */
 };
 
+#define NO_SUM UINT64_MAX /* page_run.first_sum of a raw run that has no checksums */
+
 struct page_run {
-        uint64_t      first_page; /* RAM page number */
-        uint64_t      nr_pages;
-        enum run_kind kind;
-        uint32_t      source;            /* RUN_RAW: index into sources */
-        uint64_t      file_offset_bytes; /* RUN_RAW: of first_page; page-aligned */
-        uint64_t      first_sum;         /* RUN_RAW in a map with sums: index into sums of first_page's */
+        uint64_t first_page; /* RAM page number */
+        uint32_t nr_pages;
+        uint16_t source; /* RUN_RAW, RUN_PACKED: index into sources */
+        uint8_t  kind;   /* enum run_kind */
+        uint8_t  reserved;
+        union {
+                uint64_t file_offset_bytes; /* RUN_RAW: of first_page; page-aligned */
+                struct {
+                        uint32_t first_chunk; /* RUN_PACKED: index into chunks of the one that holds first_page */
+                        uint32_t skip_pages;  /* pages of that chunk before first_page: a child has other bytes for them */
+                };
+        };
+        uint64_t first_sum; /* RUN_RAW in a map with sums: index into sums of first_page's, or NO_SUM */
 };
+static_assert(sizeof(struct page_run) == 32, "a run costs 32 bytes, and there are many");
+
+/* Pages that were packed together: they are had together or not at all. The pages of chunk k + 1 follow those of chunk k in RAM, as long
+ * as both belong to one run. Every chunk of a run but its last has chunk_pages of its source. */
+struct page_chunk {
+        uint64_t file_offset_bytes; /* of its packed bytes, in the source of the run */
+        uint32_t packed_bytes;      /* as many as its pages have: they are stored as they are */
+        uint16_t nr_pages;          /* 1 to PAGE_CHUNK_MAX */
+        uint16_t reserved;
+        uint64_t sum; /* XXH3-64 (seed 0) of its nr_pages * 4096 unpacked bytes */
+};
+static_assert(sizeof(struct page_chunk) == 24, "a chunk");
+
+#define PAGE_CHUNK_MAX 512 /* 2 MiB */
 
 struct page_source {
         int      fd;
         uint64_t size_bytes;   /* when it was opened */
         struct timespec mtime; /* likewise; set by page_map_add_source */
+        uint32_t chunk_pages; /* of its packed runs; 0: it has none */
         char     name[64];   /* as messages name it: "memory" */
 };
 
@@ -41,6 +69,9 @@ struct page_map {
         /* XXH3-64 (seed 0) of each raw page, where the format has them; else NULL: "memory not verifiable". */
         uint64_t *sums;
         uint64_t  nr_sums;
+        size_t                   nr_chunks;
+        struct page_chunk       *chunks;
+        const struct page_codec *codec; /* unpacks chunks; NULL where there are none */
         /* False for a foreign memory file that nobody has looked through yet: zero pages hide in its raw runs. */
         bool zeros_known;
 };
@@ -63,8 +94,21 @@ int page_map_check(const struct page_map *m, struct err *e);
 /* The run that holds page, or NULL past the end. O(log runs). */
 const struct page_run *page_map_find(const struct page_map *m, uint64_t page);
 
+/* Where a page of a packed run is. */
+struct chunk_place {
+        const struct page_chunk *chunk;
+        uint64_t                 first_page; /* RAM page of the chunk's first page; it may lie before the run */
+};
+struct chunk_place page_map_find_chunk(const struct page_map *m, const struct page_run *run, uint64_t page);
+
+/* The checksums of a raw run, from its first page on; NULL where it has none. */
+static inline const uint64_t *run_sums(const struct page_map *m, const struct page_run *run)
+{
+        return m->sums && run->first_sum != NO_SUM ? m->sums + run->first_sum : NULL;
+}
+
 struct page_counts {
-        uint64_t zero_pages, raw_pages;
+        uint64_t zero_pages, raw_pages, packed_pages;
 };
 struct page_counts page_map_count(const struct page_map *m);
 

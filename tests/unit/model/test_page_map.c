@@ -147,7 +147,7 @@ Test(page_map, a_run_that_leaves_a_gap_overlaps_or_leaves_ram_is_refused)
                 { .first_page = 4, .nr_pages = 1 },          /* overlap */
                 { .first_page = 5, .nr_pages = 0 },          /* nothing */
                 { .first_page = 5, .nr_pages = 6 },          /* past RAM */
-                { .first_page = 5, .nr_pages = UINT64_MAX }, /* the sum overflows */
+                { .first_page = 5, .nr_pages = UINT32_MAX }, /* more than there are */
         };
         struct page_map m;
 
