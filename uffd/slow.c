@@ -124,8 +124,10 @@ enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_c
 {
         uint64_t         nr = MIN(x->nr_pages, (uint64_t)READ_SLOT_PAGES);
         struct slow_read s = { .run = x->run, .first_page = x->first_page, .nr_pages = nr, .try_pages = nr, .why = why };
-        int              slot = p->ring ? read_ring_take(p->ring) : 0;
+        int              slot = -EBUSY;
 
+        if (page_states_have_room(&p->states, nr))
+                slot = p->ring ? read_ring_take(p->ring) : 0;
         if (slot == -EBUSY)
                 return SLOW_BUSY;
         for (uint64_t i = 0; i < nr; i++)
