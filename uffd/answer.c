@@ -32,8 +32,11 @@ static void note_fault(struct pager *p, const struct uffd_msg *m, uint64_t now)
                 return; /* not ours to answer */
         switch (page_state_get(&p->states, page)) {
         case PAGE_ABSENT:
+                if (!page_state_move(&p->states, page, PAGE_WANTED)) {
+                        p->missed = true; /* too many are busy */
+                        return;
+                }
                 note_touch(p, m, page, now);
-                page_state_move(&p->states, page, PAGE_WANTED);
                 break;
         case PAGE_LOST:
                 if (page_state_demanded(&p->states, page))
