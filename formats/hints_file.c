@@ -17,7 +17,7 @@ static_assert(sizeof(struct hint) == 16, "on-disk hint");
 static_assert(offsetof(struct hint, page) == 0 && offsetof(struct hint, seen) == 8 && offsetof(struct hint, flags) == 12,
               "on-disk hint");
 
-const struct table_kind table_hints = { "rouse-hi", 1, sizeof(struct hint) };
+const struct table_kind table_hints = { .magic = "rouse-hi", .version = 1, .entry_bytes = sizeof(struct hint) };
 
 static int check_owner(const struct table_file *t, const char *shown, const struct identity *expected, uint64_t ram_pages,
                        struct err *e)
@@ -45,7 +45,7 @@ static int read_part(const struct part *p, const char *shown, const struct ident
         int                                          r = table_file_read_header(p, shown, &table_hints, &t, e);
 
         r = r < 0 ? r : check_owner(&t, shown, expected, ram_pages, e);
-        r = r < 0 ? r : table_file_read(p, shown, &table_hints, &t, e);
+        r = r < 0 ? r : table_file_read(p, shown, &t, e);
         if (r < 0)
                 return r;
         h = (struct hints){ .snapshot = t.identity, .ram_pages = t.ram_pages, .recordings = t.recordings, .nr = t.nr_entries };

@@ -57,6 +57,7 @@ struct page_source {
         uint64_t size_bytes;   /* when it was opened */
         struct timespec mtime; /* likewise; set by page_map_add_source */
         uint32_t chunk_pages; /* of its packed runs; 0: it has none */
+        int32_t  pack_level;  /* for whoever wants to know */
         char     name[64];   /* as messages name it: "memory" */
 };
 
