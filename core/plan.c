@@ -1,6 +1,8 @@
 /* Decides, from the page map alone, which ranges of RAM are worth a userfaultfd. */
 #include "core/plan.h"
 
+#include "core/base/cleanup.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -71,15 +73,9 @@ int plan_served(const struct page_map *map, bool all, struct pager_range **ret, 
         return 0;
 }
 
-int plan_replay(const struct hints *h, uint64_t **ret, size_t *ret_nr)
+void plan_replay(struct hints *h, struct hint **ret, size_t *ret_nr)
 {
-        uint64_t *v = calloc(h->nr + 1, sizeof(*v));
-
-        if (!v)
-                return -ENOMEM;
-        for (size_t i = 0; i < h->nr; i++)
-                v[i] = h->v[i].page;
-        *ret = v;
+        *ret = TAKE_PTR(h->v);
         *ret_nr = h->nr;
-        return 0;
+        h->nr = 0;
 }

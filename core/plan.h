@@ -18,8 +18,8 @@
 #define PLAN_AROUND_PAGES 16
 int plan_served(const struct page_map *map, bool all, struct pager_range **ret, size_t *ret_nr, struct ledger *ledger);
 
-/* The pages of the hints, in their order. 0 or -ENOMEM. */
-int plan_replay(const struct hints *h, uint64_t **ret, size_t *ret_nr);
+/* Takes the hints that the pager replays out of h. */
+void plan_replay(struct hints *h, struct hint **ret, size_t *ret_nr);
 
 /* Adds a row to the ledger's plan. */
 void plan_row(struct ledger *l, const char *mechanism, uint64_t runs, uint64_t pages, const char *why);

@@ -83,12 +83,12 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
         };
         int r = record ? 0 : read_hints(s, o, &h, e);
 
-        if (r >= 0 && (plan_served(&s->snap.pages, record, &s->served, &c.nr_served, &s->ledger) < 0 ||
-                       plan_replay(&h, &s->replay, &c.nr_replay) < 0))
+        if (r >= 0 && plan_served(&s->snap.pages, record, &s->served, &c.nr_served, &s->ledger) < 0)
                 r = err_set(e, -ENOMEM, "no memory for the plan of %llu pages", (unsigned long long)s->snap.pages.nr_pages);
         if (r < 0)
                 return r;
         c.served = s->served;
+        plan_replay(&h, &s->replay, &c.nr_replay);
         c.replay = s->replay;
         session_fill_pager_events(s, &c.events);
         set_arm(s, record ? "record" : c.nr_replay ? "hints" : "lazy");
@@ -122,7 +122,7 @@ static int plan_eager(struct session *s, const struct restore_options *o, struct
         struct page_counts n = page_map_count(&s->snap.pages);
 
         set_arm(s, "eager");
-        plan_row(&s->ledger, "prefill", s->snap.pages.nr_runs, n.raw_pages, "read completely before the guest runs");
+        plan_row(&s->ledger, "prefill", s->snap.pages.nr_runs, n.raw_pages + n.packed_pages, "read completely before the guest runs");
         plan_row(&s->ledger, "anon", 1, n.zero_pages, "zeros, left to the kernel");
         return guest_ram_read_all(&s->ram, &s->snap.pages, o->verify && s->snap.verifiable, MIN(s->caps.nr_cpus, 4), &s->eager_bytes, e);
 }

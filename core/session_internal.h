@@ -54,7 +54,7 @@ struct session {
         struct vm             *vm;
         struct pager          *pager; /* NULL without one */
         struct pager_range    *served;
-        uint64_t              *replay;
+        struct hint           *replay;
         struct console        *console;
         const char            *record_path, *data_dir;
         char                  *cpuid_cache; /* a file in data_dir, or NULL */

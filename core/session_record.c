@@ -49,7 +49,7 @@ void session_keep_record(struct session *s)
         h.nr = pager_recorded(s->pager, &pages);
         h.v = calloc(h.nr ? h.nr : 1, sizeof(*h.v));
         for (size_t i = 0; h.v && i < h.nr; i++)
-                h.v[i] = (struct hint){.page = pages[i], .seen = 1};
+                h.v[i] = (struct hint){.page = (uint32_t)pages[i], .seen = 1};
         if ((h.v ? keep_hints(s, &h, &err) : err_set(&err, -ENOMEM, "no memory for %zu hints", h.nr)) < 0) {
                 if (s->result.why == SESSION_UNTIL || s->result.why == SESSION_QUIT || s->result.why == SESSION_GUEST_OFF) {
                         s->result.err = err;

@@ -12,12 +12,41 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* A hint on disk is struct hint itself. */
-static_assert(sizeof(struct hint) == 16, "on-disk hint");
-static_assert(offsetof(struct hint, page) == 0 && offsetof(struct hint, seen) == 8 && offsetof(struct hint, flags) == 12,
+/* Version 1 knows neither times nor phases. */
+struct hint_v1 {
+        uint64_t page;
+        uint32_t seen;
+        uint32_t flags;
+};
+static_assert(sizeof(struct hint_v1) == 16, "on-disk hint");
+static_assert(offsetof(struct hint_v1, page) == 0 && offsetof(struct hint_v1, seen) == 8 && offsetof(struct hint_v1, flags) == 12,
               "on-disk hint");
 
-const struct table_kind table_hints = { .magic = "rouse-hi", .version = 1, .entry_bytes = sizeof(struct hint) };
+const struct table_kind table_hints = { .magic = "rouse-hi", .version = 1, .entry_bytes = sizeof(struct hint_v1) };
+
+static int unpack_v1(const struct table_file *t, struct hints *ret)
+{
+        const struct hint_v1 *from = t->entries;
+        struct hint          *v = calloc(t->nr_entries + 1, sizeof(*v));
+
+        if (!v)
+                return -ENOMEM;
+        /* What is out of range stays so, for hints_check to name. */
+        for (uint64_t i = 0; i < t->nr_entries; i++)
+                v[i] = (struct hint){ .page = (uint32_t)MIN(from[i].page, (uint64_t)UINT32_MAX), .seen = from[i].seen };
+        ret->v = v;
+        ret->nr = t->nr_entries;
+        return 0;
+}
+
+static struct hint_v1 *pack_v1(const struct hints *h)
+{
+        struct hint_v1 *v = calloc(h->nr + 1, sizeof(*v));
+
+        for (size_t i = 0; v && i < h->nr; i++)
+                v[i] = (struct hint_v1){ .page = h->v[i].page, .seen = h->v[i].seen };
+        return v;
+}
 
 static int check_owner(const struct table_file *t, const char *shown, const struct identity *expected, uint64_t ram_pages,
                        struct err *e)
@@ -48,8 +77,9 @@ static int read_part(const struct part *p, const char *shown, const struct ident
         r = r < 0 ? r : table_file_read(p, shown, &t, e);
         if (r < 0)
                 return r;
-        h = (struct hints){ .snapshot = t.identity, .ram_pages = t.ram_pages, .recordings = t.recordings, .nr = t.nr_entries };
-        h.v = TAKE_PTR(t.entries);
+        h = (struct hints){ .snapshot = t.identity, .ram_pages = t.ram_pages, .recordings = t.recordings };
+        if (unpack_v1(&t, &h) < 0)
+                return err_set(e, -ENOMEM, "%s: no memory for %" PRIu64 " hints", shown, t.nr_entries);
         r = hints_check(&h, shown, e);
         if (r < 0)
                 return r;
@@ -95,16 +125,17 @@ int hints_file_read_data_dir(const char *data_dir, const struct identity *expect
 
 int hints_file_write(int dir_fd, const char *name, const struct hints *h, struct err *e)
 {
-        _cleanup_free_ void *buf = NULL;
-        struct table_file    t = {
-                   .identity   = h->snapshot,
-                   .ram_pages  = h->ram_pages,
-                   .recordings = h->recordings,
-                   .nr_entries = h->nr,
-                   .entries    = h->v,
+        _cleanup_free_ void           *buf = NULL;
+        _cleanup_free_ struct hint_v1 *entries = pack_v1(h);
+        struct table_file              t = {
+                             .identity   = h->snapshot,
+                             .ram_pages  = h->ram_pages,
+                             .recordings = h->recordings,
+                             .nr_entries = h->nr,
+                             .entries    = entries,
         };
         size_t len;
-        int    r = table_file_pack(&table_hints, &t, &buf, &len, e);
+        int    r = entries ? table_file_pack(&table_hints, &t, &buf, &len, e) : err_set(e, -ENOMEM, "no memory for %zu hints", h->nr);
 
         if (r < 0)
                 return r;

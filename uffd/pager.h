@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/base/err.h"
+#include "core/model/hints.h"
 #include "core/model/host_caps.h"
 #include "core/model/ledger.h"
 #include "core/model/page_map.h"
@@ -48,7 +49,7 @@ struct pager_config {
         const struct page_map     *map;
         const struct pager_range  *served; /* sorted, apart, within RAM */
         size_t                     nr_served;
-        const uint64_t            *replay; /* RAM pages in first-touch order; pages outside `served` or zero are skipped */
+        const struct hint         *replay; /* phase by phase, in first-touch order; pages outside `served` or zero are skipped */
         size_t                     nr_replay;
         bool                       record;             /* first touches are kept in order; the caller turns replay, around and fill off */
         bool                       fill;               /* bring the rest in; else absent pages stay absent until asked for */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-void hint_walk_init(struct hint_walk *w, const uint64_t *list, size_t nr_list)
+void hint_walk_init(struct hint_walk *w, const struct hint *list, size_t nr_list)
 {
         w->list = list;
         w->nr_list = nr_list;
@@ -13,7 +13,7 @@ void hint_walk_init(struct hint_walk *w, const uint64_t *list, size_t nr_list)
 }
 
 /* Shell's sort with Ciura's gaps: in place, as qsort(3) may call malloc, and 512 numbers take some 20 us. */
-static void sort_pages(uint64_t *v, size_t nr)
+static void sort_pages(uint32_t *v, size_t nr)
 {
         static const size_t gaps[] = { 301, 132, 57, 23, 10, 4, 1 };
 
@@ -21,7 +21,7 @@ static void sort_pages(uint64_t *v, size_t nr)
                 size_t gap = gaps[g];
 
                 for (size_t i = gap; i < nr; i++) {
-                        uint64_t page = v[i];
+                        uint32_t page = v[i];
                         size_t   j = i;
 
                         for (; j >= gap && v[j - gap] > page; j -= gap)
@@ -48,8 +48,8 @@ static void next_window(struct hint_walk *w, const struct replay_view *v)
         w->nr = 0;
         w->pos = 0;
         for (; w->next < end; w->next++)
-                if (open_run(v, w->list[w->next]))
-                        w->window[w->nr++] = w->list[w->next];
+                if (open_run(v, w->list[w->next].page))
+                        w->window[w->nr++] = w->list[w->next].page;
         sort_pages(w->window, w->nr);
 }
 

@@ -7,6 +7,7 @@
  *   window  [3 4 5] [7] [900]                  neighbours become one extent: one read, one UFFDIO_COPY */
 #pragma once
 
+#include "core/model/hints.h"
 #include "core/model/page_map.h"
 #include "uffd/page_state.h"
 #include "uffd/served.h"
@@ -15,11 +16,11 @@
 #define HINT_WINDOW 512
 
 struct hint_walk {
-        const uint64_t *list;
-        size_t          nr_list;
-        size_t          next;        /* first of the list that is not in the window yet */
-        size_t          nr, pos;     /* of the window */
-        uint64_t        window[HINT_WINDOW];
+        const struct hint *list;
+        size_t             nr_list;
+        size_t             next;        /* first of the list that is not in the window yet */
+        size_t             nr, pos;     /* of the window */
+        uint32_t           window[HINT_WINDOW];
 };
 
 /* Neighbouring pages of one raw run. nr_pages 0: none. */
@@ -34,7 +35,7 @@ struct replay_view {
         struct page_states    *states;
 };
 
-void hint_walk_init(struct hint_walk *w, const uint64_t *list, size_t nr_list);
+void hint_walk_init(struct hint_walk *w, const struct hint *list, size_t nr_list);
 
 /* The next hints that a read may be started for, at most max_pages neighbours, over holes of up to gap_pages (to read ahead only).
  * Hints that are being read are marked in the states where mark says so. hint_walk_pass goes past them. */

@@ -20,14 +20,17 @@ static int check_hint(const struct hints *h, size_t i, const struct bitmap *earl
         const struct hint *hint = &h->v[i];
 
         if (hint->page >= h->ram_pages)
-                return err_bad(e, file, ERR_NO_OFFSET, "hint %zu: expected a RAM page below %" PRIu64 ", found %" PRIu64
+                return err_bad(e, file, ERR_NO_OFFSET, "hint %zu: expected a RAM page below %" PRIu64 ", found %" PRIu32
                                "; record the hints again", i, h->ram_pages, hint->page);
         if (bitmap_test(earlier, hint->page))
-                return err_bad(e, file, ERR_NO_OFFSET, "hint %zu: expected each page once, found page %" PRIu64
+                return err_bad(e, file, ERR_NO_OFFSET, "hint %zu: expected each page once, found page %" PRIu32
                                " again; record the hints again", i, hint->page);
         if (hint->seen < 1 || hint->seen > h->recordings)
-                return err_bad(e, file, ERR_NO_OFFSET, "hint %zu: expected page %" PRIu64 " to be seen in 1 to %" PRIu32
+                return err_bad(e, file, ERR_NO_OFFSET, "hint %zu: expected page %" PRIu32 " to be seen in 1 to %" PRIu32
                                " recordings, found %" PRIu32 "; record the hints again", i, hint->page, h->recordings, hint->seen);
+        if (hint->phase >= HINT_PHASES || (hint->flags & ~HINT_FLAGS))
+                return err_bad(e, file, ERR_NO_OFFSET, "hint %zu: expected phase 0 to %d and flags within %#x, found phase %u and flags %#x"
+                               "; record the hints again", i, HINT_PHASES - 1, HINT_FLAGS, hint->phase, hint->flags);
         return 0;
 }
 

@@ -253,8 +253,7 @@ Test(discard, a_served_page_is_zero_also_when_fill_and_replay_come_later)
         struct served_ram s;
 
         served_init(&s, 256);
-        s.g->c.replay = hints;
-        s.g->c.nr_replay = 5;
+        rig_replay(s.g, hints, 5);
         rig_start(s.g);
         cr_assert_eq(discard_pages(&s.d, 10, 20), 0);
         cr_assert_eq(discard_pages(&s.d, 10, 5), 0);

@@ -20,7 +20,7 @@
 #define ID { "00112233-4455-4677-8899-aabbccddeeff" }
 static const struct identity id = ID;
 
-static struct hint three[] = { { 999, 2, 0 }, { 0, 1, 0 }, { 500, 2, 7 } };
+static struct hint three[] = { { .page = 999, .seen = 2 }, { .page = 0, .seen = 1 }, { .page = 500, .seen = 2 } };
 
 static const struct hints hints = { .snapshot = ID, .ram_pages = RAM_PAGES, .recordings = 2, .nr = 3, .v = three };
 
@@ -170,7 +170,7 @@ Test(hints_file, a_count_that_would_ask_for_all_memory_is_refused_under_a_right_
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         _cleanup_free_ void           *buf = NULL;
         struct table_file              f = { .identity = id, .ram_pages = RAM_PAGES, .recordings = 2, .nr_entries = 3,
-        .entries = three };
+                                                   .entries = (uint8_t[3 * 16]){ 0 } };
         struct table_header            h;
         size_t                         len;
 
@@ -198,11 +198,11 @@ static int truncate_to(const struct tmpdir *t, uint64_t len)
 Test(hints_file, another_snapshots_hints_are_refused_before_they_are_read)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
-        struct table_header            h = { .version = 1, .entry_bytes = sizeof(struct hint), .recordings = 1 };
+        struct table_header            h = { .version = 1, .entry_bytes = 16, .recordings = 1 };
 
         memcpy(h.magic, table_hints.magic, sizeof(h.magic));
         memcpy(h.identity, id.s, sizeof(h.identity));
-        h.ram_pages = h.nr_entries = (1ULL << 40) / sizeof(struct hint);
+        h.ram_pages = h.nr_entries = (1ULL << 40) / 16;
         h.header_sum = XXH3_64bits(&h, offsetof(struct table_header, header_sum));
         tmpdir_write(&t, HINTS_NAME, &h, sizeof(h));
         if (truncate_to(&t, sizeof(h) + (1ULL << 40)) < 0)

@@ -509,7 +509,7 @@ Test(native, a_zero_page_that_has_other_bytes_on_disk_does_not_verify)
 Test(native, hints_that_are_not_this_snapshots_do_not_verify)
 {
         _cleanup_made_ struct made m = make_plain();
-        struct hint                v[] = { { 7, 1, 0 } };
+        struct hint                v[] = { { .page = 7, .seen = 1 } };
         struct hints               h = { .snapshot = m.id, .ram_pages = RAM_PAGES, .recordings = 1, .nr = 1, .v = v };
         struct verify_report       report;
         struct err                 e = { 0 };

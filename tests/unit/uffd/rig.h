@@ -40,6 +40,7 @@ struct rig {
         _Atomic uint64_t    last_lost_page;
         _Atomic int         last_lost_error;
         atomic_bool         last_lost_poisoned;
+        struct hint        *hints; /* of rig_replay */
         bool                nobody_sees; /* what `lost` answers; set before the pager is armed */
 };
 
@@ -184,11 +185,23 @@ static inline void rig_start(struct rig *g)
         cr_assert_eq(pager_arm(g->p, &e), 0, "%s", e.text);
 }
 
+/* These pages are the hints, all of one phase. */
+static inline void rig_replay(struct rig *g, const uint64_t *pages, size_t nr)
+{
+        free(g->hints);
+        g->hints = calloc(nr + 1, sizeof(*g->hints));
+        for (size_t i = 0; i < nr; i++)
+                g->hints[i] = (struct hint){ .page = (uint32_t)pages[i], .seen = 1 };
+        g->c.replay = g->hints;
+        g->c.nr_replay = nr;
+}
+
 static inline void rig_free(struct rig *g)
 {
         pager_free(g->p);
         page_map_free(&g->map);
         munmap(g->ram, pages_to_bytes(g->nr_pages));
+        free(g->hints);
         free(g->model);
         close(g->fd);
         if (g->dir.path[0])

@@ -315,8 +315,7 @@ Test(pager_demand, a_pager_that_waits_for_a_silent_source_sleeps)
 
         cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
         g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = 1, .silent_fd = pipe_fds[0] };
-        g->c.replay = &hint;
-        g->c.nr_replay = 1;
+        rig_replay(g, &hint, 1);
         rig_start(g);
         rig_await(rig_stats(g).cold_reads == 1);
         rig_sleep_ms(20);

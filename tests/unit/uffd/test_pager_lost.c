@@ -173,8 +173,7 @@ Test(pager_lost, a_silent_read_does_not_hold_up_the_others)
 
         silence(g, pipe_fds, 1);
         g->c.source_timeout_ms = 5000;
-        g->c.replay = &hint;
-        g->c.nr_replay = 1;
+        rig_replay(g, &hint, 1);
         rig_start(g);
         rig_await(rig_stats(g).cold_reads == 1);
         for (uint64_t page = 3; page < 64; page++)

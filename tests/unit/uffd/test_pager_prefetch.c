@@ -18,8 +18,7 @@ Test(pager_replay, the_hints_become_resident_and_nothing_else)
 {
         struct rig *g = rig_new(128, RIG_TMPFS);
 
-        g->c.replay = hints;
-        g->c.nr_replay = ARRAY_LEN(hints);
+        rig_replay(g, hints, ARRAY_LEN(hints));
         rig_start(g);
         rig_await(g->replayed == 1);
         assert_only_these_are_resident(g, hints, ARRAY_LEN(hints));
@@ -36,8 +35,7 @@ Test(pager_replay, cold_hints_are_read_at_depth_and_are_all_there_when_it_is_tol
 
         for (size_t i = 0; i < ARRAY_LEN(scattered); i++)
                 scattered[i] = i * 7919 % 4096;
-        g->c.replay = scattered;
-        g->c.nr_replay = ARRAY_LEN(scattered);
+        rig_replay(g, scattered, ARRAY_LEN(scattered));
         rig_evict(g);
         rig_start(g);
         rig_await(g->replayed == 1);
@@ -54,8 +52,7 @@ Test(pager_replay, without_io_uring_cold_hints_come_all_the_same)
 
         for (size_t i = 0; i < ARRAY_LEN(scattered); i++)
                 scattered[i] = i * 7;
-        g->c.replay = scattered;
-        g->c.nr_replay = ARRAY_LEN(scattered);
+        rig_replay(g, scattered, ARRAY_LEN(scattered));
         g->caps.io_uring = false;
         rig_evict(g);
         rig_start(g);
@@ -68,13 +65,12 @@ Test(pager_replay, hints_that_are_zero_unserved_or_past_the_end_are_skipped)
 {
         struct rig              *g = rig_new(128, RIG_TMPFS);
         const struct pager_range low = { 0, 64 };
-        const uint64_t           odd[] = { 20, 100, UINT64_MAX, 1, 128 };
+        const uint64_t           odd[] = { 20, 100, UINT32_MAX, 1, 128 };
         const uint64_t           good[] = { 1 };
 
         rig_cut_zero_run(g, 16, 16);
         g->c.served = &low;
-        g->c.replay = odd;
-        g->c.nr_replay = ARRAY_LEN(odd);
+        rig_replay(g, odd, ARRAY_LEN(odd));
         rig_start(g);
         rig_await(g->replayed == 1);
         assert_only_these_are_resident(g, good, 1);
@@ -85,8 +81,7 @@ Test(pager_replay, a_truncated_hint_is_lost_and_replay_ends)
 {
         struct rig *g = rig_new(128, RIG_TMPFS);
 
-        g->c.replay = hints;
-        g->c.nr_replay = ARRAY_LEN(hints);
+        rig_replay(g, hints, ARRAY_LEN(hints));
         cr_assert_eq(ftruncate(g->fd, (off_t)pages_to_bytes(100)), 0);
         rig_start(g);
         rig_await(g->replayed == 1);
@@ -227,8 +222,7 @@ Test(pager_record, it_holds_each_touched_page_once_in_order)
         g->c.record = true;
         g->c.around_pages = 16; /* must not matter while recording */
         g->c.fill = true;
-        g->c.replay = hints;
-        g->c.nr_replay = 3;
+        rig_replay(g, hints, 3);
         rig_cut_zero_run(g, 16, 8); /* 17 is a zero page, and recorded like the others */
         rig_start(g);
         for (size_t i = 0; i < ARRAY_LEN(touches); i++)

@@ -78,8 +78,7 @@ Test(pager_remove, a_page_that_is_discarded_while_it_is_read_is_zero)
 
         cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
         g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = 1, .silent_fd = pipe_fds[0] };
-        g->c.replay = &hint;
-        g->c.nr_replay = 1;
+        rig_replay(g, &hint, 1);
         rig_start(g);
         rig_await(rig_stats(g).cold_reads == 1);
         discard(g, 5, 1);

@@ -58,8 +58,7 @@ static void torture(struct rig *g, uint64_t seed)
 
         for (size_t i = 0; i < ARRAY_LEN(hints); i++)
                 hints[i] = next_random(&seed) % g->nr_pages;
-        g->c.replay = hints;
-        g->c.nr_replay = ARRAY_LEN(hints);
+        rig_replay(g, hints, ARRAY_LEN(hints));
         g->c.fill = true;
         g->c.around_pages = 8;
         rig_add_sums(g);

@@ -80,7 +80,7 @@ Test(fill, extents_follow_ram_and_cross_neither_run_nor_range_nor_what_is_there)
         free_world(w);
 }
 
-static struct hint_walk *new_walk(const uint64_t *list, size_t nr)
+static struct hint_walk *new_walk(const struct hint *list, size_t nr)
 {
         struct hint_walk *h = calloc(1, sizeof(*h));
 
@@ -90,7 +90,7 @@ static struct hint_walk *new_walk(const uint64_t *list, size_t nr)
 
 Test(replay, a_window_is_sorted_and_neighbours_become_one_extent)
 {
-        static const uint64_t list[] = { 60, 12, 11, 30, 13, 11, 120, 5, 61, 500 };
+        static const struct hint list[] = { { .page = 60 }, { .page = 12 }, { .page = 11 }, { .page = 30 }, { .page = 13 }, { .page = 11 }, { .page = 120 }, { .page = 5 }, { .page = 61 }, { .page = 500 } };
         static const struct { uint64_t first, nr; } expect[] = { { 11, 3 }, { 30, 1 }, { 60, 2 } };
         struct world     *w = new_world();
         struct hint_walk *h = new_walk(list, ARRAY_LEN(list));
@@ -110,13 +110,13 @@ Test(replay, a_window_is_sorted_and_neighbours_become_one_extent)
 
 Test(replay, later_windows_come_later)
 {
-        uint64_t          list[HINT_WINDOW + 1];
+        struct hint       list[HINT_WINDOW + 1];
         struct world     *w = new_world();
         struct hint_walk *h = new_walk(list, ARRAY_LEN(list));
 
         for (size_t i = 0; i < HINT_WINDOW; i++)
-                list[i] = 40;
-        list[HINT_WINDOW] = 20;
+                list[i] = (struct hint){ .page = 40 };
+        list[HINT_WINDOW] = (struct hint){ .page = 20 };
         cr_assert_eq(hint_walk_peek(h, &w->view, 64, 0, true).first_page, 40);
         page_state_move(&w->states, 40, PAGE_INSTALLED);
         cr_assert_eq(hint_walk_peek(h, &w->view, 64, 0, true).first_page, 20);
@@ -126,7 +126,7 @@ Test(replay, later_windows_come_later)
 
 Test(replay, an_extent_crosses_holes_only_as_far_as_it_is_told)
 {
-        static const uint64_t list[] = { 20, 24, 28, 33 };
+        static const struct hint list[] = { { .page = 20 }, { .page = 24 }, { .page = 28 }, { .page = 33 } };
         struct world         *w = new_world();
         struct hint_walk     *h = new_walk(list, ARRAY_LEN(list));
 
@@ -139,7 +139,7 @@ Test(replay, an_extent_crosses_holes_only_as_far_as_it_is_told)
 
 Test(replay, hints_that_are_being_read_are_marked_and_passed)
 {
-        static const uint64_t list[] = { 20, 21, 22 };
+        static const struct hint list[] = { { .page = 20 }, { .page = 21 }, { .page = 22 } };
         struct world         *w = new_world();
         struct hint_walk     *h = new_walk(list, ARRAY_LEN(list));
 
