@@ -113,5 +113,13 @@ struct page_counts {
 };
 struct page_counts page_map_count(const struct page_map *m);
 
+/* What its chunks are, all of them together; of chunk_pages and level, those of the first source that has any. */
+struct page_packing {
+        uint64_t nr_chunks, unpacked_bytes, packed_bytes, stored_chunks; /* stored: they would not have become smaller */
+        uint32_t chunk_pages;
+        int32_t  level;
+};
+struct page_packing page_map_packing(const struct page_map *m);
+
 /* Compares runs, not sources. */
 bool page_map_equal(const struct page_map *a, const struct page_map *b);
