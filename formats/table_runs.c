@@ -61,8 +61,8 @@ static int check_entry(const struct table_run *v, uint64_t place, const struct t
         uint32_t last = t->kind->packed ? TABLE_RUN_PACKED : TABLE_RUN_RAW;
 
         if (v->kind < TABLE_RUN_ZERO || v->kind > last)
-                return err_bad(e, name, place, "expected a run of kind %d (zero) to %u (raw%s), found %u; a newer rouse may read it",
-                               TABLE_RUN_ZERO, last, t->kind->packed ? ", packed" : "", v->kind);
+                return err_bad(e, name, place, "expected a run of kind %d (zero)%s, found %u; a newer rouse may read it", TABLE_RUN_ZERO,
+                               t->kind->packed ? ", 2 (raw) or 3 (packed)" : " or 2 (raw)", v->kind);
         if (v->kind == TABLE_RUN_ZERO && (v->source || v->file_offset_bytes || v->first_sum))
                 return err_bad(e, name, place, "expected a zero run without a place in a file, found one; the file is damaged, "
                                "use another copy");
