@@ -55,9 +55,8 @@ static int check_kind(const struct table_header *h, const char *name, const stru
                 is = is->older;
         if (!is)
                 return err_bad(e, name, offsetof(struct table_header, version),
-                               "expected version %u%s with entries of %u bytes, found version %u with %u"
-                               "; a newer rouse may read it", k->version, k->older ? " or an older one" : "", k->entry_bytes, h->version,
-                               h->entry_bytes);
+                               "expected version %u with entries of %u bytes, found version %u with %u"
+                               "; a newer rouse may read it", k->version, k->entry_bytes, h->version, h->entry_bytes);
         *ret = is;
         return 0;
 }

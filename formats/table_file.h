@@ -91,10 +91,10 @@ enum table_run_kind { TABLE_RUN_ZERO = 1, TABLE_RUN_RAW = 2, TABLE_RUN_PACKED = 
 /* What tells one of these files from another. */
 struct table_kind {
         char     magic[9]; /* 8 characters */
-        uint32_t version;
+        uint32_t version;     /* what is written */
         uint32_t entry_bytes;
-        bool     packed;                /* it has a struct table_packing and chunks */
-        const struct table_kind *older; /* that a file may be as well, or NULL */
+        const struct table_kind *older; /* that is read as well, or NULL */
+        bool     packed;      /* it has a struct table_packing and chunks */
 };
 extern const struct table_kind table_pages, table_pages_packed, table_index, table_hints;
 
