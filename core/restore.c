@@ -147,7 +147,11 @@ static int plan_eager(struct session *s, const struct restore_options *o, struct
 
 static int stage_plan(struct session *s, const struct restore_options *o, struct err *e)
 {
-        int r = guest_ram_map(s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
+        int r;
+
+        if (o->mode == RESTORE_LAZY && o->common.memory_backing == RAM_HUGETLB)
+                return err_usage(e, "--memory-backing hugetlb: needs --mode eager");
+        r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
 
         if (r < 0)
                 return r;
