@@ -9,11 +9,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
-<<<<<<< HEAD
-=======
 #include <unistd.h>
-#include <xxhash.h>
->>>>>>> main
 
 int guest_ram_map(uint64_t size_bytes, bool huge, struct guest_ram *ret, struct err *e)
 {
