@@ -121,23 +121,32 @@ static void put_text(FILE *to, const char *s)
         }
 }
 
+/* Plain rules, without variables: not every reader of SVG knows those. */
+static void put_colours(FILE *to, bool dark)
+{
+        static const struct {
+                const char *rule, *light, *dark;
+        } rules[] = {
+                {".bg { fill:", "#ffffff", "#16181c"},     {"text { fill:", "#1c1c1c", "#ececec"}, {".soft { fill:", "#5c5c5c", "#a8a8a8"},
+                {".grid { stroke:", "#e4e4e4", "#2c2f36"}, {".axis { stroke:", "#9a9a9a", "#70757f"}, {".phase { stroke:", "#5c5c5c", "#a8a8a8"},
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+                fprintf(to, "%s %s; }\n", rules[i].rule, dark ? rules[i].dark : rules[i].light);
+        for (int m = 0; m < MARKS; m++)
+                fprintf(to, ".%s { fill: %s; }\n", marks[m].class, dark ? marks[m].dark : marks[m].light);
+}
+
 static void put_style(FILE *to)
 {
         fputs("<style>\n"
-              ":root { --bg: #ffffff; --ink: #1c1c1c; --soft: #5c5c5c; --grid: #e2e2e2; --line: #9a9a9a;", to);
-        for (int m = 0; m < MARKS; m++)
-                fprintf(to, " --%s: %s;", marks[m].class, marks[m].light);
-        fputs(" }\n@media (prefers-color-scheme: dark) { :root { --bg: #16181c; --ink: #ececec; --soft: #a8a8a8; --grid: #2e3138; --line: #70757f;", to);
-        for (int m = 0; m < MARKS; m++)
-                fprintf(to, " --%s: %s;", marks[m].class, marks[m].dark);
-        fputs(" } }\n"
-              "text { font: 13px system-ui, sans-serif; fill: var(--ink); }\n"
-              ".title { font-size: 19px; font-weight: 600; } .soft { fill: var(--soft); } .end { text-anchor: end; } .mid { text-anchor: middle; }\n"
-              ".bg { fill: var(--bg); } .grid { stroke: var(--grid); } .axis { stroke: var(--line); }\n"
-              ".phase { stroke: var(--soft); stroke-dasharray: 4 4; }\n", to);
-        for (int m = 0; m < MARKS; m++)
-                fprintf(to, ".%s { fill: var(--%s); }", marks[m].class, marks[m].class);
-        fputs("\n</style>\n", to);
+              "text { font: 13px system-ui, sans-serif; }\n"
+              ".title { font-size: 19px; font-weight: 600; }\n.end { text-anchor: end; }\n.mid { text-anchor: middle; }\n"
+              ".phase { stroke-dasharray: 4 4; }\n", to);
+        put_colours(to, false);
+        fputs("@media (prefers-color-scheme: dark) {\n", to);
+        put_colours(to, true);
+        fputs("}\n</style>\n", to);
 }
 
 static const char *base_name(const char *path)

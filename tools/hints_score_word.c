@@ -122,8 +122,8 @@ static void print_text(const struct judgement *j)
                 printf("\n%" PRIu64 " touches were of pages that are zero in the snapshot: they need no hint, and are not counted above\n",
                        j->sum.all.touched_zero);
         if (!j->foreseen.known)
-                printf("\nwhat could be foreseen is not known: pages that were seen once were left out of %s;"
-                       " name the recordings that it was merged from with --from\n", j->w->hints);
+                printf("\nwhat could be foreseen is not known: pages seen in fewer than %" PRIu32 " recordings were left out of %s;"
+                       " name those that it was merged from with --from\n", j->hints.hints.min_seen, j->w->hints);
 }
 
 /* --- as JSON --- */
