@@ -44,15 +44,15 @@ static void tell(struct conversion *c, bool last)
 static int check_sums(const struct conversion *c, const struct page_run *run, uint64_t skip, uint64_t nr, struct err *e)
 {
         const struct page_map *m = &c->snap.pages;
-        const uint64_t *sums = m->sums ? m->sums + run->first_sum + skip : NULL;
+        const uint64_t *sums = run_sums(m, run);
 
         for (uint64_t i = 0; sums && i < nr; i++) {
                 uint64_t found = XXH3_64bits(c->buf + pages_to_bytes(i), PAGE_BYTES);
 
-                if (sums[i] != found)
+                if (sums[skip + i] != found)
                         return err_bad(e, m->sources[run->source].name, run->file_offset_bytes + pages_to_bytes(skip + i),
                                        "RAM page %" PRIu64 ": expected checksum %#" PRIx64 ", found %#" PRIx64
-                                       "; use another copy of the snapshot", run->first_page + skip + i, sums[i], found);
+                                       "; use another copy of the snapshot", run->first_page + skip + i, sums[skip + i], found);
         }
         return 0;
 }
@@ -119,7 +119,7 @@ static int convert_run(struct conversion *c, const struct page_run *run, struct 
 
 static int open_source(struct conversion *c, struct err *e)
 {
-        struct snapshot_open_options so = {.data_dir = c->o->data_dir};
+        struct snapshot_open_options so = {.data_dir = c->o->data_dir, .bases = c->o->bases, .nr_bases = c->o->nr_bases};
         int r = snapshot_open(c->o->src, &so, &c->snap, e);
 
         if (r < 0)

@@ -111,9 +111,11 @@ static bool take_slice(struct read_all *a, const struct page_run **ret_run, uint
 
 static int check_sums(const struct read_all *a, const struct page_run *run, uint64_t skip, uint64_t nr, const uint8_t *at, struct err *e)
 {
-        for (uint64_t i = 0; i < nr; i++) {
+        const uint64_t *sums = run_sums(a->map, run);
+
+        for (uint64_t i = 0; sums && i < nr; i++) {
                 uint64_t found = XXH3_64bits(at + pages_to_bytes(i), PAGE_BYTES);
-                uint64_t expected = a->map->sums[run->first_sum + skip + i];
+                uint64_t expected = sums[skip + i];
 
                 if (found != expected)
                         return err_bad(e, a->map->sources[run->source].name, run->file_offset_bytes + pages_to_bytes(skip + i),
@@ -136,7 +138,7 @@ static int read_slice(struct read_all *a, const struct page_run *run, uint64_t s
         if ((uint64_t)n != len)
                 return err_bad(e, src->name, off + (uint64_t)n, "expected %llu more bytes of RAM, found the end of the file; it was cut short: copy it again",
                                (unsigned long long)(len - (uint64_t)n));
-        return a->verify && a->map->sums ? check_sums(a, run, skip, nr, at, e) : 0;
+        return a->verify ? check_sums(a, run, skip, nr, at, e) : 0;
 }
 
 static void *read_slices(void *arg)

@@ -65,6 +65,7 @@ static int read_state(struct snapshot *s, struct err *e)
                 return r;
         s->identity = n.self;
         s->parent = n.parent;
+        s->parent_place = n.parent_place;
         s->layout = n.layout;
         s->vm = n.vm;
         snprintf(s->version, sizeof(s->version), "version %d", NATIVE_VERSION);
@@ -136,14 +137,22 @@ static int add_memory(struct snapshot *s, struct err *e)
         return r < 0 ? err_set(e, r, "no memory for the page map") : 0;
 }
 
-/* memory has a place for every page, for zero pages too: holes, if nobody filled them. */
+/* memory has a place for every page, for zero pages too: holes, if nobody filled them. Those of a parent's pages are its own. */
 static int add_raw_pages(struct snapshot *s, struct err *e)
 {
-        struct page_run all = { .nr_pages = s->pages.nr_pages, .kind = RUN_RAW };
-        int             r;
+        int r = 0;
 
         page_map_init(&s->raw_pages, s->pages.nr_pages);
-        r = page_map_append(&s->raw_pages, &all);
+        for (size_t i = 0; i < s->pages.nr_runs && r >= 0; i++) {
+                const struct page_run *run = &s->pages.runs[i];
+                struct page_run        place = { .first_page = run->first_page, .nr_pages = run->nr_pages, .kind = RUN_PARENT };
+
+                if (run->kind != RUN_PARENT) {
+                        place.kind = RUN_RAW;
+                        place.file_offset_bytes = pages_to_bytes(run->first_page);
+                }
+                r = page_map_append(&s->raw_pages, &place);
+        }
         return r < 0 ? err_set(e, r, "no memory for the page map") : 0;
 }
 
@@ -156,13 +165,14 @@ static int read_pages(struct snapshot *s, struct err *e)
                 return r;
         page_map_init(&s->pages, t.ram_pages);
         r = add_memory(s, e);
-        r = r < 0 ? r : add_raw_pages(s, e);
         r = r < 0 ? r : table_runs_unpack(&t, NATIVE_PAGES, &s->pages, e);
+        r = r < 0 ? r : add_raw_pages(s, e);
         if (r < 0)
                 return r;
         s->pages.sums = TAKE_PTR(t.sums);
         s->pages.nr_sums = t.nr_sums;
         s->pages.zeros_known = true;
+        s->pages.is_level = true;
         r = page_map_check(&s->pages, e);
         if (r < 0)
                 return err_wrap(e, r, NATIVE_PAGES);
@@ -177,6 +187,9 @@ static int read_snapshot(struct snapshot *s, const struct snapshot_open_options 
         r = r < 0 ? r : read_pages(s, e);
         if (r < 0)
                 return r;
+        if (page_map_needs_parent(&s->pages) && !s->parent.s[0])
+                return err_bad(e, NATIVE_STATE, ERR_NO_OFFSET, "expected a parent in section identity, as pages are left to it, found none"
+                               "; the files are not of one snapshot");
         s->verifiable = true;
         return 0;
 }

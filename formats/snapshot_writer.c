@@ -40,7 +40,8 @@ static int native_new(const struct snapshot_writer_options *o, struct snapshot_w
                                            .replace    = o->replace,
                                            .ram_pages  = o->ram_pages,
                                            .need_bytes = o->need_bytes,
-                                           .parent     = o->parent };
+                                           .parent     = o->parent,
+                                           .parent_place = o->parent_place };
 
         struct native_writer *w;
         int                   r = native_writer_new(&n, &w, e);
@@ -54,6 +55,11 @@ static int native_new(const struct snapshot_writer_options *o, struct snapshot_w
 static int native_pages(struct snapshot_writer *w, const void *bytes, uint64_t nr_pages, struct err *e)
 {
         return native_writer_pages(native(w), bytes, nr_pages, e);
+}
+
+static int native_parent_pages(struct snapshot_writer *w, uint64_t nr_pages, struct err *e)
+{
+        return native_writer_parent_pages(native(w), nr_pages, e);
 }
 
 static int native_state(struct snapshot_writer *w, const struct vm_state *vm, const struct mem_layout *l, struct err *e)
@@ -70,7 +76,7 @@ static struct snapshot_writer_counts native_counts(const struct snapshot_writer 
 {
         struct native_writer_counts n = native_writer_counts((const struct native_writer *)w);
 
-        return (struct snapshot_writer_counts){ .data_pages = n.data_pages, .zero_pages = n.zero_pages };
+        return (struct snapshot_writer_counts){ .data_pages = n.data_pages, .zero_pages = n.zero_pages, .parent_pages = n.parent_pages };
 }
 
 static void native_free(struct snapshot_writer *w)
@@ -84,6 +90,7 @@ const struct snapshot_writer_ops native_writer_ops = {
         .advise = native_advise,
         .new    = native_new,
         .pages  = native_pages,
+        .parent_pages = native_parent_pages,
         .state  = native_state,
         .commit = native_commit,
         .counts = native_counts,

@@ -54,7 +54,7 @@ struct table_run {
 static_assert(sizeof(struct table_run) == 40, "on-disk run");
 static_assert(offsetof(struct table_run, file_offset_bytes) == 24, "on-disk run");
 
-enum table_run_kind { TABLE_RUN_ZERO = 1, TABLE_RUN_RAW = 2 };
+enum table_run_kind { TABLE_RUN_ZERO = 1, TABLE_RUN_RAW = 2, TABLE_RUN_PARENT = 4 };
 
 /* What tells one of these files from another. */
 struct table_kind {

@@ -18,7 +18,9 @@ int table_runs_pack(const struct page_map *m, struct table_run **ret)
                 const struct page_run *run = &m->runs[i];
 
                 v[i] = (struct table_run){ .first_page = run->first_page, .nr_pages = run->nr_pages, .kind = TABLE_RUN_ZERO };
-                if (run->kind == RUN_ZERO)
+                if (run->kind == RUN_PARENT)
+                        v[i].kind = TABLE_RUN_PARENT;
+                if (run->kind == RUN_ZERO || run->kind == RUN_PARENT)
                         continue;
                 v[i].kind = TABLE_RUN_RAW;
                 v[i].source = run->source;
@@ -29,23 +31,28 @@ int table_runs_pack(const struct page_map *m, struct table_run **ret)
         return 0;
 }
 
+static enum run_kind kind_of(uint32_t kind)
+{
+        return kind == TABLE_RUN_RAW ? RUN_RAW : kind == TABLE_RUN_PARENT ? RUN_PARENT : RUN_ZERO;
+}
+
 static int unpack(const struct table_run *v, uint64_t place, const char *name, struct page_map *map, struct err *e)
 {
         struct page_run run = {
                 .first_page        = v->first_page,
                 .nr_pages          = (uint32_t)MIN(v->nr_pages, RAM_PAGES_MAX), /* more than RAM has: refused below */
-                .kind              = v->kind == TABLE_RUN_RAW ? RUN_RAW : RUN_ZERO,
+                .kind              = kind_of(v->kind),
                 .source            = (uint16_t)MIN(v->source, (uint32_t)UINT16_MAX),
                 .file_offset_bytes = v->file_offset_bytes,
                 .first_sum         = v->first_sum,
         };
         int r;
 
-        if (v->kind != TABLE_RUN_ZERO && v->kind != TABLE_RUN_RAW)
-                return err_bad(e, name, place, "expected a run of kind %d (zero) or %d (raw), found %u; a newer rouse may read it",
-                               TABLE_RUN_ZERO, TABLE_RUN_RAW, v->kind);
-        if (v->kind == TABLE_RUN_ZERO && (v->source || v->file_offset_bytes || v->first_sum))
-                return err_bad(e, name, place, "expected a zero run without a place in a file, found one; the file is damaged, "
+        if (v->kind != TABLE_RUN_ZERO && v->kind != TABLE_RUN_RAW && v->kind != TABLE_RUN_PARENT)
+                return err_bad(e, name, place, "expected a run of kind %d (zero), %d (raw) or %d (the parent's), found %u; a newer rouse may "
+                               "read it", TABLE_RUN_ZERO, TABLE_RUN_RAW, TABLE_RUN_PARENT, v->kind);
+        if (v->kind != TABLE_RUN_RAW && (v->source || v->file_offset_bytes || v->first_sum))
+                return err_bad(e, name, place, "expected a zero run, or a parent's, without a place in a file, found one; the file is damaged, "
                                "use another copy");
         r = v->nr_pages == run.nr_pages ? page_map_append(map, &run) : -EINVAL;
         if (r == -EINVAL)

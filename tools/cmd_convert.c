@@ -11,6 +11,7 @@
 
 static const struct option options[] = {
         {"format", required_argument, NULL, 'F'},
+        {"base", required_argument, NULL, 'b'},
         {"replace", no_argument, NULL, 'r'},
         CLI_LAST_OPTIONS,
 };
@@ -66,6 +67,7 @@ static int convert(const struct convert_options *asked)
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
         struct convert_options o = {.format = "native"};
+        struct cli_bases bases = {0};
         char data_dir[4096];
         int c;
         (void)t0_ns;
@@ -75,6 +77,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                         return EXIT_USAGE;
                 if (c == 'F')
                         o.format = optarg;
+                if (c == 'b' && !cli_base("convert", optarg, &bases))
+                        return EXIT_USAGE;
                 if (c == 'r')
                         o.replace = true;
         }
@@ -82,6 +86,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                 return cli_usage("convert", "expected SRC and DST, found %d words", argc - optind);
         o.src = argv[optind];
         o.dst = argv[optind + 1];
+        o.bases = bases.v;
+        o.nr_bases = bases.nr;
         o.data_dir = cli_data_dir(data_dir, sizeof(data_dir));
         return convert(&o);
 }
@@ -89,12 +95,14 @@ static int run(int argc, char **argv, uint64_t t0_ns)
 const struct verb verb_convert = {
         .name = "convert",
         .summary = "write a snapshot of one format as another",
-        .help = "usage: rouse convert SRC DST [--format native|stratovirt] [--replace]\n\n"
+        .help = "usage: rouse convert SRC DST [OPTIONS]\n\n"
                 "Writes the snapshot SRC, of any format, into the new directory DST. DST is there whole or not at all.\n"
                 "INT, TERM and HUP give up and leave nothing behind.\n"
+                "A snapshot that refers to parents becomes one that needs none.\n"
                 "Checksums of SRC are checked on the way. What the other format has no place for is refused by name.\n\n"
-                "  --format NAME   native (default), or stratovirt: what StratoVirt 2.5 restores\n"
-                "  --replace       exchange a snapshot that is there already\n\n"
+                "  --format NAME         native (default), or stratovirt: what StratoVirt 2.5 restores\n"
+                CLI_BASE_HELP
+                "  --replace             exchange a snapshot that is there already\n\n"
                 "Exit 0: done. Exit 1: it could not be written. Exit 4: SRC is bad; file, offset, expected, found.\n"
                 "Exit 128+n: ended by signal n.\n\n"
                 "example: rouse convert /srv/templates/web /srv/snapshots/web\n",

@@ -21,7 +21,7 @@ static void print_memory(FILE *to, const struct inspection *i)
                         mib(n.zero_pages), i->pages->nr_runs);
         else
                 fprintf(to, "pages      %" PRIu64 " not looked through yet: rouse inspect --index finds the zero ones\n", n.raw_pages);
-        fprintf(to, "checksums  %s\n", i->verifiable ? "XXH3-64 of every data page" : "memory not verifiable: this format has none");
+        fprintf(to, "checksums  %s\n", i->partly && i->verifiable ? "XXH3-64 of some data pages: a parent has none" : i->verifiable ? "XXH3-64 of every data page" : "memory not verifiable: this format has none");
 }
 
 static void print_vcpus(FILE *to, const struct inspection *i)
@@ -114,11 +114,30 @@ static void print_devices(FILE *to, const struct inspection *i)
         }
 }
 
+#define INDENTS_MAX 20 /* of a tree that is wider nobody sees the end */
+
+/* The youngest first: each stands on the one below it. */
+static void print_chain(FILE *to, const struct inspection *i)
+{
+        for (size_t k = 0; k < i->nr_levels; k++) {
+                const struct inspect_level *l = &i->levels[k];
+
+                fprintf(to, "%-11s", k ? "" : "chain");
+                if (k)
+                        fprintf(to, "%*s`- ", (int)(3 * MIN(k - 1, (size_t)INDENTS_MAX)), "");
+                fprintf(to, "%s: %s %s, %.1f MiB of its own", l->path, l->format, l->identity.s, mib(l->data_pages));
+                if (l->used_pages != l->data_pages)
+                        fprintf(to, ", %.1f MiB of them needed here", mib(l->used_pages));
+                fprintf(to, "\n");
+        }
+}
+
 void inspect_print(FILE *to, const struct inspection *i, bool pages)
 {
         fprintf(to, "snapshot   %s\nformat     %s, %s\nidentity   %s\n", i->path, i->format, i->version, i->identity.s);
         if (i->parent.s[0])
                 fprintf(to, "parent     %s\n", i->parent.s);
+        print_chain(to, i);
         fprintf(to, "machine    microvm, %u vCPU%s\n", i->vm->nr_vcpus, i->vm->nr_vcpus == 1 ? "" : "s");
         print_vcpus(to, i);
         print_devices(to, i);
