@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 int guest_ram_map(uint64_t size_bytes, bool huge, struct guest_ram *ret, struct err *e)
@@ -36,6 +37,8 @@ void guest_ram_unmap(struct guest_ram *r)
 {
         if (r->base)
                 munmap(r->base, r->size_bytes);
+        if (r->base && r->backing != RAM_ANON)
+                close(r->fd);
         *r = (struct guest_ram){0};
 }
 

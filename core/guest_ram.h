@@ -6,15 +6,24 @@
 
 #include "core/base/err.h"
 #include "core/model/page_map.h"
+#include "core/model/ram_backing.h"
+#include "uffd/pager.h"
 
 struct guest_ram {
         uint8_t *base; /* 2 MiB-aligned */
         uint64_t size_bytes;
+        enum ram_backing backing;
+        int fd; /* RAM_MEMFD, RAM_HUGETLB: the memory itself, from offset 0 on; else not looked at */
+        /* Ranges that are private mappings of a template (core/template.h); borrowed. */
+        const struct pager_range *shared;
+        size_t nr_shared;
 };
 
 /* Anonymous, private, not inherited by fork. huge: MADV_HUGEPAGE, only where every byte is written before anybody looks or zeros
  * are right anyway (eager, boot); else MADV_NOHUGEPAGE: one resident byte of a huge page would hide the rest from the pager. */
 int  guest_ram_map(uint64_t size_bytes, bool huge, struct guest_ram *ret, struct err *e);
+/* The same of any kind; a memfd's huge pages are its own matter (core/ram_memfd.c). */
+int  guest_ram_map_as(enum ram_backing backing, uint64_t size_bytes, bool huge, struct guest_ram *ret, struct err *e);
 void guest_ram_unmap(struct guest_ram *r); /* accepts a zeroed one */
 
 /* Puts MAP_PRIVATE mappings of the raw runs over the anonymous memory. *ret_mappings: how many. */

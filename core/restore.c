@@ -38,6 +38,7 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
         s->nr_vcpus = s->snap.vm.nr_vcpus;
         s->data_dir = o->data_dir;
         s->record_path = o->record_path;
+        s->record_past_t4 = o->record_path && !o->fill; /* nobody waits for the mark to bring the rest in */
         s->index_wanted = !s->snap.pages.zeros_known && !s->snap.nr_levels && o->data_dir; /* of a chain: the foreign parent's own restores */
         if (o->data_dir && asprintf(&s->cpuid_cache, "%s/host-cpuid", o->data_dir) < 0)
                 s->cpuid_cache = NULL;
@@ -46,7 +47,7 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
 }
 
 /* Hints that are there but belong to something else stop a restore only when the user named them. */
-static int read_hints(struct session *s, const struct restore_options *o, struct hints *ret, struct err *e)
+static int find_hints(struct session *s, const struct restore_options *o, struct hints *ret, struct err *e)
 {
         struct err mine = {0};
         int r;
@@ -59,6 +60,16 @@ static int read_hints(struct session *s, const struct restore_options *o, struct
         if (r < 0 && r != -ENOENT)
                 snapshot_note(&s->snap, "hints are not used: %s", mine.text);
         return 0;
+}
+
+/* What a run touched by chance is not brought to every run. */
+static int read_hints(struct session *s, const struct restore_options *o, struct hints *ret, struct err *e)
+{
+        int r = find_hints(s, o, ret, e);
+
+        if (r >= 0)
+                hints_keep_seen(ret, hints_min_seen(ret));
+        return r;
 }
 
 static void set_arm(struct session *s, const char *arm)
@@ -129,7 +140,11 @@ static int plan_eager(struct session *s, const struct restore_options *o, struct
 
 static int stage_plan(struct session *s, const struct restore_options *o, struct err *e)
 {
-        int r = guest_ram_map(s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
+        int r;
+
+        if (o->mode == RESTORE_LAZY && o->common.memory_backing == RAM_HUGETLB)
+                return err_usage(e, "--memory-backing hugetlb: needs --mode eager");
+        r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
 
         if (r < 0)
                 return r;
@@ -205,7 +220,8 @@ static int check_cpu(struct session *s, const struct restore_options *o, struct 
 static int stage_build(struct session *s, const struct restore_options *o, struct err *e)
 {
         struct vm_config c = {.caps = &s->caps, .layout = &s->layout, .machine = s->snap.vm.machine, .nr_vcpus = s->nr_vcpus,
-                              .cpuid_cache = s->cpuid_cache, .devices = s->devices, .nr_devices = s->nr_devices, .saved = &s->snap.vm};
+                              .cpuid_cache = s->cpuid_cache, .devices = s->devices, .nr_devices = s->nr_devices, .saved = &s->snap.vm,
+                              .faults_in_place = s->record_path != NULL};
         struct vm_load_report rep = {0};
         struct err lost = {0};
         int r;

@@ -8,6 +8,7 @@
 #include "core/model/device_config.h"
 #include "core/model/host_caps.h"
 #include "core/model/ledger.h"
+#include "core/model/ram_backing.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@ struct session_options {
         int                     serial_out_fd; /* -1: nowhere */
         bool                    serial_lossy;  /* readers come and go (session_serial_to); the guest never waits for one */
         const char             *until, *mark;  /* patterns, or NULL */
+        enum ram_backing        memory_backing;
         uint64_t                timeout_ns;    /* of session_run, from T0; 0: none */
         bool                    paused;        /* do not run the guest until session_resume */
         uint64_t                t0_ns;
