@@ -30,7 +30,7 @@ void guest_ram_unmap(struct guest_ram *r); /* accepts a zeroed one */
 int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, uint64_t max_map_count, uint64_t *ret_mappings,
                         struct err *e);
 
-/* Reads every raw run, on up to nr_threads threads, checks the sums where verify is on. A page that cannot be read or does not match:
+/* Reads and unpacks every run that has bytes, on up to nr_threads threads, checks the sums where verify is on. A page that cannot be read or does not match:
  * -EBADMSG with file, offset, expected, found. */
 int guest_ram_read_all(struct guest_ram *r, const struct page_map *map, bool verify, uint32_t nr_threads, uint64_t *ret_bytes,
                        struct err *e);

@@ -94,6 +94,8 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
         };
         int r = record ? 0 : read_hints(s, o, &h, e);
 
+        if (s->snap.pages.nr_chunks) /* until the pager unpacks */
+                return err_usage(e, "packed memory needs --mode eager");
         if (r >= 0 && plan_served(&s->snap.pages, record, &s->served, &c.nr_served, &s->ledger) < 0)
                 r = err_set(e, -ENOMEM, "no memory for the plan of %llu pages", (unsigned long long)s->snap.pages.nr_pages);
         if (r < 0)
@@ -110,7 +112,12 @@ static int plan_mmap(struct session *s, struct err *e)
 {
         struct page_counts n = page_map_count(&s->snap.pages);
         uint64_t mappings;
-        int r = guest_ram_map_files(&s->ram, &s->snap.pages, s->caps.max_map_count, &mappings, e);
+        int r;
+
+        if (n.packed_pages)
+                return err_usage(e, "--mode mmap: expected memory that is not packed, found %llu packed pages; use --mode auto, lazy or eager, or "
+                                 "unpack it: rouse convert --pack none", (unsigned long long)n.packed_pages);
+        r = guest_ram_map_files(&s->ram, &s->snap.pages, s->caps.max_map_count, &mappings, e);
 
         if (r < 0)
                 return r;
@@ -133,7 +140,7 @@ static int plan_eager(struct session *s, const struct restore_options *o, struct
         struct page_counts n = page_map_count(&s->snap.pages);
 
         set_arm(s, "eager");
-        plan_row(&s->ledger, "prefill", s->snap.pages.nr_runs, n.raw_pages, "read completely before the guest runs");
+        plan_row(&s->ledger, "prefill", s->snap.pages.nr_runs, n.raw_pages + n.packed_pages, "read completely before the guest runs");
         plan_row(&s->ledger, "anon", 1, n.zero_pages, "zeros, left to the kernel");
         return guest_ram_read_all(&s->ram, &s->snap.pages, o->verify && s->snap.verifiable, MIN(s->caps.nr_cpus, 4), &s->eager_bytes, e);
 }

@@ -107,6 +107,8 @@ struct save_options {
         const char *path;   /* the directory to be */
         const char *format; /* "native", "stratovirt"; NULL: native */
         bool        replace;
+        bool        pack;        /* by LZ4 (native only), at pack_level */
+        int         pack_level;
         bool        pause_after; /* leave it paused */
         /* Called on the session thread every some ms while pages are fetched and written; true: give up (-ECANCELED). May be NULL. */
         bool (*cancelled)(void *arg);
@@ -116,6 +118,7 @@ struct save_report {
         uint64_t        pause_ns; /* guest stopped to guest going on (or to the state written, with pause_after) */
         uint64_t        total_ns;
         uint64_t        data_bytes, zero_bytes;
+        uint64_t        stored_bytes; /* of the data, on disk: less where it is packed */
         struct identity identity;
 };
 /* A snapshot of the VM as it is. Refused at once, with the guest untouched: no room for it, a device that has no state, a format that
