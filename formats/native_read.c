@@ -97,7 +97,7 @@ static int check_raw_places(const struct page_map *m, struct err *e)
         for (size_t i = 0; i < m->nr_runs; i++) {
                 const struct page_run *run = &m->runs[i];
 
-                if (run->kind == RUN_ZERO)
+                if (run->kind == RUN_ZERO || run->kind == RUN_PARENT)
                         continue;
                 if (run->kind == RUN_PACKED)
                         return err_bad(e, NATIVE_PAGES, entries_at, "run %zu at page %" PRIu64 ": expected a raw run, as others are, found a packed "
