@@ -17,9 +17,9 @@
 #include <string.h>
 
 #define WIDTH  960
-#define HEIGHT 560
+#define HEIGHT 568
 #define LEFT   72 /* of the plot area */
-#define TOP    104
+#define TOP    112
 #define AREA_W 860
 #define AREA_H 400
 #define CELL   2 /* pixels: the grid that marks lie on */
@@ -142,7 +142,7 @@ static void put_style(FILE *to)
         fputs("<style>\n"
               "text { font: 13px system-ui, sans-serif; }\n"
               ".title { font-size: 19px; font-weight: 600; }\n.end { text-anchor: end; }\n.mid { text-anchor: middle; }\n"
-              ".phase { stroke-dasharray: 4 4; }\n", to);
+              ".phase { stroke-dasharray: 4 4; }\n.pale { opacity: 0.4; }\n", to);
         put_colours(to, false);
         fputs("@media (prefers-color-scheme: dark) {\n", to);
         put_colours(to, true);
@@ -172,7 +172,7 @@ static void put_head(FILE *to, const struct hints *h, const struct hints_summary
         fprintf(to, ": %" PRIu64 " pages, %.1f of %" PRIu64 " MiB, %" PRIu32 " recording%s, snapshot ", s->all.pages,
                 (double)pages_to_bytes(s->all.pages) / (double)MIB, pages_to_bytes(h->ram_pages) / MIB, h->recordings, h->recordings == 1 ? "" : "s");
         put_text(to, h->snapshot.s);
-        fputs("</text>\n", to);
+        fputs(s->kept < s->all.pages ? "; pale: not replayed</text>\n" : "</text>\n", to);
 }
 
 static void put_legend(FILE *to, const struct hints *h)
@@ -222,18 +222,32 @@ static void put_y_axis(FILE *to, const struct axis *a)
                 AREA_H, TOP + AREA_H / 2, a->unit);
 }
 
-/* Where a phase ends: at the last first touch in it, if another one follows. */
-static void put_phase_ends(FILE *to, const struct hints_summary *s, const struct axis *x)
+/* The last first touch of a phase, of the pages that a replay brings; -1: there is none, or none after it. */
+static double phase_end_us(const struct hints *h, int phase)
+{
+        double end = -1;
+        bool later = false;
+
+        for (size_t i = 0; i < h->nr; i++) {
+                if (h->v[i].seen < hints_min_seen(h))
+                        continue;
+                if (h->v[i].phase == phase)
+                        end = MAX(end, (double)h->v[i].touch_us);
+                later |= h->v[i].phase > phase;
+        }
+        return later ? end : -1;
+}
+
+static void put_phase_ends(FILE *to, const struct hints *h, const struct axis *x)
 {
         static const char *const names[] = {"T3", "T4"};
 
         for (int p = 0; p < HINT_PHASE_LATER && x->unit; p++) {
-                double at = LEFT + AREA_W * (s->phase[p].last_us / x->per_unit / x->max);
+                double us = phase_end_us(h, p), at = LEFT + AREA_W * (us / x->per_unit / x->max);
 
-                if (!s->phase[p].pages || s->all.pages == s->phase[p].pages)
-                        continue;
-                fprintf(to, "<path class=\"phase\" d=\"M%.1f %dv%d\"/><text class=\"soft mid\" x=\"%.1f\" y=\"%d\">%s</text>\n", at, TOP, AREA_H, at, TOP - 4,
-                        names[p]);
+                if (us >= 0)
+                        fprintf(to, "<path class=\"phase\" d=\"M%.1f %dv%d\"/><text class=\"soft mid\" x=\"%.1f\" y=\"%d\">%s</text>\n", at, TOP, AREA_H,
+                                at, TOP - 4, names[p]);
         }
 }
 
@@ -247,15 +261,15 @@ static uint64_t cell_of(const struct hint *h, size_t i, const struct axis *x, co
         return row * CELLS_W + column;
 }
 
-static void put_marks_of(FILE *to, const struct hints *h, enum mark m, const struct axis *x, const struct axis *y, struct bitmap *taken)
+static void put_marks_of(FILE *to, const struct hints *h, enum mark m, bool pale, const struct axis *x, const struct axis *y, struct bitmap *taken)
 {
         int size = h->nr <= FEW_PAGES ? 2 * CELL : CELL;
 
-        fprintf(to, "<path class=\"%s\" d=\"", marks[m].class);
+        fprintf(to, "<path class=\"%s%s\" d=\"", marks[m].class, pale ? " pale" : "");
         for (size_t i = 0; i < h->nr; i++) {
                 uint64_t cell = cell_of(&h->v[i], i, x, y);
 
-                if (mark_of(&h->v[i]) != m || bitmap_test(taken, cell))
+                if (mark_of(&h->v[i]) != m || (h->v[i].seen < hints_min_seen(h)) != pale || bitmap_test(taken, cell))
                         continue;
                 bitmap_set(taken, cell);
                 fprintf(to, "M%d %dh%dv%dh-%dz", LEFT + (int)(cell % CELLS_W) * CELL, TOP + AREA_H - size - (int)(cell / CELLS_W) * CELL, size, size, size);
@@ -263,14 +277,15 @@ static void put_marks_of(FILE *to, const struct hints *h, enum mark m, const str
         fputs("\"/>\n", to);
 }
 
+/* Pale ones first: what a replay brings lies above what it passes over. */
 static int put_marks(FILE *to, const struct hints *h, const struct axis *x, const struct axis *y)
 {
-        for (int m = 0; m < MARKS; m++) {
+        for (int i = 0; i < 2 * MARKS; i++) {
                 _cleanup_(bitmap_free) struct bitmap taken = {0};
 
                 if (bitmap_init(&taken, (uint64_t)CELLS_W * CELLS_H) < 0)
                         return -ENOMEM;
-                put_marks_of(to, h, (enum mark)m, x, y, &taken);
+                put_marks_of(to, h, (enum mark)(i % MARKS), i < MARKS, x, y, &taken);
         }
         return 0;
 }
@@ -285,7 +300,7 @@ int hints_plot(FILE *to, const struct hints *h, const struct hints_summary *s, c
         put_x_axis(to, &x);
         put_y_axis(to, &y);
         r = put_marks(to, h, &x, &y);
-        put_phase_ends(to, s, &x);
+        put_phase_ends(to, h, &x);
         fputs("</svg>\n", to);
         return r;
 }

@@ -8,13 +8,13 @@
  *   0  only read                        2  written first, with other bytes
  *   1  read, and written later          3  written with the bytes that it has
  *
- * Between ticks it sleeps some 100 ms: whoever saves it after a line finds it asleep, and what is replayed is there when it wakes. */
+ * Between ticks it sleeps some 200 ms: whoever saves it after a line finds it asleep, and what is replayed is there when it wakes. */
 #define FILL_PAGES 16384UL
 #include "tests/guest/guest.h"
 
 #define FIXED  900UL
 #define CHANCE 100UL
-#define SLEEP  25 /* timer interrupts of 4 ms */
+#define SLEEP  50 /* timer interrupts of 4 ms */
 
 static u64 fixed_page(u64 k) { return k * 16 + k * 7 % 16; }
 static int is_fixed(u64 i) { return i / 16 < FIXED && fixed_page(i / 16) == i; }
