@@ -140,24 +140,25 @@ static bool is_wanted(const struct pager *p, uint64_t page)
         return page_state_get(&p->states, page) == PAGE_WANTED;
 }
 
-/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window of
- * around_pages that it lies in and the wanted ones behind it.
+/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window of its
+ * sequence of faults and the wanted ones behind it.
  *
- *   |....window....|........|        . absent  W wanted  # there
- *   #..W...WW.....#|                 from the page after the first # to the one before the next */
-static struct extent around(const struct pager *p, const struct page_run *run, uint64_t page)
+ *   |..window...|........|           . absent  W wanted  # there
+ *   #..W...WW...W.....#|             from the page after the first # to the end of the window, or of the wanted ones that follow it */
+static struct extent around(struct pager *p, const struct page_run *run, uint64_t page)
 {
         const struct pager_range *r = served_find(&p->view.served, page);
-        uint64_t                  window = record_is_on(&p->record) ? 1 : MAX(p->c.around_pages, 1u);
         uint64_t                  low = MAX(r->first_page, run->first_page);
         uint64_t                  high = MIN(r->first_page + r->nr_pages, run->first_page + run->nr_pages);
         uint64_t                  first = page, end = page + 1;
+        struct stream_window      w = { page, page + 1 };
 
-        window = MIN(window, (uint64_t)FILL_POLITE_PAGES);
-        low = MAX(low, page / window * window);
+        if (!record_is_on(&p->record))
+                w = streams_fault(&p->streams, page, MIN(p->c.around_pages, FILL_POLITE_PAGES));
+        low = MAX(low, w.first);
         while (first > low && is_free(p, first - 1))
                 first--;
-        while (end < high && end - first < FILL_POLITE_PAGES && (end % window ? is_free(p, end) : is_wanted(p, end)))
+        while (end < high && end - first < FILL_POLITE_PAGES && (end < w.end ? is_free(p, end) : is_wanted(p, end)))
                 end++;
         return (struct extent){ .run = run, .first_page = first, .nr_pages = end - first };
 }

@@ -20,6 +20,7 @@
 #include "uffd/record.h"
 #include "uffd/replay.h"
 #include "uffd/source.h"
+#include "uffd/streams.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -63,6 +64,7 @@ struct pager {
         struct installer   in; /* holds the uffd */
         struct page_states states;
         struct demand      demand;
+        struct streams     streams;
         struct sources     sources;
         struct read_ring  *ring; /* NULL: this host has no io_uring */
         struct slow_read   slow[READ_SLOTS];
