@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RAM_PAGES   32768 /* 128 MiB */
+#define RAM_PAGES   262144 /* 1 GiB: what is touched by chance must stay far apart */
 #define THREADS_MAX 64
 
 enum arm { ARM_BARE, ARM_PAGER, ARMS };

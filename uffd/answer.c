@@ -140,8 +140,8 @@ static bool is_wanted(const struct pager *p, uint64_t page)
         return page_state_get(&p->states, page) == PAGE_WANTED;
 }
 
-/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window of its
- * sequence of faults and the wanted ones behind it.
+/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window
+ * that recent faults call for and the wanted ones behind it.
  *
  *   |..window...|........|           . absent  W wanted  # there
  *   #..W...WW...W.....#|             from the page after the first # to the end of the window, or of the wanted ones that follow it */
@@ -151,10 +151,10 @@ static struct extent around(struct pager *p, const struct page_run *run, uint64_
         uint64_t                  low = MAX(r->first_page, run->first_page);
         uint64_t                  high = MIN(r->first_page + r->nr_pages, run->first_page + run->nr_pages);
         uint64_t                  first = page, end = page + 1;
-        struct stream_window      w = { page, page + 1 };
+        struct around_window      w = { page, page + 1 };
 
         if (!record_is_on(&p->record))
-                w = streams_fault(&p->streams, page, MIN(p->c.around_pages, FILL_POLITE_PAGES));
+                w = around_fault(&p->around, page, page_states_near(&p->states, page, AROUND_NEAR_PAGES), MIN(p->c.around_pages, FILL_POLITE_PAGES));
         low = MAX(low, w.first);
         while (first > low && is_free(p, first - 1))
                 first--;

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "core/base/uapi.h"
+#include "uffd/around.h"
 #include "uffd/demand.h"
 #include "uffd/fill.h"
 #include "uffd/install.h"
@@ -20,7 +21,6 @@
 #include "uffd/record.h"
 #include "uffd/replay.h"
 #include "uffd/source.h"
-#include "uffd/streams.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -64,7 +64,7 @@ struct pager {
         struct installer   in; /* holds the uffd */
         struct page_states states;
         struct demand      demand;
-        struct streams     streams;
+        struct around      around;
         struct sources     sources;
         struct read_ring  *ring; /* NULL: this host has no io_uring */
         struct slow_read   slow[READ_SLOTS];
