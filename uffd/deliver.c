@@ -17,8 +17,9 @@ enum verdict {
 static enum verdict judge(const struct pager *p, const struct page_run *run, uint64_t page, const uint8_t *bytes)
 {
         const struct page_map *map = p->c.map;
+        const uint64_t        *sums = p->c.verify ? run_sums(map, run) : NULL; /* a run of a parent may have none */
 
-        if (p->c.verify && XXH3_64bits(bytes, PAGE_BYTES) != map->sums[run->first_sum + (page - run->first_page)])
+        if (sums && XXH3_64bits(bytes, PAGE_BYTES) != sums[page - run->first_page])
                 return VERDICT_BAD;
         return !map->zeros_known && is_zero(bytes, PAGE_BYTES) ? VERDICT_ZERO : VERDICT_DATA;
 }
