@@ -5,15 +5,15 @@
 
 #include <stdbool.h>
 
-/* The average follows a change within some 32 faults: arbitrary. */
-#define NEAR_FOLLOWS 32
+/* The average follows a change within some 16 faults: arbitrary. */
+#define NEAR_FOLLOWS 16
 /* Whole neighbourhoods hide how near the next fault would have been: trust in the average fades, until lone faults tell it anew. */
 #define NEAR_FADES 256
 
-/* From here on the rest of a neighbourhood (15 pages, 22 us) is brought with a fault near others: where one fault in 8 is near, some
- * neighbourhood has many. And whole ones where every other fault would be saved. */
-#define NEAR_REST  (AROUND_ALL / 8)
-#define NEAR_WHOLE (AROUND_ALL / 2)
+/* From here on the rest of a neighbourhood (15 pages, 22 us) is brought with a fault near others: where one fault in 4 is near, some
+ * neighbourhood has many. And whole ones where three in 8 would be saved. */
+#define NEAR_REST  (AROUND_ALL / 4)
+#define NEAR_WHOLE (AROUND_ALL / 8 * 3)
 
 static bool goes_up(const struct around_stream *v, uint64_t page)
 {

@@ -1,9 +1,10 @@
 /* uffd/pager_internal.h: the pager's body, shared by the files that each do one of its jobs.
  * Owns:    what pager.h says.
  * Threads: by group, see the struct. Every function here belongs to the pager thread.
- * Blocks:  only pager_hold_up, for 100 us.
+ * Blocks:  pager_nap, and pager_hold_up for 100 us.
  *
  *   pager.c     the handle and the loop
+ *   nap.c       nothing to do: look for a while, then sleep
  *   answer.c    messages of the uffd ──► states, and answers to those who wait
  *   prefetch.c  replay and fill ──► what to bring when nobody waits
  *   slow.c      bytes that are not cached: started, ended, given up
@@ -74,6 +75,7 @@ struct pager {
         bool               replay_is_cold, replayed;
         struct fill        fill;
         uint64_t           last_fault_ns, last_batch_ns;
+        uint64_t           look_ns;       /* nap.c: how long to look before sleep */
         uint32_t           demand_rounds; /* in a row, with prefetch waiting */
         bool               fresh;         /* messages were read since the demand was last looked at */
         bool               missed;        /* a message was dropped: those who wait must fault anew */
@@ -134,6 +136,10 @@ void pager_answer_lost(struct pager *p, uint64_t page);
 void pager_let_all_go(struct pager *p);
 /* How pager_lost describes a lost page; false: it is none. Any thread. */
 bool pager_describe_lost(const struct pager *p, uint64_t page, struct pager_lost *ret);
+
+/* nap.c */
+/* Until something comes, or when_ns. */
+void pager_nap(struct pager *p, uint64_t when_ns);
 
 /* slow.c */
 /* Starts (without io_uring: does) the read of neighbours of one raw run that are free. Busy: no room in the ring, later. */
