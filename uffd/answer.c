@@ -131,6 +131,10 @@ static void answer_removed(struct pager *p, uint64_t page)
 
         if (r == -ESRCH)
                 p->failed = r;
+        if (r == -ENOENT) { /* the discard has mapped anonymous memory over it by now */
+                install_wake(&p->in, page, 1);
+                r = 0;
+        }
         if (r == 0) {
                 count(&p->n.faults[FAULT_ZERO], 1);
                 count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
@@ -150,25 +154,29 @@ static bool is_wanted(const struct pager *p, uint64_t page)
         return page_state_get(&p->states, page) == PAGE_WANTED;
 }
 
-/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window
- * that recent faults call for and the wanted ones behind it.
+/* What recent faults call for: asked once per fault, as the answer depends on how often it was asked. */
+static struct around_window window_of(struct pager *p, uint64_t page)
+{
+        if (record_is_on(&p->record))
+                return (struct around_window){ page, page + 1 };
+        return around_fault(&p->around, page, page_states_near(&p->states, page, AROUND_NEAR_PAGES), MIN(p->c.around_pages, FILL_POLITE_PAGES));
+}
+
+/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window and the
+ * wanted ones behind it.
  *
  *   |..window...|........|           . absent  W wanted  # there
  *   #..W...WW...W.....#|             from the page after the first # to the end of the window, or of the wanted ones that follow it */
-static struct extent around(struct pager *p, const struct page_run *run, uint64_t page)
+static struct extent around(const struct pager *p, const struct page_run *run, uint64_t page, const struct around_window *w)
 {
         const struct pager_range *r = served_find(&p->view.served, page);
-        uint64_t                  low = MAX(r->first_page, run->first_page);
+        uint64_t                  low = MAX(MAX(r->first_page, run->first_page), w->first);
         uint64_t                  high = MIN(r->first_page + r->nr_pages, run->first_page + run->nr_pages);
         uint64_t                  first = page, end = page + 1;
-        struct around_window      w = { page, page + 1 };
 
-        if (!record_is_on(&p->record))
-                w = around_fault(&p->around, page, page_states_near(&p->states, page, AROUND_NEAR_PAGES), MIN(p->c.around_pages, FILL_POLITE_PAGES));
-        low = MAX(low, w.first);
         while (first > low && is_free(p, first - 1))
                 first--;
-        while (end < high && end - first < FILL_POLITE_PAGES && (end < w.end ? is_free(p, end) : is_wanted(p, end)))
+        while (end < high && end - first < FILL_POLITE_PAGES && (end < w->end ? is_free(p, end) : is_wanted(p, end)))
                 end++;
         return (struct extent){ .run = run, .first_page = first, .nr_pages = end - first };
 }
@@ -206,20 +214,43 @@ static bool answer_cached(struct pager *p, const struct extent *x, uint64_t page
         return true;
 }
 
+/* What others have put there already. False: not this page. */
+static bool answer_shared(struct pager *p, const struct extent *x, uint64_t page)
+{
+        return pager_bring_shared(p, x->first_page, x->nr_pages, FAULT_AROUND) > 0 && !is_wanted(p, page);
+}
+
 static void answer_wanted(struct pager *p, uint64_t page)
 {
         const struct page_run *run = page_map_find(p->c.map, page);
-        struct extent          x = around(p, run, page);
-        struct extent          wanted = wanted_from(p, &x, page);
+        struct around_window   w = window_of(p, page);
+        struct extent          x = around(p, run, page, &w), wanted;
 
+        if (answer_shared(p, &x, page))
+                return;
+        if (p->in.shared)
+                x = around(p, run, page, &w);
+        wanted = wanted_from(p, &x, page);
         if (run->kind == RUN_ZERO)
                 pager_deliver_zeros(p, wanted.first_page, wanted.nr_pages);
         else if (!answer_cached(p, &x, page))
                 (void)slow_start(p, &wanted, FAULT_DEMAND); /* busy: it stays wanted until a read has ended */
 }
 
+/* A 2 MiB page is asked for by its first one, whatever of it is being read. False: it is not open. */
+static bool answer_granule(struct pager *p, uint64_t page)
+{
+        if (!p->granules.memory || !page_state_is_open(page_state_get(&p->states, page)))
+                return false;
+        if (!pager_bring_shared(p, granule_of(page), GRANULE_PAGES, FAULT_AROUND))
+                (void)pager_bring_granule(p, page, FAULT_DEMAND); /* no place: when one has become free */
+        return true;
+}
+
 static void answer_page(struct pager *p, uint64_t page)
 {
+        if (answer_granule(p, page))
+                return;
         switch (page_state_get(&p->states, page)) {
         case PAGE_WANTED:
                 answer_wanted(p, page);
