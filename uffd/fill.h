@@ -14,7 +14,7 @@
 #define FILL_POLITE_AFTER_T3  (2 * NS_PER_S) /* architecture.md */
 #define FILL_POLITE_AFTER_T2  (5 * NS_PER_S) /* for a guest that stays silent */
 /* 1 MiB: UFFDIO_COPY costs 1.5 us a page alone, 1.2 in 64 pages, 1.15 in 256 or 512 (measured on the host of restore-costs.md),
- * and a fault waits for a whole batch. */
+ * and a fault waits for a whole batch: so only where nobody runs. */
 #define FILL_FULL_PAGES 256
 
 /* What the pager knows when it asks. Times in ns of CLOCK_MONOTONIC, 0: not yet. */

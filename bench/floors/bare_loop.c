@@ -51,7 +51,7 @@ struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, co
         *l = (struct bare_loop){ .ram = ram, .warm = warm, .stop_fd = eventfd(0, EFD_CLOEXEC) };
         r = uffd_open(caps, UFFD_FEATURE_EVENT_REMOVE, &l->uffd, &e);
         if (r >= 0)
-                r = uffd_register_missing(l->uffd, ram, len_bytes);
+                r = uffd_register(l->uffd, ram, len_bytes, UFFDIO_REGISTER_MODE_MISSING);
         if (r >= 0)
                 r = -pthread_create(&l->thread, NULL, loop, l);
         if (r < 0)

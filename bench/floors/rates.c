@@ -54,7 +54,7 @@ double rate_copy_2m(struct rig *r)
         rig_new_ram(r);
         x = uffd_open(&r->caps, UFFD_FEATURE_EVENT_REMOVE, &uffd, &e);
         if (x >= 0)
-                x = uffd_register_missing(uffd, r->ram, bytes);
+                x = uffd_register(uffd, r->ram, bytes, UFFDIO_REGISTER_MODE_MISSING);
         if (x < 0)
                 rig_die("register", x);
         t0 = now_ns();
