@@ -2,6 +2,7 @@
 #include "core/discard.h"
 
 #include "core/base/checked_copy.h"
+#include "uffd/served.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,41 +16,63 @@ static bool is_replaced(const struct discard *d, uint64_t page)
         return d->replaced && (d->replaced[page / 64] >> (page % 64) & 1);
 }
 
-static bool is_file(const struct discard *d, const struct page_run *run, uint64_t page)
+static const struct pager_range *find_range(const struct discard *d, uint64_t page)
 {
-        return run && run->kind == RUN_RAW && !is_replaced(d, page);
+        return served_find(&(struct served){d->mapped, d->nr_mapped}, page);
 }
 
-/* How many pages from `page` on, below `end` and of the same run, have the same behind them. */
-static uint64_t same_behind(const struct discard *d, const struct page_run *run, uint64_t page, uint64_t end)
+static bool is_file(const struct discard *d, const struct pager_range *range, uint64_t page)
 {
-        uint64_t stop = MIN(end, run->first_page + run->nr_pages), next = page + 1;
-        bool file = is_file(d, run, page);
+        return range && !is_replaced(d, page);
+}
 
-        if (run->kind != RUN_RAW)
-                return stop - page;
-        while (next < stop && is_file(d, run, next) == file)
+/* The first page at or after `page` that a mapping of a file was made over, at most `end`. */
+static uint64_t next_range(const struct discard *d, uint64_t page, uint64_t end)
+{
+        size_t low = 0, high = d->nr_mapped;
+
+        while (low < high) {
+                size_t mid = low + (high - low) / 2;
+
+                if (d->mapped[mid].first_page < page)
+                        low = mid + 1;
+                else
+                        high = mid;
+        }
+        return low < d->nr_mapped ? MIN(end, d->mapped[low].first_page) : end;
+}
+
+/* How many pages from `page` on, below `end` and of the same range, have the same behind them. */
+static uint64_t same_behind(const struct discard *d, const struct pager_range *range, uint64_t page, uint64_t end)
+{
+        uint64_t stop, next = page + 1;
+        bool file = is_file(d, range, page);
+
+        if (!range)
+                return next_range(d, page, end) - page;
+        stop = MIN(end, range->first_page + range->nr_pages);
+        while (next < stop && is_file(d, range, next) == file)
                 next++;
         return next - page;
 }
 
-/* How many mappings more there are when [first, end) of one run's file becomes anonymous: what is left of the file on either side
+/* How many mappings more there are when [first, end) of one range's file becomes anonymous: what is left of the file on either side
  * is a mapping, and anonymous neighbours become one with it.
  *
  *   FFFFFFF ─► FFaaaFF  +2        aaFFFFF ─► aaaaaFF  0        aaFFFaa ─► aaaaaaa  -2
  */
-static int64_t added_mappings(const struct discard *d, const struct page_run *run, uint64_t first, uint64_t end)
+static int64_t added_mappings(const struct discard *d, const struct pager_range *range, uint64_t first, uint64_t end)
 {
-        uint64_t run_end = run->first_page + run->nr_pages;
+        uint64_t range_end = range->first_page + range->nr_pages, nr_pages = bytes_to_pages(d->ram->size_bytes);
         int64_t added = 0;
 
-        if (first > run->first_page && is_file(d, run, first - 1))
+        if (first > range->first_page && is_file(d, range, first - 1))
                 added++;
-        else if (first > 0 && !is_file(d, page_map_find(d->files, first - 1), first - 1))
+        else if (first > 0 && !is_file(d, find_range(d, first - 1), first - 1))
                 added--;
-        if (end < run_end && is_file(d, run, end))
+        if (end < range_end && is_file(d, range, end))
                 added++;
-        else if (end < d->files->nr_pages && !is_file(d, page_map_find(d->files, end), end))
+        else if (end < nr_pages && !is_file(d, find_range(d, end), end))
                 added--;
         return added;
 }
@@ -92,14 +115,14 @@ static int map_anonymous(const struct discard *d, uint64_t first, uint64_t nr)
 static bool has_bits(struct discard *d)
 {
         if (!d->replaced)
-                d->replaced = calloc(d->files->nr_pages / 64 + 1, sizeof(uint64_t));
+                d->replaced = calloc(bytes_to_pages(d->ram->size_bytes) / 64 + 1, sizeof(uint64_t));
         return d->replaced;
 }
 
-/* Pages of one run that are all still the file's. */
-static int replace_file(struct discard *d, const struct page_run *run, uint64_t first, uint64_t nr)
+/* Pages of one range that are all still the file's. */
+static int replace_file(struct discard *d, const struct pager_range *range, uint64_t first, uint64_t nr)
 {
-        int64_t added = added_mappings(d, run, first, first + nr);
+        int64_t added = added_mappings(d, range, first, first + nr);
 
         if (!has_bits(d) || (added > 0 && d->nr_mappings + (uint64_t)added > d->max_mappings) || map_anonymous(d, first, nr) < 0)
                 return write_zeros(d, first, nr); /* the guest's own copy of these pages: never wrong, only not freed */
@@ -114,20 +137,22 @@ static int discard_mapped(struct discard *d, uint64_t first, uint64_t end)
         int r = 0, worst = 0;
 
         while (first < end && r >= 0) {
-                const struct page_run *run = page_map_find(d->files, first);
-                uint64_t nr = same_behind(d, run, first, end);
+                const struct pager_range *range = find_range(d, first);
+                uint64_t nr = same_behind(d, range, first, end);
 
-                r = is_file(d, run, first) ? replace_file(d, run, first, nr) : drop_anonymous(d, first, nr);
+                r = is_file(d, range, first) ? replace_file(d, range, first, nr) : drop_anonymous(d, first, nr);
+                if (r < 0 && !range)
+                        r = write_zeros(d, first, nr);
                 first += nr;
                 worst = r < 0 ? r : MAX(r, worst);
         }
         return worst;
 }
 
-void discard_init(struct discard *d, const struct guest_ram *ram, const struct page_map *files, uint64_t max_map_count)
+void discard_init(struct discard *d, const struct guest_ram *ram, const struct pager_range *mapped, size_t nr_mapped, uint64_t nr_mappings,
+                  uint64_t max_map_count)
 {
-        *d = (struct discard){.ram = ram, .files = files, .max_mappings = max_map_count / 2};
-        d->nr_mappings = files ? files->nr_runs : 0;
+        *d = (struct discard){.ram = ram, .mapped = mapped, .nr_mapped = nr_mapped, .nr_mappings = nr_mappings, .max_mappings = max_map_count / 2};
         pthread_mutex_init(&d->lock, NULL);
 }
 
@@ -144,13 +169,13 @@ int discard_pages(struct discard *d, uint64_t first_page, uint64_t nr_pages)
 {
         int r;
 
-        if (!d->files) {
+        if (!d->nr_mapped) {
                 r = drop_anonymous(d, first_page, nr_pages);
                 if (r >= 0)
                         return r;
         }
         pthread_mutex_lock(&d->lock);
-        r = d->files ? discard_mapped(d, first_page, first_page + nr_pages) : write_zeros(d, first_page, nr_pages);
+        r = d->nr_mapped ? discard_mapped(d, first_page, first_page + nr_pages) : write_zeros(d, first_page, nr_pages);
         pthread_mutex_unlock(&d->lock);
         return r;
 }

@@ -5,7 +5,7 @@
  *
  *   what stands behind a page             what makes it zero
  *   served by userfaultfd                 MADV_DONTNEED: the pager hears of it and answers later faults with zeros
- *   anonymous: zero runs, eager, booted   MADV_DONTNEED: the kernel gives zeros; part of a huge page is split off it
+ *   anonymous: zeros, read ahead, booted  MADV_DONTNEED: the kernel gives zeros; part of a huge page is split off it
  *   a mapping of the memory file          an anonymous mapping over it; where the mappings are used up, zeros are written */
 #pragma once
 
@@ -16,7 +16,8 @@
 struct discard {
         /* set by discard_init, then read-only */
         const struct guest_ram *ram;
-        const struct page_map  *files; /* its raw runs are mapped files; NULL: all of RAM is anonymous */
+        const struct pager_range *mapped; /* sorted, apart: mappings of files; the rest is anonymous */
+        size_t                    nr_mapped;
         uint64_t                max_mappings;
         /* under lock */
         pthread_mutex_t lock;
@@ -24,8 +25,9 @@ struct discard {
         uint64_t        nr_mappings; /* of RAM, as the kernel joins neighbours of one kind */
 };
 
-/* files: as guest_ram_map_files had it, or NULL. Half of max_map_count is RAM's. */
-void discard_init(struct discard *d, const struct guest_ram *ram, const struct page_map *files, uint64_t max_map_count);
+/* mapped: as guest_ram_map_files had them; nr_mappings: that RAM has (plan_needs). Half of max_map_count is RAM's. */
+void discard_init(struct discard *d, const struct guest_ram *ram, const struct pager_range *mapped, size_t nr_mapped, uint64_t nr_mappings,
+                  uint64_t max_map_count);
 void discard_fini(struct discard *d); /* accepts a zeroed one */
 
 /* RAM pages [first, +nr), which must be within RAM. 0; 1: they are zero, but some were not freed, as no more mappings can be had;

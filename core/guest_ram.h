@@ -6,6 +6,7 @@
 
 #include "core/base/err.h"
 #include "core/model/page_map.h"
+#include "uffd/pager.h"
 
 struct guest_ram {
         uint8_t *base; /* 2 MiB-aligned */
@@ -17,9 +18,9 @@ struct guest_ram {
 int  guest_ram_map(uint64_t size_bytes, bool huge, struct guest_ram *ret, struct err *e);
 void guest_ram_unmap(struct guest_ram *r); /* accepts a zeroed one */
 
-/* Puts MAP_PRIVATE mappings of the raw runs over the anonymous memory. *ret_mappings: how many. */
-int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, uint64_t max_map_count, uint64_t *ret_mappings,
-                        struct err *e);
+/* Puts MAP_PRIVATE mappings of the sources over the anonymous memory: a mapping for each range, which lies within one raw run. That
+ * there are not too many is the plan's to know (plan_check). */
+int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, const struct pager_range *mapped, size_t nr_mapped, struct err *e);
 
 /* Reads every raw run, on up to nr_threads threads, checks the sums where verify is on. A page that cannot be read or does not match:
  * -EBADMSG with file, offset, expected, found. */

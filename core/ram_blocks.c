@@ -31,11 +31,20 @@ static uint64_t count_here(int pagemap_fd, const uint8_t *at, uint64_t nr_pages)
         return nr;
 }
 
-int ram_blocks_walk(const struct guest_ram *ram, bool anonymous, ram_block_fn fn, void *arg, struct err *e)
+/* Does [page, +nr) reach into a mapped range? *i: of the last call, whose pages came before these. */
+static bool is_mapped(const struct pager_range *mapped, size_t nr_mapped, size_t *i, uint64_t page, uint64_t nr)
 {
-        _cleanup_close_ int pagemap_fd = anonymous ? open_pagemap() : -1;
+        while (*i < nr_mapped && mapped[*i].first_page + mapped[*i].nr_pages <= page)
+                ++*i;
+        return *i < nr_mapped && mapped[*i].first_page < page + nr;
+}
+
+int ram_blocks_walk(const struct guest_ram *ram, const struct pager_range *mapped, size_t nr_mapped, ram_block_fn fn, void *arg, struct err *e)
+{
+        _cleanup_close_ int pagemap_fd = open_pagemap();
         _cleanup_free_ uint8_t *block = malloc(pages_to_bytes(BLOCK_PAGES));
         uint64_t nr_pages = bytes_to_pages(ram->size_bytes);
+        size_t i = 0;
         int r = 0;
 
         if (!block)
@@ -43,7 +52,7 @@ int ram_blocks_walk(const struct guest_ram *ram, bool anonymous, ram_block_fn fn
         for (uint64_t page = 0; page < nr_pages && r >= 0; page += BLOCK_PAGES) {
                 uint64_t nr = MIN(BLOCK_PAGES, nr_pages - page);
 
-                if (!count_here(pagemap_fd, ram->base + pages_to_bytes(page), nr)) {
+                if (!is_mapped(mapped, nr_mapped, &i, page, nr) && !count_here(pagemap_fd, ram->base + pages_to_bytes(page), nr)) {
                         r = fn(arg, NULL, nr, e);
                         continue;
                 }
