@@ -21,6 +21,10 @@ struct plan_pieces {
 /* plan_mechanism.c: a piece for each run. 0, -ENOMEM, ERR_USAGE or ERR_HOST. */
 int plan_choose(const struct plan_request *q, struct plan_pieces *ret, struct err *e);
 
+/* As many mapped ranges, and as many served ones, as leave room for what lies between them: with M and S of them RAM has at most
+ * 2 M + 2 S + 1 mappings, and half of vm.max_map_count is left to everybody else. */
+uint64_t plan_map_share(const struct host_caps *caps);
+
 /* plan_prefill.c: the 2 MiB ranges that are worth it, in RAM order; the pieces are cut at them. 0 or -ENOMEM. */
 int plan_choose_prefill(const struct plan_request *q, struct plan_pieces *pieces);
 

@@ -58,29 +58,39 @@ static struct plan_piece choose(const struct plan_request *q, const struct page_
 /* --- more pieces than there may be mappings --- */
 
 /* Mapped pieces are a mapping each; neighbours of another kind are one together. */
-static uint64_t count_mappings(const struct plan_pieces *p, uint64_t map_least)
+static uint64_t count_mappings(const struct plan_pieces *p)
 {
         uint64_t nr = 0;
-        int before = -1;
 
-        for (size_t i = 0; i < p->nr; i++) {
-                int m = p->v[i].mechanism;
-
-                if (m == PLAN_MAP && p->v[i].nr_pages < map_least)
-                        m = PLAN_COPY;
-                /* zeros between served pages are joined with them before they are too many: see plan.c */
-                nr += m == PLAN_MAP || m != before;
-                before = m;
-        }
+        for (size_t i = 0; i < p->nr; i++)
+                nr += i == 0 || p->v[i].mechanism == PLAN_MAP || p->v[i].mechanism != p->v[i - 1].mechanism;
         return nr;
+}
+
+static uint64_t count_mapped(const struct plan_pieces *p, uint64_t least_pages)
+{
+        uint64_t nr = 0;
+
+        for (size_t i = 0; i < p->nr; i++)
+                nr += p->v[i].mechanism == PLAN_MAP && p->v[i].nr_pages >= least_pages;
+        return nr;
+}
+
+uint64_t plan_map_share(const struct host_caps *caps)
+{
+        uint64_t budget = caps->max_map_count / 2;
+
+        return budget / 4 > 1 ? budget / 4 - 1 : 1;
 }
 
 /* Runs too short for a mapping of their own are copied: the shortest first, until the rest fits. */
 static void fit_mappings(const struct plan_request *q, struct plan_pieces *p)
 {
-        uint64_t budget = q->caps->max_map_count / 2, least = 1;
+        uint64_t least = 1;
 
-        while (count_mappings(p, least) > budget && least <= q->map->nr_pages)
+        if (count_mappings(p) <= q->caps->max_map_count / 2)
+                return;
+        while (count_mapped(p, least) > plan_map_share(q->caps) && least <= q->map->nr_pages)
                 least *= 2;
         for (size_t i = 0; i < p->nr; i++)
                 if (p->v[i].mechanism == PLAN_MAP && p->v[i].nr_pages < least) {

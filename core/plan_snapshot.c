@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-static int read_hints(struct snapshot *s, const struct restore_options *o, struct hints *ret, struct err *e)
+static int find_hints(struct snapshot *s, const struct restore_options *o, struct hints *ret, struct err *e)
 {
         struct err mine = {0};
         int r;
@@ -20,6 +20,16 @@ static int read_hints(struct snapshot *s, const struct restore_options *o, struc
         if (r < 0 && r != -ENOENT)
                 snapshot_note(s, "hints are not used: %s", mine.text);
         return 0;
+}
+
+/* What a run touched by chance is not brought to every run. */
+static int read_hints(struct snapshot *s, const struct restore_options *o, struct hints *ret, struct err *e)
+{
+        int r = find_hints(s, o, ret, e);
+
+        if (r >= 0)
+                hints_keep_seen(ret, hints_min_seen(ret));
+        return r;
 }
 
 static bool uses_hints(const struct restore_options *o)

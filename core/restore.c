@@ -36,6 +36,7 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
         s->nr_vcpus = s->snap.vm.nr_vcpus;
         s->data_dir = o->data_dir;
         s->record_path = o->record_path;
+        s->record_past_t4 = o->record_path && !o->fill; /* nobody waits for the mark to bring the rest in */
         s->index_wanted = !s->snap.pages.zeros_known && o->data_dir;
         if (o->data_dir && asprintf(&s->cpuid_cache, "%s/host-cpuid", o->data_dir) < 0)
                 s->cpuid_cache = NULL;
@@ -230,7 +231,8 @@ static int check_cpu(struct session *s, const struct restore_options *o, struct 
 static int stage_build(struct session *s, const struct restore_options *o, struct err *e)
 {
         struct vm_config c = {.caps = &s->caps, .layout = &s->layout, .machine = s->snap.vm.machine, .nr_vcpus = s->nr_vcpus,
-                              .cpuid_cache = s->cpuid_cache, .devices = s->devices, .nr_devices = s->nr_devices, .saved = &s->snap.vm};
+                              .cpuid_cache = s->cpuid_cache, .devices = s->devices, .nr_devices = s->nr_devices, .saved = &s->snap.vm,
+                              .faults_in_place = s->record_path != NULL};
         struct vm_load_report rep = {0};
         struct err lost = {0};
         int r;

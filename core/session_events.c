@@ -398,7 +398,7 @@ void session_handle_events(struct session *s)
         }
         if (ev & (EVENT_MARK | EVENT_UNTIL)) {
                 session_count_at(s, LEDGER_T4, false);
-                if (s->pager)
+                if (s->pager && !s->record_past_t4)
                         pager_end_record(s->pager);
         }
         if (ev & EVENT_REPLAYED)

@@ -61,6 +61,7 @@ struct session {
         struct prefill        *prefill; /* until KVM looks at RAM */
         struct console        *console;
         const char            *record_path, *data_dir;
+        bool                   record_past_t4; /* the recording goes on after the mark */
         char                  *cpuid_cache; /* a file in data_dir, or NULL */
         int                    event_fd;
         int                    sources_fd;     /* told when a mapped file changes; -1 where nobody tells */

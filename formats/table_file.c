@@ -37,7 +37,7 @@ static int check_kind(const struct table_header *h, const char *name, const stru
                 return err_bad(e, name, offsetof(struct table_header, header_sum),
                                "expected a header checksum of %#" PRIx64 ", found %#" PRIx64 DAMAGED,
                                sum, h->header_sum);
-        if (h->version != k->version || h->entry_bytes != k->entry_bytes)
+        if (h->version > k->version || h->version < (k->oldest ? k->oldest : k->version) || h->entry_bytes != k->entry_bytes)
                 return err_bad(e, name, offsetof(struct table_header, version),
                                "expected version %u with entries of %u bytes, found version %u with %u"
                                "; a newer rouse may read it", k->version, k->entry_bytes, h->version, h->entry_bytes);
@@ -101,6 +101,7 @@ int table_file_read_header(const struct part *p, const char *name, const struct 
                 return r;
         *ret = (struct table_file){
                 .identity    = id,
+                .version     = h.version,
                 .ram_pages   = h.ram_pages,
                 .recordings  = h.recordings,
                 .nr_entries  = h.nr_entries,

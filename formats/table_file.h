@@ -59,13 +59,15 @@ enum table_run_kind { TABLE_RUN_ZERO = 1, TABLE_RUN_RAW = 2 };
 /* What tells one of these files from another. */
 struct table_kind {
         char     magic[9]; /* 8 characters */
-        uint32_t version;
+        uint32_t version;     /* what is written */
         uint32_t entry_bytes;
+        uint32_t oldest;      /* versions from here on are read, with entries of the same size; 0: `version` alone */
 };
 extern const struct table_kind table_pages, table_index, table_hints;
 
 struct table_file {
         struct identity identity;
+        uint32_t        version; /* that was read */
         uint64_t        ram_pages;
         uint32_t        recordings;
         uint64_t        nr_entries, nr_sums;

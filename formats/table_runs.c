@@ -5,8 +5,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-const struct table_kind table_pages = { "rouse-pg", 1, sizeof(struct table_run) };
-const struct table_kind table_index = { "rouse-ix", 1, sizeof(struct table_run) };
+const struct table_kind table_pages = { "rouse-pg", 1, sizeof(struct table_run), 0 };
+const struct table_kind table_index = { "rouse-ix", 1, sizeof(struct table_run), 0 };
 
 int table_runs_pack(const struct page_map *m, struct table_run **ret)
 {

@@ -14,16 +14,29 @@
 /* How long to sleep when a madvise holds the uffd up and its event was read already: its thread has to run, for a few us. */
 #define HOLD_UP_NS (100 * NS_PER_US)
 
-static void note_fault(struct pager *p, uint64_t address, uint64_t now)
+static void note_touch(struct pager *p, const struct uffd_msg *m, uint64_t page, uint64_t now)
 {
-        uint64_t page = bytes_to_pages(address - (uintptr_t)p->c.ram);
+        struct pager_touch t = { .ns = now, .page = (uint32_t)page };
+
+        if (!record_is_on(&p->record))
+                return;
+        t.kind = record_kind(m->arg.pagefault.flags, m->arg.pagefault.feat.ptid);
+        record_add(&p->record, &t);
+}
+
+static void note_fault(struct pager *p, const struct uffd_msg *m, uint64_t now)
+{
+        uint64_t page = bytes_to_pages(m->arg.pagefault.address - (uintptr_t)p->c.ram);
 
         if (!served_find(&p->view.served, page))
                 return; /* not ours to answer */
         switch (page_state_get(&p->states, page)) {
         case PAGE_ABSENT:
-                record_add(&p->record, page);
-                page_state_move(&p->states, page, PAGE_WANTED);
+                if (!page_state_move(&p->states, page, PAGE_WANTED)) {
+                        p->missed = true; /* too many are busy */
+                        return;
+                }
+                note_touch(p, m, page, now);
                 break;
         case PAGE_LOST:
                 if (page_state_demanded(&p->states, page))
@@ -68,7 +81,7 @@ static void note(struct pager *p, const struct uffd_msg *m, uint64_t now)
         case UFFD_EVENT_PAGEFAULT:
                 count(&p->n.messages, 1);
                 p->last_fault_ns = now;
-                note_fault(p, m->arg.pagefault.address, now);
+                note_fault(p, m, now);
                 break;
         case UFFD_EVENT_REMOVE:
                 note_remove(p, m->arg.remove.start, m->arg.remove.end);

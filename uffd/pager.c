@@ -277,7 +277,8 @@ static void begin_walks(struct pager *p)
 
 int pager_new(const struct pager_config *c, struct pager **ret, struct err *e)
 {
-        uint64_t      features = UFFD_FEATURE_EVENT_REMOVE | (c->caps->uffd_poison ? UFFD_FEATURE_POISON : 0);
+        uint64_t      features = UFFD_FEATURE_EVENT_REMOVE | (c->caps->uffd_poison ? UFFD_FEATURE_POISON : 0) |
+                                 (c->record ? UFFD_FEATURE_THREAD_ID : 0);
         uint64_t      served_pages = 0;
         struct pager *p;
         int           r = check_config(c, &served_pages, e);
@@ -470,18 +471,25 @@ void pager_stats(const struct pager *p, struct pager_stats *ret)
 
 bool pager_find_lost(const struct pager *p, uint64_t page, struct pager_lost *ret)
 {
-        enum page_state st = page < p->states.nr_pages ? page_state_get(&p->states, page) : PAGE_ABSENT;
+        struct pager_lost lost;
 
-        if (st != PAGE_LOST && st != PAGE_POISONED)
+        if (!pager_describe_lost(p, page, &lost))
                 return false;
         if (ret)
-                *ret = pager_describe_lost(p, page);
+                *ret = lost;
         return true;
 }
 
-size_t pager_recorded(const struct pager *p, const uint64_t **ret_pages)
+size_t pager_recorded(const struct pager *p, const struct pager_touch **ret)
 {
-        return record_get(&p->record, ret_pages);
+        return record_get(&p->record, ret);
+}
+
+bool pager_has(const struct pager *p, uint64_t page)
+{
+        enum page_state st = page_state_get(&p->states, page);
+
+        return st == PAGE_INSTALLED || st == PAGE_REMOVED;
 }
 
 bool pager_stop(struct pager *p)
