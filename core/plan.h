@@ -47,6 +47,7 @@ struct plan_request {
         bool                     record; /* a pager must see every first touch */
         bool                     fill;
         bool                     leaves_files; /* after T6 the files are not needed: nothing is mapped */
+        enum ram_backing         backing;
         const struct plan_facts *facts;
         const struct host_caps  *caps;
 };

@@ -94,6 +94,8 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
 
         if (!s->plan.nr_served)
                 return 0;
+        if (s->snap.pages.nr_chunks) /* until the pager unpacks */
+                return err_usage(e, "packed memory needs --mode eager");
         session_fill_pager_events(s, &c.events);
         return pager_new(&c, &s->pager, e);
 }
@@ -140,10 +142,13 @@ static int read_all(struct session *s, const struct restore_options *o, struct e
 
 static int stage_plan(struct session *s, const struct restore_options *o, struct err *e)
 {
-        int r = decide(s, o, e);
+        int r;
 
+        if (o->mode != RESTORE_EAGER && o->common.memory_backing == RAM_HUGETLB)
+                return err_usage(e, "--memory-backing hugetlb: needs --mode eager");
+        r = decide(s, o, e);
         if (r >= 0)
-                r = guest_ram_map(s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
+                r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
         if (r < 0)
                 return r;
         s->layout.ram = s->ram.base;

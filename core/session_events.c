@@ -192,7 +192,7 @@ void session_set_live(struct session *s, struct vm *vm)
 
 void session_fill_vm_events(struct session *s, struct vm_events *ret)
 {
-        discard_init(&s->discard, &s->ram, s->plan.mapped, s->plan.nr_mapped, s->plan.needs.mappings, s->caps.max_map_count);
+        discard_init(&s->discard, &s->ram, s->caps.max_map_count);
         *ret = (struct vm_events){.arg = s, .entered = on_entered, .serial_out = on_serial_out, .exited = on_exited,
                                   .discard = on_discard, .message = on_message};
 }
@@ -275,6 +275,10 @@ static void handle_not_freed(struct session *s)
         if (s->told_not_freed)
                 return;
         s->told_not_freed = true;
+        if (s->ram.backing == RAM_HUGETLB) {
+                session_message(s, "the balloon's pages are parts of 2 MiB pages: only whole ones are freed, the others are made zero; use --memory-backing memfd or anon");
+                return;
+        }
         session_message(s, "the balloon's pages lie too far apart to free them all (%llu mappings, half of vm.max_map_count): some are "
                         "only made zero; use --mode lazy, or sysctl -w vm.max_map_count=%llu",
                         (unsigned long long)s->caps.max_map_count / 2, (unsigned long long)s->caps.max_map_count * 4);

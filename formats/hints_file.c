@@ -28,7 +28,8 @@ static_assert(offsetof(struct hint, page) == 0 && offsetof(struct hint, seen) ==
               offsetof(struct hint, phase) == 12 && offsetof(struct hint, flags) == 13 && offsetof(struct hint, reserved) == 14,
               "on-disk hint");
 
-const struct table_kind table_hints = { "rouse-hi", 2, sizeof(struct hint), 1 };
+static const struct table_kind hints_v1 = { .magic = "rouse-hi", .version = 1, .entry_bytes = sizeof(struct hint_v1) };
+const struct table_kind table_hints = { .magic = "rouse-hi", .version = 2, .entry_bytes = sizeof(struct hint), .older = &hints_v1 };
 
 /* Entries have one size in both versions, so they are turned in place. What is out of range stays so, for hints_check to name. */
 static void upgrade_v1(void *entries, uint64_t nr)
@@ -72,10 +73,10 @@ static int read_part(const struct part *p, const char *shown, const struct ident
 
         if (r == 0)
                 r = check_owner(&t, shown, expected ? expected : &t.identity, expected ? ram_pages : t.ram_pages, e);
-        r = r < 0 ? r : table_file_read(p, shown, &table_hints, &t, e);
+        r = r < 0 ? r : table_file_read(p, shown, &t, e);
         if (r < 0)
                 return r;
-        if (t.version == 1)
+        if (t.kind == &hints_v1)
                 upgrade_v1(t.entries, t.nr_entries);
         h = (struct hints){ .snapshot = t.identity, .ram_pages = t.ram_pages, .recordings = t.recordings, .nr = t.nr_entries };
         h.v = TAKE_PTR(t.entries);

@@ -75,7 +75,7 @@ Test(hints_file, version_1_is_read_as_hints_without_times)
                 uint64_t page;
                 uint32_t seen, flags;
         } old[] = { { 999, 2, 0 }, { 0, 1, 0 } };
-        static const struct table_kind     version_1 = { "rouse-hi", 1, sizeof(old[0]), 0 };
+        static const struct table_kind     version_1 = { .magic = "rouse-hi", .version = 1, .entry_bytes = sizeof(old[0]) };
         _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
         _cleanup_(hints_free) struct hints h = { 0 };
         _cleanup_free_ void               *buf = NULL;
@@ -97,7 +97,7 @@ Test(hints_file, a_page_of_version_1_past_32_bits_is_refused_and_not_cut)
                 uint64_t page;
                 uint32_t seen, flags;
         } old[] = { { (1ULL << 32) + 5, 1, 0 } };
-        static const struct table_kind version_1 = { "rouse-hi", 1, sizeof(old[0]), 0 };
+        static const struct table_kind version_1 = { .magic = "rouse-hi", .version = 1, .entry_bytes = sizeof(old[0]) };
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         _cleanup_free_ void           *buf = NULL;
         struct table_file f = { .identity = id, .ram_pages = RAM_PAGES, .recordings = 1, .nr_entries = 1, .entries = (void *)(uintptr_t)old };
@@ -110,7 +110,7 @@ Test(hints_file, a_page_of_version_1_past_32_bits_is_refused_and_not_cut)
 
 Test(hints_file, a_version_of_the_future_is_refused_by_its_number)
 {
-        static const struct table_kind version_3 = { "rouse-hi", 3, sizeof(struct hint), 0 };
+        static const struct table_kind version_3 = { .magic = "rouse-hi", .version = 3, .entry_bytes = sizeof(struct hint) };
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         _cleanup_free_ void           *buf = NULL;
         struct table_file f = { .identity = id, .ram_pages = RAM_PAGES, .recordings = 2, .nr_entries = 3, .entries = three };
