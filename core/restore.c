@@ -20,12 +20,12 @@ static void fill_ledger_head(struct session *s, const struct restore_options *o)
         l->identity = s->snap.identity;
         l->memory_bytes = s->layout.total_bytes;
         l->zero_bytes = pages_to_bytes(page_map_count(&s->snap.pages).zero_pages);
-        l->verify = !s->snap.verifiable || o->mode == RESTORE_MMAP ? "none" : o->verify ? "on" : "off";
+        l->verify = !s->snap.verifiable || o->mode == RESTORE_MMAP ? "none" : !o->verify ? "off" : s->snap.partly ? "part" : "on";
 }
 
 static int stage_open(struct session *s, const struct restore_options *o, struct err *e)
 {
-        struct snapshot_open_options so = {.format = o->format, .data_dir = o->data_dir};
+        struct snapshot_open_options so = {.format = o->format, .data_dir = o->data_dir, .bases = o->bases, .nr_bases = o->nr_bases};
         int r = host_require(&s->caps, false, e);
 
         if (r >= 0)
@@ -37,7 +37,7 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
         s->data_dir = o->data_dir;
         s->record_path = o->record_path;
         s->record_past_t4 = o->record_path && !o->fill; /* nobody waits for the mark to bring the rest in */
-        s->index_wanted = !s->snap.pages.zeros_known && o->data_dir;
+        s->index_wanted = !s->snap.pages.zeros_known && !s->snap.nr_levels && o->data_dir; /* of a chain: the foreign parent's own restores */
         if (o->data_dir && asprintf(&s->cpuid_cache, "%s/host-cpuid", o->data_dir) < 0)
                 s->cpuid_cache = NULL;
         fill_ledger_head(s, o);

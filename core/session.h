@@ -50,6 +50,8 @@ struct restore_options {
         const char            *path;     /* the snapshot's directory */
         const char            *format;   /* insist, or NULL */
         const char            *data_dir; /* where indexes and hints are kept by identity; NULL: nowhere */
+        const char *const     *bases;    /* where parents of the snapshot are now; until session_restore returns */
+        size_t                 nr_bases;
         enum restore_mode      mode;
         enum hints_choice      hints;
         const char            *hints_path;  /* HINTS_FILE */
