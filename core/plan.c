@@ -12,7 +12,7 @@ void plan_row(struct ledger *l, const char *mechanism, uint64_t runs, uint64_t p
                 l->plan[l->nr_plan++] = (struct ledger_plan_row){mechanism, runs, pages_to_bytes(pages), why};
 }
 
-/* Joins raw runs that are at most gap_pages of zeros apart. ret may be NULL: only count.
+/* Joins runs of data that are at most gap_pages of zeros apart. ret may be NULL: only count.
  *
  *   raw   zero  raw      zero          raw          gap_pages = 2:
  *   ####  ..    ####     .........     ####    ->   ##########           ####
@@ -25,7 +25,7 @@ static size_t join_runs(const struct page_map *map, uint64_t gap_pages, struct p
         for (size_t i = 0; i < map->nr_runs; i++) {
                 const struct page_run *run = &map->runs[i];
 
-                if (run->kind != RUN_RAW)
+                if (run->kind == RUN_ZERO)
                         continue;
                 if (nr == 0 || run->first_page - end > gap_pages) {
                         if (ret)

@@ -94,8 +94,6 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
         };
         int r = record ? 0 : read_hints(s, o, &h, e);
 
-        if (s->snap.pages.nr_chunks) /* until the pager unpacks */
-                return err_usage(e, "packed memory needs --mode eager");
         if (r >= 0 && plan_served(&s->snap.pages, record, &s->served, &c.nr_served, &s->ledger) < 0)
                 r = err_set(e, -ENOMEM, "no memory for the plan of %llu pages", (unsigned long long)s->snap.pages.nr_pages);
         if (r < 0)

@@ -7,6 +7,7 @@
  *   answer.c    messages of the uffd ──► states, and answers to those who wait
  *   prefetch.c  replay and fill ──► what to bring when nobody waits
  *   slow.c      bytes that are not cached: started, ended, given up
+ *   packed.c    bytes of chunks ──► unpacked and checked
  *   deliver.c   bytes have come: checked, installed, counted, or their pages lost */
 #pragma once
 
@@ -15,6 +16,7 @@
 #include "uffd/fill.h"
 #include "uffd/install.h"
 #include "uffd/page_state.h"
+#include "uffd/packed.h"
 #include "uffd/pager.h"
 #include "uffd/read_ring.h"
 #include "uffd/record.h"
@@ -64,6 +66,7 @@ struct pager {
         struct page_states states;
         struct demand      demand;
         struct sources     sources;
+        struct packed      packed;
         struct read_ring  *ring; /* NULL: this host has no io_uring */
         struct slow_read   slow[READ_SLOTS];
         uint32_t           nr_slow; /* for the countdown of faults */
@@ -122,6 +125,8 @@ void pager_hold_up(struct pager *p);
 /* deliver.c */
 /* The bytes of [first_page, +nr_pages) have come, of one run: each page that is still open is installed or lost. */
 void pager_deliver(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why);
+/* The same for bytes that were checked already, as parts of chunks are. */
+void pager_deliver_checked(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why);
 /* The same for pages that are zero by the page map. */
 void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages);
 /* Its bytes cannot be had. Nothing happens to a page that is not open. */
@@ -134,7 +139,7 @@ void pager_let_all_go(struct pager *p);
 bool pager_describe_lost(const struct pager *p, uint64_t page, struct pager_lost *ret);
 
 /* slow.c */
-/* Starts (without io_uring: does) the read of neighbours of one raw run that are free. Busy: no room in the ring, later. */
+/* Starts (without io_uring: does) the read of neighbours of one run, raw or packed, that are free. Busy: no room in the ring, later. */
 enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_class why);
 /* Ends what has come and what took too long. True when there was something. */
 bool slow_finish(struct pager *p, uint64_t now);
