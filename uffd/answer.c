@@ -131,6 +131,10 @@ static void answer_removed(struct pager *p, uint64_t page)
 
         if (r == -ESRCH)
                 p->failed = r;
+        if (r == -ENOENT) { /* the discard has mapped anonymous memory over it by now */
+                install_wake(&p->in, page, 1);
+                r = 0;
+        }
         if (r == 0) {
                 count(&p->n.faults[FAULT_ZERO], 1);
                 count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
@@ -205,20 +209,41 @@ static bool answer_cached(struct pager *p, const struct extent *x, uint64_t page
         return true;
 }
 
+/* What others have put there already. False: not this page. */
+static bool answer_shared(struct pager *p, const struct extent *x, uint64_t page)
+{
+        return pager_bring_shared(p, x->first_page, x->nr_pages, FAULT_AROUND) > 0 && !is_wanted(p, page);
+}
+
 static void answer_wanted(struct pager *p, uint64_t page)
 {
         const struct page_run *run = page_map_find(p->c.map, page);
-        struct extent          x = around(p, run, page);
-        struct extent          wanted = wanted_from(p, &x, page);
+        struct extent          x = around(p, run, page), wanted;
 
+        if (answer_shared(p, &x, page))
+                return;
+        x = around(p, run, page);
+        wanted = wanted_from(p, &x, page);
         if (run->kind == RUN_ZERO)
                 pager_deliver_zeros(p, wanted.first_page, wanted.nr_pages);
         else if (run->kind == RUN_PACKED ? !packed_answer(p, run, page) : !answer_cached(p, &x, page))
                 (void)slow_start(p, &wanted, FAULT_DEMAND); /* busy: it stays wanted until a read has ended */
 }
 
+/* A 2 MiB page is asked for by its first one, whatever of it is being read. False: it is not open. */
+static bool answer_granule(struct pager *p, uint64_t page)
+{
+        if (!p->granules.memory || !page_state_is_open(page_state_get(&p->states, page)))
+                return false;
+        if (!pager_bring_shared(p, granule_of(page), GRANULE_PAGES, FAULT_AROUND))
+                (void)pager_bring_granule(p, page, FAULT_DEMAND); /* no place: when one has become free */
+        return true;
+}
+
 static void answer_page(struct pager *p, uint64_t page)
 {
+        if (answer_granule(p, page))
+                return;
         switch (page_state_get(&p->states, page)) {
         case PAGE_WANTED:
                 answer_wanted(p, page);

@@ -87,12 +87,10 @@ static void deliver(struct pager *p, const struct part *x, uint64_t first_page, 
                 pager_deliver_checked(p, first_page, end_page - first_page, pages + pages_to_bytes(first_page - x->at.first_page), why);
 }
 
-/* While first touches are recorded nothing may come that nobody asked for. */
-static void deliver_asked(struct pager *p, const struct part *x, const uint8_t *pages)
+/* Nothing comes that nobody asked for: while first touches are recorded, and where each page is put into its 2 MiB once. */
+static bool is_exact(const struct pager *p)
 {
-        for (uint64_t page = x->first_page; page < x->end_page; page++)
-                if (page_state_get(&p->states, page) != PAGE_ABSENT)
-                        deliver(p, x, page, page + 1, pages, FAULT_DEMAND);
+        return record_is_on(&p->record) || p->granules.memory;
 }
 
 /* The whole chunk into k->pages, if it is cached and not there already: 0, -EAGAIN, or -EBADMSG. */
@@ -125,12 +123,9 @@ bool packed_answer(struct pager *p, const struct page_run *run, uint64_t page)
                 lose_part(p, &x, r);
                 return true;
         }
-        if (record_is_on(&p->record)) {
-                deliver_asked(p, &x, p->packed.pages);
-        } else {
-                deliver(p, &x, page, page + 1, p->packed.pages, FAULT_DEMAND); /* who waits goes on before the others are there */
+        deliver(p, &x, page, page + 1, p->packed.pages, FAULT_DEMAND); /* who waits goes on before the others are there */
+        if (!is_exact(p))
                 deliver(p, &x, x.first_page, x.end_page, p->packed.pages, FAULT_AROUND);
-        }
         return true;
 }
 
@@ -213,7 +208,7 @@ static uint64_t bring_one(struct pager *p, const struct extent *x, const struct 
         if (r < 0)
                 lose_part(p, &s->first, r);
         else /* hints are of pages, what else is in the chunk can wait */
-                deliver(p, &s->first, x->first_page, why == FAULT_REPLAY ? end : s->first.end_page, p->packed.pages, why);
+                deliver(p, &s->first, x->first_page, why == FAULT_REPLAY || is_exact(p) ? end : s->first.end_page, p->packed.pages, why);
         return end - x->first_page;
 }
 
@@ -234,10 +229,10 @@ static struct part next_part(const struct pager *p, const struct slow_read *s)
 void packed_slow_begin(const struct pager *p, struct slow_read *s, const struct extent *x, uint64_t max_bytes)
 {
         struct stretch t = stretch_of(p, x, max_bytes, bytes_to_pages(max_bytes));
-        uint64_t       end = MIN(t.first.at.first_page + t.nr_pages, MAX(t.first.end_page, x->first_page + x->nr_pages));
+        uint64_t       end = MIN(t.first.at.first_page + t.nr_pages, x->first_page + x->nr_pages);
 
-        s->first_page = t.first.first_page;
-        s->nr_pages = end - s->first_page;
+        s->first_page = is_exact(p) ? x->first_page : t.first.first_page;
+        s->nr_pages = (is_exact(p) ? end : part_of(p, x->run, end - 1).end_page) - s->first_page;
         s->try_pages = s->nr_pages;
 }
 
@@ -286,10 +281,8 @@ void packed_slow_take(struct pager *p, struct slow_read *s, uint8_t *buf, uint64
                 r = packed_unpack(p->c.map, c, buf + used, p->c.verify, p->packed.pages);
                 if (r < 0)
                         lose_part(p, &x, r);
-                else if (record_is_on(&p->record))
-                        deliver_asked(p, &x, p->packed.pages);
                 else
-                        deliver(p, &x, x.first_page, x.end_page, p->packed.pages, s->why == FAULT_DEMAND ? FAULT_AROUND : s->why);
+                        deliver(p, &x, s->first_page, s->first_page + nr, p->packed.pages, s->why == FAULT_DEMAND ? FAULT_AROUND : s->why);
                 used += c->packed_bytes;
                 s->first_page += nr;
                 s->nr_pages -= nr;

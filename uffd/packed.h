@@ -41,8 +41,8 @@ uint64_t packed_bring(struct pager *p, const struct extent *x, enum fault_class 
 
 /* --- for slow.c, of a read of chunks --- */
 
-/* Sets first_page and nr_pages of s, which has its run, to whole chunks from the one of x's first page on: of those of x as many as lie one
- * behind the other in max_bytes of the file, but the first one in any case. */
+/* Sets what s, which has its run, is to read: the chunks of x, from that of its first page on, as many as lie one behind the other in
+ * max_bytes of the file, but the first one in any case. Its pages are then all of theirs, or those of x where nothing else may come. */
 void     packed_slow_begin(const struct pager *p, struct slow_read *s, const struct extent *x, uint64_t max_bytes);
 uint64_t packed_slow_offset_bytes(const struct pager *p, const struct slow_read *s);
 uint64_t packed_slow_len_bytes(const struct pager *p, const struct slow_read *s);

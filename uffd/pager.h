@@ -11,6 +11,8 @@
 #include "core/model/host_caps.h"
 #include "core/model/ledger.h"
 #include "core/model/page_map.h"
+#include "core/model/ram_backing.h"
+#include "core/model/shared_pages.h"
 
 struct pager;
 
@@ -50,6 +52,8 @@ struct pager_events {
 /* Set before pager_new, then read-only. */
 struct pager_config {
         uint8_t                   *ram; /* host address of RAM page 0 */
+        enum ram_backing           backing; /* RAM_HUGETLB: ranges are whole 2 MiB */
+        const struct shared_pages *shared;  /* the ranges are private mappings of this template; NULL: they are not */
         const struct page_map     *map;
         const struct pager_range  *served; /* sorted, apart, within RAM */
         size_t                     nr_served;

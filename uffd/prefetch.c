@@ -27,21 +27,27 @@ static bool may_fly(const struct pager *p, size_t max_slots)
 
 enum brought { BROUGHT_NONE, BROUGHT_SOME, BROUGHT_COLD };
 
+static enum brought bring_granule(struct pager *p, uint64_t page, enum fault_class why)
+{
+        if (pager_bring_shared(p, granule_of(page), GRANULE_PAGES, why) > 0 || pager_bring_granule(p, page, why))
+                return BROUGHT_SOME;
+        return BROUGHT_NONE;
+}
+
 /* Brings an extent, or the first part of it. None: the ring is full. */
 static enum brought bring(struct pager *p, const struct extent *x, size_t max_slots, enum fault_class why)
 {
         uint64_t got;
 
+        if (p->granules.memory)
+                return bring_granule(p, x->first_page, why);
         if (x->run->kind == RUN_ZERO) {
                 pager_deliver_zeros(p, x->first_page, x->nr_pages);
                 return BROUGHT_SOME;
         }
-        if (x->run->kind == RUN_PACKED)
-                got = packed_bring(p, x, why);
-        else
-                got = sources_read_cached(&p->sources, x->run, x->first_page, x->nr_pages, p->buf);
-        if (got > 0 && x->run->kind == RUN_PACKED)
+        if (pager_bring_shared(p, x->first_page, x->nr_pages, why) > 0 || (x->run->kind == RUN_PACKED && packed_bring(p, x, why) > 0))
                 return BROUGHT_SOME;
+        got = x->run->kind == RUN_PACKED ? 0 : sources_read_cached(&p->sources, x->run, x->first_page, x->nr_pages, p->buf);
         if (got > 0) {
                 count(&p->n.read_bytes, pages_to_bytes(got));
                 pager_deliver(p, x->first_page, got, p->buf, why);

@@ -139,13 +139,10 @@ static void read_in_ring(struct pager *p, int slot)
                         timeout_ns ? now_ns() + timeout_ns : UINT64_MAX);
 }
 
-/* All that is asked for is free; of what comes with it, in chunks, all that is. While first touches are recorded it is not installed. */
-static void mark_reading(struct pager *p, const struct slow_read *s, const struct extent *x)
+/* All that is asked for is free; of what comes with it, in chunks, not all may be. */
+static void mark_reading(struct pager *p, const struct slow_read *s)
 {
-        uint64_t first = record_is_on(&p->record) ? x->first_page : s->first_page;
-        uint64_t end = record_is_on(&p->record) ? MIN(x->first_page + x->nr_pages, s->first_page + s->nr_pages) : s->first_page + s->nr_pages;
-
-        for (uint64_t page = first; page < end; page++)
+        for (uint64_t page = s->first_page; page < s->first_page + s->nr_pages; page++)
                 if (page_state_is_free(page_state_get(&p->states, page)))
                         page_state_move(&p->states, page, PAGE_READING);
 }
@@ -154,19 +151,21 @@ enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_c
 {
         uint64_t         nr = MIN(x->nr_pages, (uint64_t)READ_SLOT_PAGES);
         struct slow_read s = { .run = x->run, .first_page = x->first_page, .nr_pages = nr, .try_pages = nr, .why = why };
+        bool             in_ring = p->ring;
         int              slot = -EBUSY;
 
         if (is_packed(&s)) {
                 packed_slow_begin(p, &s, x, READ_SLOT_PAGES * PAGE_BYTES);
                 nr = s.nr_pages;
+                in_ring = in_ring && packed_slow_len_bytes(p, &s) <= READ_SLOT_PAGES * PAGE_BYTES;
         }
         if (page_states_have_room(&p->states, nr))
-                slot = p->ring ? read_ring_take(p->ring) : 0;
+                slot = in_ring ? read_ring_take(p->ring) : 0;
         if (slot == -EBUSY)
                 return SLOW_BUSY;
-        mark_reading(p, &s, x);
+        mark_reading(p, &s);
         count(&p->n.cold_reads, nr);
-        if (!p->ring) {
+        if (!in_ring) {
                 read_plainly(p, &s);
         } else if (slot < 0) {
                 lose(p, &s, nr, slot); /* every slot waits for a source that stays silent */

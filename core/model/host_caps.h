@@ -29,6 +29,8 @@ struct host_caps {
         uint64_t      uffd_features; /* UFFD_FEATURE_* */
         bool          uffd_poison;   /* Linux 6.6; else a lost page stops the VM before its fault is answered */
         bool          uffd_move;     /* 6.8 */
+        bool          uffd_minor_shmem;     /* 5.14: restores share memory */
+        bool          uffd_minor_hugetlbfs; /* 5.13: and 2 MiB pages */
         /* the rest */
         bool     io_uring;
         int      io_uring_errno;
