@@ -86,7 +86,7 @@ static int convert_run(struct conversion *c, const struct page_run *run, struct 
 
 static int open_source(struct conversion *c, struct err *e)
 {
-        struct snapshot_open_options so = {.data_dir = c->o->data_dir};
+        struct snapshot_open_options so = {.data_dir = c->o->data_dir, .bases = c->o->bases, .nr_bases = c->o->nr_bases};
         struct page_counts n;
         int r = snapshot_open(c->o->src, &so, &c->snap, e);
 

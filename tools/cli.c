@@ -190,3 +190,13 @@ void cli_end_signals(sigset_t *ret)
                 if (sigaction(all[i], NULL, &sa) == 0 && sa.sa_handler != SIG_IGN)
                         sigaddset(ret, all[i]);
 }
+
+bool cli_base(const char *verb, const char *dir, struct cli_bases *ret)
+{
+        if (ret->nr == CLI_BASES_MAX) {
+                cli_usage(verb, "--base: expected at most %d, found more", CLI_BASES_MAX);
+                return false;
+        }
+        ret->v[ret->nr++] = dir;
+        return true;
+}

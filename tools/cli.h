@@ -50,6 +50,17 @@ void cli_progress(void *arg, uint64_t done_bytes, uint64_t all_bytes);
  * option, a missing argument): then return EXIT_USAGE. --help prints the help and ends the program. */
 int cli_getopt(const struct verb *v, int argc, char **argv, const struct option *options);
 
+/* --base DIR, again and again. */
+#define CLI_BASES_MAX 256
+struct cli_bases {
+        size_t      nr;
+        const char *v[CLI_BASES_MAX];
+};
+/* False: there are too many; told. */
+bool cli_base(const char *verb, const char *dir, struct cli_bases *ret);
+#define CLI_BASE_HELP "  --base DIR            where a parent of the snapshot is now; again for more. Otherwise: where it was when the\n" \
+                      "                        snapshot was written, seen from the snapshot or from the root. It must be the same one\n"
+
 /* INT, TERM and HUP, which end long work in order. Not what the caller has us ignore, as nohup(1) does: blocked, it would be heard. */
 void cli_end_signals(sigset_t *ret);
 

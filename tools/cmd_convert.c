@@ -12,6 +12,7 @@
 
 static const struct option options[] = {
         {"format", required_argument, NULL, 'F'},
+        {"base", required_argument, NULL, 'b'},
         {"replace", no_argument, NULL, 'r'},
         PACK_OPTIONS,
         CLI_LAST_OPTIONS,
@@ -71,6 +72,7 @@ static int run(int argc, char **argv, uint64_t t0_ns)
 {
         struct convert_options o = {.format = "native"};
         struct pack_option pack = PACK_OPTION_DEFAULT;
+        struct cli_bases bases = {0};
         char data_dir[4096];
         int c;
         (void)t0_ns;
@@ -80,6 +82,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                         return EXIT_USAGE;
                 if (c == 'F')
                         o.format = optarg;
+                if (c == 'b' && !cli_base("convert", optarg, &bases))
+                        return EXIT_USAGE;
                 if (c == 'r')
                         o.replace = true;
         }
@@ -91,6 +95,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         o.pack_level = pack.level;
         o.src = argv[optind];
         o.dst = argv[optind + 1];
+        o.bases = bases.v;
+        o.nr_bases = bases.nr;
         o.data_dir = cli_data_dir(data_dir, sizeof(data_dir));
         return convert(&o);
 }
@@ -98,11 +104,13 @@ static int run(int argc, char **argv, uint64_t t0_ns)
 const struct verb verb_convert = {
         .name = "convert",
         .summary = "write a snapshot of one format as another",
-        .help = "usage: rouse convert SRC DST [--format native|stratovirt] [--replace] [--pack lz4|none] [--pack-level N]\n\n"
+        .help = "usage: rouse convert SRC DST [OPTIONS]\n\n"
                 "Writes the snapshot SRC, of any format, into the new directory DST. DST is there whole or not at all.\n"
                 "INT, TERM and HUP give up and leave nothing behind.\n"
+                "A snapshot that refers to parents becomes one that needs none.\n"
                 "Checksums of SRC are checked on the way. What the other format has no place for is refused by name.\n\n"
                 "  --format NAME              native (default), or stratovirt: what StratoVirt 2.5 restores\n"
+                CLI_BASE_HELP
                 "  --replace                  exchange a snapshot that is there already\n"
                 PACK_HELP
                 "\n"

@@ -100,7 +100,8 @@ static struct json_object *memory_json(const struct inspection *i, bool pages)
                 json_add_u64(o, "zero_pages", n.zero_pages);
         if (i->pages->nr_chunks)
                 json_object_object_add(o, "packed", packing_json(i->pages));
-        add_bool(o, "verifiable", i->verifiable);
+        add_bool(o, "verifiable", i->verifiable && !i->partly);
+        json_add_str(o, "checksums", !i->verifiable ? "none" : i->partly ? "some" : "all");
         for (size_t k = 0; k < i->layout->nr; k++) {
                 struct json_object *w = json_object_new_object();
 
@@ -124,6 +125,23 @@ static struct json_object *devices_json(const struct inspection *i)
         return a;
 }
 
+static struct json_object *chain_json(const struct inspection *i)
+{
+        struct json_object *a = json_object_new_array();
+
+        for (size_t k = 0; k < i->nr_levels; k++) {
+                struct json_object *o = json_object_new_object();
+
+                json_add_str(o, "path", i->levels[k].path);
+                json_add_str(o, "format", i->levels[k].format);
+                json_add_str(o, "identity", i->levels[k].identity.s);
+                json_add_u64(o, "data_bytes", pages_to_bytes(i->levels[k].data_pages));
+                json_add_u64(o, "used_bytes", pages_to_bytes(i->levels[k].used_pages));
+                json_object_array_add(a, o);
+        }
+        return a;
+}
+
 void inspect_print_json(FILE *to, const struct inspection *i, bool pages)
 {
         struct json_object *o = json_object_new_object(), *vcpus = json_object_new_array(), *notes = json_object_new_array();
@@ -134,6 +152,8 @@ void inspect_print_json(FILE *to, const struct inspection *i, bool pages)
         json_add_str(o, "identity", i->identity.s);
         if (i->parent.s[0])
                 json_add_str(o, "parent", i->parent.s);
+        if (i->nr_levels)
+                json_object_object_add(o, "chain", chain_json(i));
         json_add_str(o, "machine", "microvm");
         for (uint32_t k = 0; k < i->vm->nr_vcpus; k++)
                 json_object_array_add(vcpus, vcpu_json(&i->vm->vcpus[k]));
