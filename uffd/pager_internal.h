@@ -10,7 +10,6 @@
  *   granule.c, bring_shared.c   pages of 2 MiB, and pages that other VMs have already
  *   slow.c      bytes that are not cached: started, ended, given up
  *   packed.c    bytes of chunks ──► unpacked and checked
- *   deliver.c   bytes have come: checked, installed, counted, or their pages lost */
  *   deliver.c   bytes have come: checked, installed, counted, or their pages lost
  *   give_up.c   nobody will use the guest any more: whoever waits is let go */
 #pragma once
