@@ -124,7 +124,7 @@ void pager_hold_up(struct pager *p)
 }
 
 /* A removed page stays removed: the madvise that told of it may only now take away what was put there. */
-static void answer_removed(struct pager *p, uint64_t page)
+void pager_answer_removed(struct pager *p, uint64_t page)
 {
         uint64_t done;
         int      r = install_zero(&p->in, page, 1, &done);
@@ -256,7 +256,7 @@ static void answer_page(struct pager *p, uint64_t page)
                 answer_wanted(p, page);
                 break;
         case PAGE_REMOVED:
-                answer_removed(p, page);
+                pager_answer_removed(p, page);
                 break;
         case PAGE_LOST:
                 pager_answer_lost(p, page);
@@ -271,8 +271,7 @@ static void answer_page(struct pager *p, uint64_t page)
         }
 }
 
-/* Those whose messages were dropped fault anew once there is room for them. */
-static void wake_missed(struct pager *p)
+void pager_wake_missed(struct pager *p)
 {
         if (!p->missed || p->demand.nr > DEMAND_MAX / 2)
                 return;
@@ -292,5 +291,5 @@ void pager_answer(struct pager *p)
                 answer_page(p, page);
                 page++;
         }
-        wake_missed(p);
+        pager_wake_missed(p);
 }

@@ -49,8 +49,11 @@ static void unregister_range(struct pager *p, const struct pager_range *r)
         while (page < end) {
                 while (page < end && page_state_get(&p->states, page) != PAGE_LOST)
                         page++;
-                if (page > first) /* should it fail: closing the uffd does the same */
+                if (page > first) { /* should it fail: closing the uffd does the same */
                         (void)uffd_unregister(p->in.uffd, p->c.ram + pages_to_bytes(first), pages_to_bytes(page - first));
+                        /* it woke whoever still waited there, for a page that was given back: no answer would reach them any more */
+                        count(&p->n.stall_ns, demand_take(&p->demand, first, page - first, now_ns()));
+                }
                 first = ++page;
         }
 }
