@@ -238,6 +238,8 @@ static int allocate(struct pager *p)
         if (r >= 0)
                 r = pager_prepare_backing(p);
         if (r >= 0)
+                r = stage_init(p);
+        if (r >= 0)
                 r = init_lock(p);
         if (r < 0)
                 return r;
@@ -427,6 +429,7 @@ void pager_stats(const struct pager *p, struct pager_stats *ret)
         struct pager_stats s = {
                 .messages        = get(&p->n.messages),
                 .installed_bytes = get(&p->n.installed_bytes),
+                .moved_bytes     = get(&p->n.moved_bytes),
                 .read_bytes      = get(&p->n.read_bytes),
                 .lost_pages      = get(&p->n.lost_pages),
                 .stall_ns        = get(&p->n.stall_ns),
@@ -513,6 +516,7 @@ bool pager_free(struct pager *p)
         record_free(&p->record);
         sources_free(&p->sources);
         page_states_free(&p->states);
+        stage_free(&p->stage);
         pager_free_backing(p);
         free(p);
         return true;
