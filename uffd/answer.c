@@ -214,22 +214,16 @@ static bool answer_cached(struct pager *p, const struct extent *x, uint64_t page
         return true;
 }
 
-/* What others have put there already. False: not this page. */
-static bool answer_shared(struct pager *p, const struct extent *x, uint64_t page)
-{
-        return pager_bring_shared(p, x->first_page, x->nr_pages, FAULT_AROUND) > 0 && !is_wanted(p, page);
-}
-
 static void answer_wanted(struct pager *p, uint64_t page)
 {
         const struct page_run *run = page_map_find(p->c.map, page);
-        struct around_window   w = window_of(p, page);
-        struct extent          x = around(p, run, page, &w), wanted;
+        struct around_window   w;
+        struct extent          x, wanted;
 
-        if (answer_shared(p, &x, page))
+        if (pager_answer_shared(p, page))
                 return;
-        if (p->in.shared)
-                x = around(p, run, page, &w);
+        w = window_of(p, page);
+        x = around(p, run, page, &w);
         wanted = wanted_from(p, &x, page);
         if (run->kind == RUN_ZERO)
                 pager_deliver_zeros(p, wanted.first_page, wanted.nr_pages);

@@ -179,6 +179,8 @@ int  pager_register(struct pager *p, struct err *e);
 /* bring_shared.c */
 /* Maps what the template has of these pages, where they are open. How many. */
 uint64_t pager_bring_shared(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum fault_class why);
+/* The same for one that a fault waits for, and its neighbours. False: the template has not got it. */
+bool pager_answer_shared(struct pager *p, uint64_t page);
 
 /* give_up.c */
 /* After pager_give_up, each time that somebody may have come to wait: lets everybody go. */

@@ -25,7 +25,7 @@ static bool torture_on_lost(void *arg, const struct pager_lost *l)
         if (l->error == -ENODATA && l->source && strcmp(l->source, "memory") != 0)
                 say_wrong(c, "page %llu: lost from %s", (unsigned long long)l->page, l->source);
         /* those who may have lost pages in front of them, and no poison, end as a VM that was stopped */
-        return c->condemned || c->m.may[l->page];
+        return c->condemned || c->m.first_may[l->page];
 }
 
 static void torture_on_replayed(void *arg, uint64_t ns)
