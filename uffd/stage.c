@@ -4,7 +4,6 @@
 #include "core/base/is_zero.h"
 #include "uffd/backing.h"
 #include "uffd/pager_internal.h"
-#include "uffd/uffd.h"
 
 #include <errno.h>
 #include <string.h>
@@ -172,10 +171,8 @@ static bool take(struct pager *p, uint64_t max_pages)
 static void move(struct pager *p, uint64_t max_pages)
 {
         struct stage *s = &p->stage;
-        uint64_t      bytes;
-        int           r = uffd_move(p->in.uffd, p->c.ram + pages_to_bytes(s->first_page), s->place, HUGE_PAGE_BYTES, &bytes);
+        int           r = install_move(&p->in, s->first_page, s->place, STAGE_PAGES, &s->given);
 
-        s->given = bytes_to_pages(bytes);
         s->refused = r == -EINVAL;
         if (s->given > 0)
                 pager_settle_moved(p, s->first_page, s->given, MIN(s->zeros, s->given), FAULT_FILL);

@@ -6,6 +6,7 @@
 
 #include "core/base/clock.h"
 #include "tests/support/need.h"
+#include "tests/unit/uffd/ram.h"
 #include "tests/unit/uffd/torture_guest.h"
 #include "uffd/uffd.h"
 
@@ -61,9 +62,7 @@ static void torture_open(struct chamber *c, const struct schedule *s, struct hin
         struct err e = { 0 };
 
         *c = (struct chamber){ .s = *s };
-        c->ram = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        cr_assert(c->ram != MAP_FAILED);
-        madvise(c->ram, bytes, MADV_NOHUGEPAGE);
+        c->ram = ram_map(bytes);
         model_init(&c->m, &c->s);
         uffd_probe(&c->caps);
         c->caps.io_uring = s->ring;
