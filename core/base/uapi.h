@@ -5,6 +5,7 @@
 #pragma once
 
 #include <linux/ioctl.h>
+#include <linux/mman.h>
 #include <linux/types.h>
 #include <linux/userfaultfd.h>
 
@@ -27,4 +28,8 @@ struct uffdio_poison {
 
 #ifndef UFFD_FEATURE_MOVE /* Linux 6.8 */
 #define UFFD_FEATURE_MOVE (1 << 16)
+#endif
+
+#ifndef MADV_COLLAPSE /* Linux 6.1; in the headers of Debian 12's C library it is missing */
+#define MADV_COLLAPSE 25
 #endif
