@@ -89,6 +89,7 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
                 .paused = o->common.paused,
                 .verify = o->verify && s->snap.verifiable,
                 .around_pages = record ? 1 : PLAN_AROUND_PAGES,
+                .spare_cpu = s->caps.nr_cpus > s->nr_vcpus,
                 .source_timeout_ms = o->source_timeout_ms,
                 .caps = &s->caps,
         };

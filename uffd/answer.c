@@ -154,24 +154,29 @@ static bool is_wanted(const struct pager *p, uint64_t page)
         return page_state_get(&p->states, page) == PAGE_WANTED;
 }
 
-/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window of
- * around_pages that it lies in and the wanted ones behind it.
+/* What recent faults call for: asked once per fault, as the answer depends on how often it was asked. */
+static struct around_window window_of(struct pager *p, uint64_t page)
+{
+        if (record_is_on(&p->record))
+                return (struct around_window){ page, page + 1 };
+        return around_fault(&p->around, page, page_states_near(&p->states, page, AROUND_NEAR_PAGES), MIN(p->c.around_pages, FILL_POLITE_PAGES));
+}
+
+/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window and the
+ * wanted ones behind it.
  *
- *   |....window....|........|        . absent  W wanted  # there
- *   #..W...WW.....#|                 from the page after the first # to the one before the next */
-static struct extent around(const struct pager *p, const struct page_run *run, uint64_t page)
+ *   |..window...|........|           . absent  W wanted  # there
+ *   #..W...WW...W.....#|             from the page after the first # to the end of the window, or of the wanted ones that follow it */
+static struct extent around(const struct pager *p, const struct page_run *run, uint64_t page, const struct around_window *w)
 {
         const struct pager_range *r = served_find(&p->view.served, page);
-        uint64_t                  window = record_is_on(&p->record) ? 1 : MAX(p->c.around_pages, 1u);
-        uint64_t                  low = MAX(r->first_page, run->first_page);
+        uint64_t                  low = MAX(MAX(r->first_page, run->first_page), w->first);
         uint64_t                  high = MIN(r->first_page + r->nr_pages, run->first_page + run->nr_pages);
         uint64_t                  first = page, end = page + 1;
 
-        window = MIN(window, (uint64_t)FILL_POLITE_PAGES);
-        low = MAX(low, page / window * window);
         while (first > low && is_free(p, first - 1))
                 first--;
-        while (end < high && end - first < FILL_POLITE_PAGES && (end % window ? is_free(p, end) : is_wanted(p, end)))
+        while (end < high && end - first < FILL_POLITE_PAGES && (end < w->end ? is_free(p, end) : is_wanted(p, end)))
                 end++;
         return (struct extent){ .run = run, .first_page = first, .nr_pages = end - first };
 }
@@ -218,11 +223,13 @@ static bool answer_shared(struct pager *p, const struct extent *x, uint64_t page
 static void answer_wanted(struct pager *p, uint64_t page)
 {
         const struct page_run *run = page_map_find(p->c.map, page);
-        struct extent          x = around(p, run, page), wanted;
+        struct around_window   w = window_of(p, page);
+        struct extent          x = around(p, run, page, &w), wanted;
 
         if (answer_shared(p, &x, page))
                 return;
-        x = around(p, run, page);
+        if (p->in.shared)
+                x = around(p, run, page, &w);
         wanted = wanted_from(p, &x, page);
         if (run->kind == RUN_ZERO)
                 pager_deliver_zeros(p, wanted.first_page, wanted.nr_pages);

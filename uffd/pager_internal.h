@@ -1,9 +1,10 @@
 /* uffd/pager_internal.h: the pager's body, shared by the files that each do one of its jobs.
  * Owns:    what pager.h says.
  * Threads: by group, see the struct. Every function here belongs to the pager thread.
- * Blocks:  only pager_hold_up, for 100 us.
+ * Blocks:  pager_nap, and pager_hold_up for 100 us.
  *
  *   pager.c     the handle and the loop
+ *   nap.c       nothing to do: look for a while, then sleep
  *   answer.c    messages of the uffd ──► states, and answers to those who wait
  *   prefetch.c  replay and fill ──► what to bring when nobody waits
  *   granule.c, bring_shared.c   pages of 2 MiB, and pages that other VMs have already
@@ -13,6 +14,7 @@
 
 #include "core/base/bitmap.h"
 #include "core/base/uapi.h"
+#include "uffd/around.h"
 #include "uffd/demand.h"
 #include "uffd/fill.h"
 #include "uffd/granule.h"
@@ -68,6 +70,7 @@ struct pager {
         struct bitmap      written; /* units of the template that the hints say are written; in.written */
         struct granules    granules;
         struct demand      demand;
+        struct around      around;
         struct sources     sources;
         struct read_ring  *ring; /* NULL: this host has no io_uring */
         struct slow_read   slow[READ_SLOTS];
@@ -77,6 +80,7 @@ struct pager {
         bool               replay_is_cold, replayed;
         struct fill        fill;
         uint64_t           last_fault_ns, last_batch_ns;
+        uint64_t           look_ns;       /* nap.c: how long to look before sleep */
         uint32_t           demand_rounds; /* in a row, with prefetch waiting */
         bool               fresh;         /* messages were read since the demand was last looked at */
         bool               missed;        /* a message was dropped: those who wait must fault anew */
@@ -139,6 +143,10 @@ void pager_answer_lost(struct pager *p, uint64_t page);
 void pager_let_all_go(struct pager *p);
 /* How pager_lost describes a lost page; false: it is none. Any thread. */
 bool pager_describe_lost(const struct pager *p, uint64_t page, struct pager_lost *ret);
+
+/* nap.c */
+/* Until something comes, or when_ns. */
+void pager_nap(struct pager *p, uint64_t when_ns);
 
 /* pager_backing.c */
 void pager_find_backing(struct pager *p);    /* fills p->in, but for its uffd */

@@ -119,6 +119,7 @@ static struct fill_times fill_times(const struct pager *p)
                 .on            = p->c.fill && !record_is_on(&p->record),
                 .hurried       = atomic_load_explicit(&p->hurried, memory_order_relaxed),
                 .paused        = p->c.paused,
+                .spare_cpu     = p->c.spare_cpu,
                 .entered_ns    = atomic_load_explicit(&p->entered_ns, memory_order_relaxed),
                 .spoke_ns      = atomic_load_explicit(&p->spoke_ns, memory_order_relaxed),
                 .last_fault_ns = p->last_fault_ns,
@@ -151,7 +152,7 @@ static bool fill_step(struct pager *p, uint64_t now, uint64_t *ret_when_ns)
         if (when > now)
                 return false;
         *ret_when_ns = UINT64_MAX; /* what stops it from here on ends with a read, not at a time */
-        if (!fill_batch(p, full ? FILL_FULL_PAGES : FILL_POLITE_PAGES, full ? FILL_SLOTS : FILL_POLITE_SLOTS))
+        if (!fill_batch(p, full && !t.entered_ns ? FILL_FULL_PAGES : FILL_POLITE_PAGES, full ? FILL_SLOTS : FILL_POLITE_SLOTS))
                 return false;
         p->last_batch_ns = now;
         return true;
