@@ -66,6 +66,15 @@ static bool is_anonymous_at(const struct discard *d, uint64_t page)
         return !is_mapped(d, &p, page);
 }
 
+enum behind discard_what(const struct discard *d, uint64_t page)
+{
+        struct piece p = piece_at(d, page);
+
+        if (!is_mapped(d, &p, page))
+                return BEHIND_MEMORY;
+        return d->files ? BEHIND_FILE : BEHIND_TEMPLATE;
+}
+
 /* How many pages from `page` on, below `end` and of the same piece, have the same behind them. */
 static uint64_t same_behind(const struct discard *d, const struct piece *p, uint64_t page, uint64_t end)
 {

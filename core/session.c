@@ -75,6 +75,7 @@ void session_free(struct session *s)
         if (!pager_free(s->pager))
                 return; /* its thread is held up in a file system, and has the rest in its hands; the process ends it */
         guest_ram_unmap(&s->ram);
+        lineage_free(&s->lineage);
         console_free(s->console);
         snapshot_close(&s->snap);
         free(s->served);

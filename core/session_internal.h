@@ -8,6 +8,7 @@
 #include "core/discard.h"
 #include "core/guest_ram.h"
 #include "core/indexer.h"
+#include "core/lineage.h"
 #include "core/session.h"
 #include "formats/format.h"
 #include "kvm/vm.h"
@@ -66,6 +67,7 @@ struct session {
         uint64_t               eager_bytes; /* read before the guest ran, where no pager was needed */
         /* session thread only */
         struct ledger         ledger;
+        struct lineage        lineage; /* its marks of device writes: any thread */
         struct indexer       *indexer;
         struct session_result result;
         bool                  running;
