@@ -174,7 +174,7 @@ static int write_memory(struct saving *v, struct err *e)
         if (r < 0)
                 return r;
         if (!v->o->base)
-                return ram_blocks_walk(&s->ram, s->ram_is_anonymous, write_block, v, e);
+                return ram_blocks_walk(&s->ram, write_block, v, e);
         r = save_base_write(&v->base, s, v->ops, v->writer, ask, v, e);
         return r < 0 ? r : check_lost(s, e); /* of pages that the pager found lost meanwhile nobody took notice */
 }
@@ -334,7 +334,7 @@ int session_hash_ram(const struct session *s, uint64_t *ret_xxh3, struct err *e)
         if (!x)
                 return err_set(e, -ENOMEM, "no memory for a hash");
         XXH3_64bits_reset(x);
-        r = ram_blocks_walk(&s->ram, s->ram_is_anonymous, hash_block, x, e);
+        r = ram_blocks_walk(&s->ram, hash_block, x, e);
         if (r >= 0)
                 *ret_xxh3 = XXH3_64bits_digest(x);
         XXH3_freeState(x);

@@ -42,7 +42,7 @@ struct boot_options {
         uint32_t               nr_vcpus;
 };
 
-enum restore_mode { RESTORE_LAZY, RESTORE_MMAP, RESTORE_EAGER };
+enum restore_mode { RESTORE_AUTO, RESTORE_LAZY, RESTORE_MMAP, RESTORE_EAGER };
 enum hints_choice { HINTS_AUTO, HINTS_NONE, HINTS_FILE };
 
 struct restore_options {
@@ -58,6 +58,7 @@ struct restore_options {
         const char            *record_path; /* a file, "auto" (data_dir, where HINTS_AUTO finds it), or NULL */
         bool                   fill, verify;
         bool                   track_dirty; /* so that session_save over a base need not compare */
+        bool                   leaves_files; /* after T6 the files of the snapshot are not needed: nothing is mapped in mode auto */
         uint32_t               source_timeout_ms;
         bool                   allow_cpu_mismatch; /* a CPU that lacks what the guest saw is a message, not a refusal */
 };

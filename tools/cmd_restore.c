@@ -36,7 +36,7 @@ static int take_mode(const char *value, enum restore_mode *ret)
         static const struct {
                 const char       *name;
                 enum restore_mode mode;
-        } modes[] = {{"auto", RESTORE_LAZY}, {"lazy", RESTORE_LAZY}, {"mmap", RESTORE_MMAP}, {"eager", RESTORE_EAGER}};
+        } modes[] = {{"auto", RESTORE_AUTO}, {"lazy", RESTORE_LAZY}, {"mmap", RESTORE_MMAP}, {"eager", RESTORE_EAGER}};
 
         for (size_t i = 0; i < ARRAY_LEN(modes); i++)
                 if (strcmp(modes[i].name, value) == 0) {
@@ -116,14 +116,14 @@ static int check_mode(const struct restore_options *o, uint32_t asked)
                 {'S', "source-timeout", "only a pager reads while the guest runs"},
         };
 
-        for (size_t i = 0; i < ARRAY_LEN(pager_only) && o->mode != RESTORE_LAZY; i++)
+        for (size_t i = 0; i < ARRAY_LEN(pager_only) && o->mode != RESTORE_LAZY && o->mode != RESTORE_AUTO; i++)
                 if (asked & 1u << (pager_only[i].option - 'A') && !(pager_only[i].option == 'H' && o->hints != HINTS_FILE))
-                        return cli_usage("restore", "--%s needs --mode lazy: %s", pager_only[i].name, pager_only[i].why);
+                        return cli_usage("restore", "--%s needs --mode auto or lazy: %s", pager_only[i].name, pager_only[i].why);
         if (o->mode == RESTORE_MMAP && o->common.memory_backing != RAM_ANON)
-                return cli_usage("restore", "--mode mmap cannot have --memory-backing %s: guest RAM is the memory file itself; use --mode lazy or eager",
+                return cli_usage("restore", "--mode mmap cannot have --memory-backing %s: guest RAM is the memory file itself; use --mode auto, lazy or eager",
                                  ram_backing_name(o->common.memory_backing));
         if (o->mode == RESTORE_MMAP && o->verify && asked & 1u << ('V' - 'A'))
-                return cli_usage("restore", "--verify on needs --mode lazy or eager: what is mapped is not checked");
+                return cli_usage("restore", "--verify on needs --mode auto, lazy or eager: what is mapped is not checked");
         return EXIT_OK;
 }
 
@@ -150,7 +150,7 @@ static void lists_free(struct lists *l)
 
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
-        struct restore_options o = {.mode = RESTORE_LAZY, .hints = HINTS_AUTO, .fill = true, .verify = true, .source_timeout_ms = 30000};
+        struct restore_options o = {.mode = RESTORE_AUTO, .hints = HINTS_AUTO, .fill = true, .verify = true, .source_timeout_ms = 30000};
         char data_dir[4096];
         _cleanup_(lists_free) struct lists l = {0};
         struct front f;
@@ -184,8 +184,9 @@ const struct verb verb_restore = {
         .summary = "wake a snapshot, and bring its memory in while it runs",
         .help = "usage: rouse restore DIR [OPTIONS]\n\n"
                 "Restores a native snapshot or a StratoVirt microVM template (2.3 to 2.5); the format is found by looking.\n\n"
-                "  --mode MODE           lazy: userfaultfd (the default, and what auto means until there is more);\n"
-                "                        mmap: MAP_PRIVATE of the memory file, nothing is checked; eager: read everything first\n"
+                "  --mode MODE           auto (the default): what is fastest for each run of pages (rouse inspect --plan shows it);\n"
+                "                        lazy: userfaultfd for all data; mmap: MAP_PRIVATE of the memory file, nothing is checked;\n"
+                "                        eager: read everything first\n"
                 "  --format NAME         insist on a format: native, stratovirt\n"
                 CLI_BASE_HELP
                 "  --hints auto|none|FILE  replay a recorded working set; auto: the one kept for this snapshot, if any\n"

@@ -124,7 +124,7 @@ void pager_hold_up(struct pager *p)
 }
 
 /* A removed page stays removed: the madvise that told of it may only now take away what was put there. */
-static void answer_removed(struct pager *p, uint64_t page)
+void pager_answer_removed(struct pager *p, uint64_t page)
 {
         uint64_t done;
         int      r = install_zero(&p->in, page, 1, &done);
@@ -214,26 +214,20 @@ static bool answer_cached(struct pager *p, const struct extent *x, uint64_t page
         return true;
 }
 
-/* What others have put there already. False: not this page. */
-static bool answer_shared(struct pager *p, const struct extent *x, uint64_t page)
-{
-        return pager_bring_shared(p, x->first_page, x->nr_pages, FAULT_AROUND) > 0 && !is_wanted(p, page);
-}
-
 static void answer_wanted(struct pager *p, uint64_t page)
 {
         const struct page_run *run = page_map_find(p->c.map, page);
-        struct around_window   w = window_of(p, page);
-        struct extent          x = around(p, run, page, &w), wanted;
+        struct around_window   w;
+        struct extent          x, wanted;
 
-        if (answer_shared(p, &x, page))
+        if (pager_answer_shared(p, page))
                 return;
-        if (p->in.shared)
-                x = around(p, run, page, &w);
+        w = window_of(p, page);
+        x = around(p, run, page, &w);
         wanted = wanted_from(p, &x, page);
         if (run->kind == RUN_ZERO)
                 pager_deliver_zeros(p, wanted.first_page, wanted.nr_pages);
-        else if (!answer_cached(p, &x, page))
+        else if (run->kind == RUN_PACKED ? !packed_answer(p, run, page) : !answer_cached(p, &x, page))
                 (void)slow_start(p, &wanted, FAULT_DEMAND); /* busy: it stays wanted until a read has ended */
 }
 
@@ -256,7 +250,7 @@ static void answer_page(struct pager *p, uint64_t page)
                 answer_wanted(p, page);
                 break;
         case PAGE_REMOVED:
-                answer_removed(p, page);
+                pager_answer_removed(p, page);
                 break;
         case PAGE_LOST:
                 pager_answer_lost(p, page);
@@ -271,8 +265,7 @@ static void answer_page(struct pager *p, uint64_t page)
         }
 }
 
-/* Those whose messages were dropped fault anew once there is room for them. */
-static void wake_missed(struct pager *p)
+void pager_wake_missed(struct pager *p)
 {
         if (!p->missed || p->demand.nr > DEMAND_MAX / 2)
                 return;
@@ -292,5 +285,5 @@ void pager_answer(struct pager *p)
                 answer_page(p, page);
                 page++;
         }
-        wake_missed(p);
+        pager_wake_missed(p);
 }

@@ -6,6 +6,7 @@
 #include "uffd/backing.h"
 
 #include <errno.h>
+#include <string.h>
 #include <xxhash.h>
 
 enum verdict {
@@ -114,6 +115,15 @@ void pager_deliver(struct pager *p, uint64_t first_page, uint64_t nr_pages, cons
         put_all(p, first_page, nr_pages, bytes, why);
 }
 
+void pager_deliver_checked(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why)
+{
+        for (uint64_t done = 0, nr; done < nr_pages; done += nr) {
+                nr = MIN(nr_pages - done, (uint64_t)ARRAY_LEN(p->verdicts));
+                memset(p->verdicts, VERDICT_DATA, nr);
+                put_all(p, first_page + done, nr, bytes + pages_to_bytes(done), why);
+        }
+}
+
 void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages)
 {
         for (uint64_t i = 0; i < nr_pages; i++)
@@ -124,19 +134,26 @@ void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages
 bool pager_describe_lost(const struct pager *p, uint64_t page, struct pager_lost *ret)
 {
         const struct page_run *run = page_map_find(p->c.map, page);
-        bool                   raw = run && run->kind == RUN_RAW;
         struct page_loss       loss;
 
         if (!run || !page_state_find_loss(&p->states, page, &loss))
                 return false;
         *ret = (struct pager_lost){
                 .page              = page,
-                .source            = raw ? p->c.map->sources[run->source].name : "zeros",
-                .file_offset_bytes = raw ? run_offset_bytes(run, page) : 0,
+                .source            = run->kind != RUN_ZERO ? p->c.map->sources[run->source].name : "zeros",
+                .file_offset_bytes = run->kind == RUN_RAW ? run_offset_bytes(run, page) : 0,
+                .chunk             = PAGER_NO_CHUNK,
                 .error             = loss.error,
                 .demanded          = loss.demanded,
                 .poisoned          = loss.poisoned,
         };
+        if (run->kind == RUN_PACKED) {
+                const struct page_chunk *c = page_map_find_chunk(p->c.map, run, page).chunk;
+
+                ret->chunk = (uint64_t)(c - p->c.map->chunks);
+                ret->chunk_bytes = c->packed_bytes;
+                ret->file_offset_bytes = c->file_offset_bytes;
+        }
         return true;
 }
 
@@ -147,8 +164,7 @@ static bool tell_lost(const struct pager *p, uint64_t page)
         return p->c.events.lost && pager_describe_lost(p, page, &lost) && p->c.events.lost(p->c.events.arg, &lost);
 }
 
-/* Poison or zeros. An unread event makes it wait, and may remove the page. */
-static int let_go(struct pager *p, uint64_t page, bool with_poison)
+int pager_let_go(struct pager *p, uint64_t page, bool with_poison)
 {
         uint64_t done;
         int      r = -EAGAIN;
@@ -161,7 +177,7 @@ static int let_go(struct pager *p, uint64_t page, bool with_poison)
         return r;
 }
 
-static void poisoned(struct pager *p, uint64_t page)
+void pager_note_poisoned(struct pager *p, uint64_t page)
 {
         uint64_t unit = p->in.ops->unit_pages;
 
@@ -176,27 +192,12 @@ void pager_answer_lost(struct pager *p, uint64_t page)
 {
         bool unseen = tell_lost(p, page);
 
-        if (p->c.caps->uffd_poison && let_go(p, page, true) == 0)
-                poisoned(p, page);
+        if (p->c.caps->uffd_poison && pager_let_go(p, page, true) == 0)
+                pager_note_poisoned(p, page);
         else if (unseen)
-                (void)let_go(p, page, false); /* it stays lost by name */
+                (void)pager_let_go(p, page, false); /* it stays lost by name */
         if (page_state_get(&p->states, page) != PAGE_REMOVED) /* given back meanwhile: its waiters get zeros as such */
                 count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
-}
-
-static void let_one_go(struct pager *p, uint64_t page)
-{
-        if (is_open(p, page))
-                page_state_lose(&p->states, page, -ECANCELED);
-        if (!p->c.caps->uffd_poison || let_go(p, page, true) != 0)
-                (void)let_go(p, page, false);
-        (void)demand_take(&p->demand, page, 1, now_ns());
-}
-
-void pager_let_all_go(struct pager *p)
-{
-        while (p->demand.nr > 0 && !pager_must_end(p))
-                let_one_go(p, p->demand.v[0].page);
 }
 
 void pager_lose(struct pager *p, uint64_t page, int error)

@@ -49,8 +49,11 @@ static void unregister_range(struct pager *p, const struct pager_range *r)
         while (page < end) {
                 while (page < end && page_state_get(&p->states, page) != PAGE_LOST)
                         page++;
-                if (page > first) /* should it fail: closing the uffd does the same */
+                if (page > first) { /* should it fail: closing the uffd does the same */
                         (void)uffd_unregister(p->in.uffd, p->c.ram + pages_to_bytes(first), pages_to_bytes(page - first));
+                        /* it woke whoever still waited there, for a page that was given back: no answer would reach them any more */
+                        count(&p->n.stall_ns, demand_take(&p->demand, first, page - first, now_ns()));
+                }
                 first = ++page;
         }
 }
@@ -195,7 +198,7 @@ static int check_config(const struct pager_config *c, uint64_t *ret_served_pages
                 end = r->first_page + r->nr_pages;
                 sum += r->nr_pages;
         }
-        if (c->verify && !c->map->sums)
+        if (c->verify && !c->map->sums && !c->map->nr_chunks)
                 return err_set(e, -EINVAL, "pager: expected a page map with checksums to verify, found none");
         *ret_served_pages = sum;
         return 0;
@@ -225,6 +228,8 @@ static int allocate(struct pager *p)
 
         if (r >= 0)
                 r = sources_init(&p->sources, p->c.map, p->c.faults);
+        if (r >= 0)
+                r = packed_init(&p->packed, p->c.map);
         if (r >= 0 && p->c.record)
                 r = record_init(&p->record, p->served_pages);
         if (r >= 0 && p->c.caps->io_uring) {
@@ -521,6 +526,7 @@ bool pager_free(struct pager *p)
         read_ring_free(p->ring);
         record_free(&p->record);
         sources_free(&p->sources);
+        packed_free(&p->packed);
         page_states_free(&p->states);
         pager_free_backing(p);
         free(p);

@@ -9,7 +9,9 @@
  *   prefetch.c  replay and fill ──► what to bring when nobody waits
  *   granule.c, bring_shared.c   pages of 2 MiB, and pages that other VMs have already
  *   slow.c      bytes that are not cached: started, ended, given up
- *   deliver.c   bytes have come: checked, installed, counted, or their pages lost */
+ *   packed.c    bytes of chunks ──► unpacked and checked
+ *   deliver.c   bytes have come: checked, installed, counted, or their pages lost
+ *   give_up.c   nobody will use the guest any more: whoever waits is let go */
 #pragma once
 
 #include "core/base/bitmap.h"
@@ -20,6 +22,7 @@
 #include "uffd/granule.h"
 #include "uffd/install.h"
 #include "uffd/page_state.h"
+#include "uffd/packed.h"
 #include "uffd/pager.h"
 #include "uffd/read_ring.h"
 #include "uffd/record.h"
@@ -72,6 +75,7 @@ struct pager {
         struct demand      demand;
         struct around      around;
         struct sources     sources;
+        struct packed      packed;
         struct read_ring  *ring; /* NULL: this host has no io_uring */
         struct slow_read   slow[READ_SLOTS];
         uint32_t           nr_slow; /* for the countdown of faults */
@@ -85,6 +89,7 @@ struct pager {
         bool               fresh;         /* messages were read since the demand was last looked at */
         bool               missed;        /* a message was dropped: those who wait must fault anew */
         bool               settled;       /* done was told; still here for lost pages that could not be poisoned */
+        bool               let_lost_go;   /* given up: those who were left waiting for lost pages were let go */
         int                failed;        /* -errno that ends the thread */
         struct uffd_msg    msgs[PAGER_MSGS];
         uint8_t            verdicts[FILL_FULL_PAGES];
@@ -125,12 +130,18 @@ static inline void pager_publish_resident(struct pager *p)
 int pager_drain(struct pager *p);
 /* Answers those whose pages can be had now. */
 void pager_answer(struct pager *p);
+/* A fault waits for a page that was given back: it gets zeros, now or in the next round. */
+void pager_answer_removed(struct pager *p, uint64_t page);
+/* Those whose messages were dropped fault anew, once there is room for them. */
+void pager_wake_missed(struct pager *p);
 /* After -EAGAIN: reads events, or waits a little where none is there. Pages may be removed when it returns. */
 void pager_hold_up(struct pager *p);
 
 /* deliver.c */
 /* The bytes of [first_page, +nr_pages) have come, of one run: each page that is still open is installed or lost. */
 void pager_deliver(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why);
+/* The same for bytes that were checked already, as parts of chunks are. */
+void pager_deliver_checked(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why);
 /* The same for pages that are zero by the page map. */
 void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages);
 /* Pages are there, and their waiters awake. */
@@ -139,8 +150,11 @@ void pager_settle(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum 
 void pager_lose(struct pager *p, uint64_t page, int error);
 /* A fault waits for a page that is lost: tells of it and lets the waiters go, where they may. */
 void pager_answer_lost(struct pager *p, uint64_t page);
-/* After pager_give_up: lets everybody go. */
-void pager_let_all_go(struct pager *p);
+/* Lets those go who wait for a lost page, over poison or zeros. An unread event makes it wait, and may remove the page: then, and where
+ * the kernel refuses, -errno. */
+int pager_let_go(struct pager *p, uint64_t page, bool with_poison);
+/* It was, with all of its unit. */
+void pager_note_poisoned(struct pager *p, uint64_t page);
 /* How pager_lost describes a lost page; false: it is none. Any thread. */
 bool pager_describe_lost(const struct pager *p, uint64_t page, struct pager_lost *ret);
 
@@ -157,9 +171,15 @@ int  pager_register(struct pager *p, struct err *e);
 /* bring_shared.c */
 /* Maps what the template has of these pages, where they are open. How many. */
 uint64_t pager_bring_shared(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum fault_class why);
+/* The same for one that a fault waits for, and its neighbours. False: the template has not got it. */
+bool pager_answer_shared(struct pager *p, uint64_t page);
+
+/* give_up.c */
+/* After pager_give_up, each time that somebody may have come to wait: lets everybody go. */
+void pager_let_all_go(struct pager *p);
 
 /* slow.c */
-/* Starts (without io_uring: does) the read of neighbours of one raw run that are free. Busy: no room in the ring, later. */
+/* Starts (without io_uring: does) the read of neighbours of one run, raw or packed, that are free. Busy: no room in the ring, later. */
 enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_class why);
 /* Ends what has come and what took too long. True when there was something. */
 bool slow_finish(struct pager *p, uint64_t now);

@@ -17,7 +17,7 @@
 
 #define PATIENCE_MS 60000
 
-static const char *const modes[] = {"lazy", "mmap", "eager"};
+static const char *const modes[] = {"lazy", "mmap", "eager", "auto"};
 
 struct place {
         char path[4300];
@@ -127,6 +127,8 @@ static void check_ways(const struct tmpdir *t, const struct saved *s)
                 {"half-track", {"--mode", "lazy", "--fill", "off", "--track-dirty"}},
                 {"mmap-compare", {"--mode", "mmap"}},
                 {"mmap-track", {"--mode", "mmap", "--track-dirty"}},
+                {"auto-compare", {"--mode", "auto"}},
+                {"auto-track", {"--mode", "auto", "--verify", "off", "--fill", "off", "--track-dirty"}},
                 {"eager-compare", {"--mode", "eager"}},
                 {"eager-track", {"--mode", "eager", "--track-dirty"}},
                 {"memfd-compare", {"--mode", "lazy", "--fill", "off", "--memory-backing", "memfd"}},
@@ -196,7 +198,7 @@ static void check_chain(bool track, bool half, const char *pack)
         s[0] = make_native(in(&t, "0").path, "64M", "2");
         for (unsigned g = 1; g < 6; g++) {
                 char name[2] = {(char)('0' + g), '\0'};
-                const char *mode = strcmp(pack, "none") ? "eager" : modes[(g - 1) % 3];
+                const char *mode = strcmp(pack, "none") ? "eager" : modes[(g - 1) % ARRAY_LEN(modes)];
                 bool stays_half = half && !strcmp(mode, "lazy");
 
                 s[g] = next_generation_with(&s[g - 1], in(&t, name).path, 3,

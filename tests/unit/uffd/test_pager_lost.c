@@ -1,28 +1,7 @@
 /* Bytes that cannot be had are never zeros: the page is lost, and says so. */
-#include "tests/unit/uffd/rig.h"
+#include "tests/unit/uffd/sigbus.h"
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-
-static sigjmp_buf back; /* a signal handler has no other way */
-
-static void on_sigbus(int sig)
-{
-        siglongjmp(back, sig);
-}
-
-/* BUS_MCEERR_AR, or BUS_ADRERR where the kernel has no CONFIG_MEMORY_FAILURE. */
-static bool touch_is_sigbus(const struct rig *g, uint64_t page)
-{
-        struct sigaction sa = { .sa_handler = on_sigbus };
-
-        sigaction(SIGBUS, &sa, NULL);
-        if (sigsetjmp(back, 1) != 0)
-                return true;
-        (void)rig_touch(g, page);
-        return false;
-}
 
 static void assert_lost(const struct rig *g, uint64_t page, int error)
 {
@@ -343,4 +322,36 @@ Test(pager_lost, who_waits_for_a_silent_source_is_let_go_when_the_pager_is_given
 Test(pager_lost, who_waits_for_a_silent_source_is_let_go_without_poison_too, .timeout = 20)
 {
         check_given_up(false);
+}
+
+Test(pager_lost, who_was_left_waiting_for_a_lost_page_is_let_go_when_the_pager_is_given_up, .timeout = 20)
+{
+        struct rig    *g = rig_new(64, RIG_TMPFS);
+        struct toucher t = { .g = g, .page = 40 };
+        pthread_t      thread;
+
+        g->caps.uffd_poison = false;
+        cr_assert_eq(ftruncate(g->fd, (off_t)pages_to_bytes(32)), 0);
+        rig_start(g);
+        pthread_create(&thread, NULL, touch_in_thread, &t);
+        rig_await(g->lost_demanded == 1);
+        rig_sleep_ms(20);
+        cr_assert(!t.came_back);
+        pager_give_up(g->p);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        rig_free(g);
+}
+
+Test(pager_lost, who_touches_what_it_gave_back_after_the_pager_was_given_up_is_let_go, .timeout = 20)
+{
+        struct rig    *g = rig_new(64, RIG_TMPFS);
+        struct toucher t = { .g = g, .page = 40 };
+        pthread_t      thread;
+
+        rig_start(g);
+        pager_give_up(g->p);
+        cr_assert_eq(madvise(g->ram + pages_to_bytes(40), PAGE_BYTES, MADV_DONTNEED), 0);
+        pthread_create(&thread, NULL, touch_in_thread, &t);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        rig_free(g);
 }
