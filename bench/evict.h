@@ -1,0 +1,11 @@
+/* bench/evict.h: takes files out of the page cache and proves it: a cold run that was not cold says nothing.
+ * Owns:    nothing.
+ * Threads: one.
+ * Blocks:  on the file system. */
+#pragma once
+
+#include <stdint.h>
+
+/* Every file in DIR (not below). Pages that are still cached afterwards: 0 is cold. Those that somebody maps or holds dirty stay. Exits
+ * where DIR cannot be looked at. */
+uint64_t evict_dir(const char *dir);
