@@ -22,8 +22,11 @@ static void note_fault(struct pager *p, uint64_t address, uint64_t now)
                 return; /* not ours to answer */
         switch (page_state_get(&p->states, page)) {
         case PAGE_ABSENT:
+                if (!page_state_move(&p->states, page, PAGE_WANTED)) {
+                        p->missed = true; /* too many are busy */
+                        return;
+                }
                 record_add(&p->record, page);
-                page_state_move(&p->states, page, PAGE_WANTED);
                 break;
         case PAGE_LOST:
                 if (page_state_demanded(&p->states, page))

@@ -112,26 +112,30 @@ void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages
         put_all(p, first_page, nr_pages, NULL, FAULT_ZERO);
 }
 
-struct pager_lost pager_describe_lost(const struct pager *p, uint64_t page)
+bool pager_describe_lost(const struct pager *p, uint64_t page, struct pager_lost *ret)
 {
         const struct page_run *run = page_map_find(p->c.map, page);
-        bool                   raw = run->kind == RUN_RAW;
+        bool                   raw = run && run->kind == RUN_RAW;
+        struct page_loss       loss;
 
-        return (struct pager_lost){
+        if (!run || !page_state_find_loss(&p->states, page, &loss))
+                return false;
+        *ret = (struct pager_lost){
                 .page              = page,
                 .source            = raw ? p->c.map->sources[run->source].name : "zeros",
                 .file_offset_bytes = raw ? run_offset_bytes(run, page) : 0,
-                .error             = page_state_error(&p->states, page),
-                .demanded          = page_state_demanded(&p->states, page),
-                .poisoned          = page_state_get(&p->states, page) == PAGE_POISONED,
+                .error             = loss.error,
+                .demanded          = loss.demanded,
+                .poisoned          = loss.poisoned,
         };
+        return true;
 }
 
 static bool tell_lost(const struct pager *p, uint64_t page)
 {
-        struct pager_lost lost = pager_describe_lost(p, page);
+        struct pager_lost lost;
 
-        return p->c.events.lost && p->c.events.lost(p->c.events.arg, &lost);
+        return p->c.events.lost && pager_describe_lost(p, page, &lost) && p->c.events.lost(p->c.events.arg, &lost);
 }
 
 /* Poison or zeros. An unread event makes it wait, and may remove the page. */

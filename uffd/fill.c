@@ -19,11 +19,6 @@ uint64_t fill_when_ns(const struct fill_times *t, uint64_t now_ns)
         return MAX(t->last_batch_ns + FILL_POLITE_EVERY_NS, t->last_fault_ns + FILL_POLITE_QUIET_NS);
 }
 
-static bool is_absent(const struct replay_view *v, uint64_t page)
-{
-        return page_state_get(v->states, page) == PAGE_ABSENT;
-}
-
 /* Goes to the first absent page at or after the cursor; false past the last range. */
 static bool find_absent(struct fill *f, const struct replay_view *v)
 {
@@ -31,9 +26,7 @@ static bool find_absent(struct fill *f, const struct replay_view *v)
                 const struct pager_range *r = &v->served.v[f->range];
                 uint64_t                  end = r->first_page + r->nr_pages;
 
-                f->page = MAX(f->page, r->first_page);
-                while (f->page < end && !is_absent(v, f->page))
-                        f->page++;
+                f->page = page_states_next_absent(v->states, MAX(f->page, r->first_page), end);
                 if (f->page < end)
                         return true;
         }
@@ -51,9 +44,7 @@ struct extent fill_peek(struct fill *f, const struct replay_view *v, uint64_t ma
                 return x;
         r = &v->served.v[f->range];
         run = page_map_find(v->map, f->page);
-        end = MIN(r->first_page + r->nr_pages, run->first_page + run->nr_pages);
-        x = (struct extent){ .run = run, .first_page = f->page, .nr_pages = 1 };
-        while (x.nr_pages < max_pages && x.first_page + x.nr_pages < end && is_absent(v, x.first_page + x.nr_pages))
-                x.nr_pages++;
-        return x;
+        end = MIN(MIN(r->first_page + r->nr_pages, run->first_page + run->nr_pages), f->page + max_pages);
+        end = page_states_end_of_absent(v->states, f->page, end);
+        return (struct extent){ .run = run, .first_page = f->page, .nr_pages = end - f->page };
 }

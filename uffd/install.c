@@ -17,12 +17,32 @@ void install_wake(struct installer *in, uint64_t first_page, uint64_t nr_pages)
         (void)uffd_wake(in->uffd, page_hva(in, first_page), pages_to_bytes(nr_pages));
 }
 
+/* What a test makes of the next installing ioctl: how many pages it may do, or its -errno. */
+static int64_t spoil(struct installer *in, uint64_t first_page, uint64_t nr_pages)
+{
+        uint64_t n = pager_fault_clip(in->faults, CHANCE_NO_MEMORY, first_page, nr_pages);
+
+        in->nr_chances++;
+        if (pager_fault_hits(in->faults, CHANCE_EAGAIN_COPY, in->nr_chances))
+                return -EAGAIN;
+        if (n == 0)
+                return -ENOMEM;
+        return (int64_t)(n > 1 && pager_fault_hits(in->faults, CHANCE_SHORT_COPY, in->nr_chances) ? n / 2 : n);
+}
+
 /* One UFFDIO_COPY, unless a test wants it to go wrong. */
-static int copy_once(struct installer *in, void *dst, const void *src, uint64_t nr_pages, uint64_t *ret_done_bytes)
+static int copy_once(struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_bytes)
 {
         const struct pager_faults *f = in->faults;
+        void                      *dst = page_hva(in, first_page);
+        int64_t                    may = f ? spoil(in, first_page, nr_pages) : (int64_t)nr_pages;
         int                        r;
 
+        if (may < 0) {
+                *ret_done_bytes = 0;
+                return (int)may;
+        }
+        nr_pages = (uint64_t)may;
         if (f && f->eagain_copy && ++in->nr_copies == f->eagain_copy) {
                 *ret_done_bytes = 0;
                 return -EAGAIN;
@@ -37,11 +57,9 @@ static int copy_once(struct installer *in, void *dst, const void *src, uint64_t 
 /* src NULL: zeros */
 static int install_some(struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_bytes)
 {
-        void *dst = page_hva(in, first_page);
-
         if (src)
-                return copy_once(in, dst, src, nr_pages, ret_done_bytes);
-        return uffd_zeropage(in->uffd, dst, pages_to_bytes(nr_pages), true, ret_done_bytes);
+                return copy_once(in, first_page, src, nr_pages, ret_done_bytes);
+        return uffd_zeropage(in->uffd, page_hva(in, first_page), pages_to_bytes(nr_pages), true, ret_done_bytes);
 }
 
 static int install_all(struct installer *in, uint64_t first_page, const uint8_t *src, uint64_t nr_pages, uint64_t *ret_done_pages)

@@ -18,7 +18,7 @@ struct installer {
         int                        uffd;
         uint8_t                   *ram; /* host address of RAM page 0 */
         const struct pager_faults *faults;
-        uint32_t                   nr_copies, nr_long_copies; /* for the countdowns of faults */
+        uint32_t                   nr_copies, nr_long_copies, nr_chances; /* for the countdowns of faults */
 };
 
 /* 0: all nr_pages are there and their waiters awake. Else -errno of the page at first_page + *ret_done_pages, which is always set. */

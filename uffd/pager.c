@@ -470,12 +470,12 @@ void pager_stats(const struct pager *p, struct pager_stats *ret)
 
 bool pager_find_lost(const struct pager *p, uint64_t page, struct pager_lost *ret)
 {
-        enum page_state st = page < p->states.nr_pages ? page_state_get(&p->states, page) : PAGE_ABSENT;
+        struct pager_lost lost;
 
-        if (st != PAGE_LOST && st != PAGE_POISONED)
+        if (!pager_describe_lost(p, page, &lost))
                 return false;
         if (ret)
-                *ret = pager_describe_lost(p, page);
+                *ret = lost;
         return true;
 }
 

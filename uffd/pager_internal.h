@@ -130,8 +130,8 @@ void pager_lose(struct pager *p, uint64_t page, int error);
 void pager_answer_lost(struct pager *p, uint64_t page);
 /* After pager_give_up: lets everybody go. */
 void pager_let_all_go(struct pager *p);
-/* How pager_lost describes a lost page. */
-struct pager_lost pager_describe_lost(const struct pager *p, uint64_t page);
+/* How pager_lost describes a lost page; false: it is none. Any thread. */
+bool pager_describe_lost(const struct pager *p, uint64_t page, struct pager_lost *ret);
 
 /* slow.c */
 /* Starts (without io_uring: does) the read of neighbours of one raw run that are free. Busy: no room in the ring, later. */

@@ -55,6 +55,16 @@ static void take(struct pager *p, struct slow_read *s, const uint8_t *buf, ssize
         }
 }
 
+/* A read ends before the first bad sector; one that begins with it is an error. */
+static ssize_t clip(const struct pager_faults *f, const struct slow_read *s, ssize_t result)
+{
+        uint64_t good = pager_fault_clip(f, CHANCE_EIO, s->first_page, s->try_pages);
+
+        if (result <= 0)
+                return result;
+        return good == 0 ? -EIO : MIN(result, (ssize_t)(pages_to_bytes(good) - s->got_bytes));
+}
+
 /* What a test makes of a read that has come. */
 static ssize_t spoil(const struct pager *p, const struct slow_read *s, ssize_t result)
 {
@@ -62,6 +72,9 @@ static ssize_t spoil(const struct pager *p, const struct slow_read *s, ssize_t r
 
         if (!f)
                 return result;
+        result = clip(f, s, result);
+        if (result > 1 && pager_fault_hits(f, CHANCE_SHORT_READ, s->nr))
+                return result / 2;
         if (f->eio_read && s->nr >= f->eio_read && s->nr - f->eio_read < f->eio_reads)
                 return -EIO;
         return f->short_read && s->nr == f->short_read && result > 0 ? result / 2 : result;
@@ -111,8 +124,10 @@ enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_c
 {
         uint64_t         nr = MIN(x->nr_pages, (uint64_t)READ_SLOT_PAGES);
         struct slow_read s = { .run = x->run, .first_page = x->first_page, .nr_pages = nr, .try_pages = nr, .why = why };
-        int              slot = p->ring ? read_ring_take(p->ring) : 0;
+        int              slot = -EBUSY;
 
+        if (page_states_have_room(&p->states, nr))
+                slot = p->ring ? read_ring_take(p->ring) : 0;
         if (slot == -EBUSY)
                 return SLOW_BUSY;
         for (uint64_t i = 0; i < nr; i++)

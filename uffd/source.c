@@ -45,6 +45,17 @@ void sources_free(struct sources *s)
         s->ways = NULL;
 }
 
+/* What a test makes of bytes that were cached. */
+static uint64_t spoil(struct sources *s, uint64_t page, uint64_t nr_pages)
+{
+        s->nr_chances++;
+        if (pager_fault_hits(s->faults, CHANCE_NOT_CACHED, s->nr_chances))
+                return 0;
+        if (pager_fault_hits(s->faults, CHANCE_SHORT_READ, s->nr_chances))
+                nr_pages /= 2;
+        return pager_fault_clip(s->faults, CHANCE_EIO, page, nr_pages); /* a bad sector is not cached */
+}
+
 uint64_t sources_read_cached(struct sources *s, const struct page_run *run, uint64_t page, uint64_t nr_pages, void *buf)
 {
         struct iovec iov = { .iov_base = buf, .iov_len = pages_to_bytes(nr_pages) };
@@ -58,5 +69,5 @@ uint64_t sources_read_cached(struct sources *s, const struct page_run *run, uint
                 return 0;
         if (s->faults && s->faults->short_read && ++s->nr_reads == s->faults->short_read)
                 n /= 2;
-        return bytes_to_pages((uint64_t)n);
+        return s->faults ? spoil(s, page, bytes_to_pages((uint64_t)n)) : bytes_to_pages((uint64_t)n);
 }

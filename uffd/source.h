@@ -11,7 +11,7 @@ struct sources {
         const struct page_map     *map;
         uint8_t                   *ways; /* enum source_way, per source */
         const struct pager_faults *faults;
-        uint32_t                   nr_reads; /* for the countdown of faults */
+        uint32_t                   nr_reads, nr_chances; /* for the countdowns of faults */
 };
 
 int  sources_init(struct sources *s, const struct page_map *map, const struct pager_faults *faults); /* 0 or -ENOMEM */

@@ -79,14 +79,18 @@ Test(page_state, a_lost_page_keeps_its_reason_through_poison)
 {
         static const int   errors[] = { -EIO, -ENODATA, -EBADMSG, -ETIMEDOUT, -ENOMEM };
         struct page_states s = new_states();
+        struct page_loss   loss;
 
         for (uint64_t i = 0; i < 5; i++) {
                 cr_assert(page_state_lose(&s, i, errors[i]));
                 cr_assert(page_state_move(&s, i, PAGE_POISONED));
-                cr_assert_eq(page_state_error(&s, i), errors[i]);
+                cr_assert(page_state_find_loss(&s, i, &loss));
+                cr_assert_eq(loss.error, errors[i]);
+                cr_assert(loss.poisoned);
         }
         cr_assert(page_state_lose(&s, 9, -EPERM));
-        cr_assert_eq(page_state_error(&s, 9), -EIO, "what has no code of its own is told as an I/O error");
+        cr_assert(page_state_find_loss(&s, 9, &loss));
+        cr_assert_eq(loss.error, -EIO, "what has no code of its own is told as an I/O error");
         page_states_free(&s);
 }
 
@@ -114,5 +118,74 @@ Test(page_state, that_a_fault_waited_is_remembered_through_moves)
         page_state_lose(&s, 1, -EIO);
         cr_assert(page_state_demanded(&s, 1));
         cr_assert(!page_state_demanded(&s, 2));
+        page_states_free(&s);
+}
+
+Test(page_state, a_page_that_was_given_back_is_not_lost_any_more)
+{
+        struct page_states s = new_states();
+
+        cr_assert(page_state_lose(&s, 1, -EIO));
+        cr_assert(page_state_move(&s, 1, PAGE_REMOVED));
+        cr_assert(!page_state_find_loss(&s, 1, NULL));
+        page_states_free(&s);
+}
+
+Test(page_state, absent_pages_are_found_across_words)
+{
+        struct page_states s = new_states();
+
+        page_states_install_absent(&s, 5, 60);
+        page_state_move(&s, 70, PAGE_READING);
+        cr_assert_eq(s.count[PAGE_INSTALLED], 60);
+        cr_assert_eq(page_states_end_of_absent(&s, 0, 100), 5);
+        cr_assert_eq(page_states_next_absent(&s, 5, 100), 65);
+        cr_assert_eq(page_states_next_absent(&s, 5, 40), 40);
+        cr_assert_eq(page_states_end_of_absent(&s, 65, 100), 70);
+        cr_assert_eq(page_states_next_absent(&s, 70, 100), 71);
+        cr_assert_eq(page_states_end_of_absent(&s, 71, 100), 100);
+        for (uint64_t page = 0; page < 100; page++)
+                cr_assert_eq(page_state_get(&s, page), page == 70 ? PAGE_READING : page >= 5 && page < 65 ? PAGE_INSTALLED : PAGE_ABSENT);
+        page_states_free(&s);
+}
+
+/* A model of the table beside it, driven by a seeded generator. */
+Test(page_state, busy_pages_are_found_whatever_came_and_went_before)
+{
+        uint8_t           model[4096] = { 0 };
+        struct busy_pages b;
+        uint64_t          x = 1;
+
+        cr_assert_eq(busy_pages_init(&b, 512), 0);
+        for (int i = 0; i < 200000; i++) {
+                uint64_t page;
+                uint8_t  bits;
+
+                x = x * 6364136223846793005ULL + 1442695040888963407ULL;
+                page = x >> 33 & 4095;
+                bits = x >> 60 & 1 ? (x >> 50 & 0xff) | 1 : 0;
+                if (busy_pages_set(&b, page, bits))
+                        model[page] = bits;
+                else
+                        cr_assert_eq(b.nr, 512, "refused only where it is full");
+        }
+        for (uint64_t page = 0; page < 4096; page++)
+                cr_assert_eq(busy_pages_get(&b, page), model[page]);
+        busy_pages_free(&b);
+}
+
+Test(page_state, where_too_many_pages_are_busy_the_next_one_stays_absent)
+{
+        struct page_states s;
+        uint64_t           page = 0;
+
+        cr_assert_eq(page_states_init(&s, 2 * BUSY_PAGES_MAX), 0);
+        while (page_state_move(&s, page, PAGE_READING))
+                page++;
+        cr_assert_eq(page, BUSY_PAGES_MAX);
+        cr_assert(!page_states_have_room(&s, 1));
+        cr_assert_eq(page_state_get(&s, page), PAGE_ABSENT);
+        cr_assert(page_state_move(&s, 0, PAGE_INSTALLED));
+        cr_assert(page_state_move(&s, page, PAGE_WANTED));
         page_states_free(&s);
 }

@@ -1,0 +1,26 @@
+/* uffd/busy_pages.h: the few pages that somebody waits for or reads just now, each with a few bits; a bounded hash table.
+ * Owns:    its slots, which the kernel backs only where they are touched.
+ * Threads: pager thread only.
+ * Blocks:  never. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* More than all faults that can wait (DEMAND_MAX) and all pages that reads can be under way for: 64 reads of 2 MiB. The slots are then
+ * half full at most, 512 KiB, and a small RAM has a small table. */
+#define BUSY_PAGES_MAX 32768
+
+struct busy_pages {
+        uint64_t *slots;      /* page << 8 | bits; 0: free, as no page is kept without a bit */
+        size_t    nr, nr_max; /* pages, of which there is room for nr_max */
+        uint64_t  mask;       /* slots - 1, a power of two */
+};
+
+int  busy_pages_init(struct busy_pages *b, uint64_t nr_pages); /* of RAM; 0 or -ENOMEM */
+void busy_pages_free(struct busy_pages *b);                    /* accepts a zeroed one */
+
+uint8_t busy_pages_get(const struct busy_pages *b, uint64_t page); /* 0: not there */
+/* bits 0 takes the page out. False: no room for one that was not there. */
+bool busy_pages_set(struct busy_pages *b, uint64_t page, uint8_t bits);
