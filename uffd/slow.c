@@ -1,7 +1,8 @@
 /* uffd/slow.c: reads that may take long: at depth through io_uring, each with a deadline; plainly where there is none.
  *
  * One read asks for neighbouring pages. What comes is delivered and the read goes on behind it. When nothing comes and it asked for
- * more than one page, it asks for the first alone, so that one bad sector costs one page. */
+ * more than one page, it asks for the first alone, so that one bad sector costs one page. Reads ahead of anybody's asking go past the
+ * page cache (cold.h), those that somebody waits for go through it. */
 #include "uffd/pager_internal.h"
 
 #include "core/base/clock.h"
@@ -47,6 +48,8 @@ static void take(struct pager *p, struct slow_read *s, const uint8_t *buf, ssize
                 lose(p, s, s->nr_pages, -ENODATA); /* the file ends before or within the first of them */
         } else if (result == -EINTR) {
                 return;
+        } else if (s->direct && (result == -EINVAL || result == -EOPNOTSUPP)) {
+                cold_refuse(&p->cold, s->run->source); /* and once more, through the page cache */
         } else if (s->try_pages > 1) {
                 s->try_pages = 1;
                 s->got_bytes = 0;
@@ -72,6 +75,8 @@ static ssize_t spoil(const struct pager *p, const struct slow_read *s, ssize_t r
 
         if (!f)
                 return result;
+        if (s->direct && f->odd_read && s->nr == f->odd_read)
+                return -EINVAL;
         result = clip(f, s, result);
         if (result > 1 && pager_fault_hits(f, CHANCE_SHORT_READ, s->nr))
                 return result / 2;
@@ -110,26 +115,57 @@ static void read_plainly(struct pager *p, struct slow_read *s)
 static void read_in_ring(struct pager *p, int slot)
 {
         struct slow_read *s = &p->slow[slot];
-        int               fd = run_fd(p->c.map, s->run);
         uint64_t          timeout_ns = p->c.source_timeout_ms * NS_PER_MS;
+        struct read_order o = {
+                .fd               = s->why == FAULT_DEMAND ? -1 : cold_direct_fd(&p->cold, s->run->source, next_offset_bytes(s), next_len_bytes(s)),
+                .offset_bytes     = next_offset_bytes(s),
+                .buf_offset_bytes = s->got_bytes,
+                .len_bytes        = next_len_bytes(s),
+                .deadline_ns      = timeout_ns ? now_ns() + timeout_ns : UINT64_MAX,
+        };
 
         s->nr = ++p->nr_slow;
+        s->direct = o.fd >= 0;
         if (is_silenced(p, s))
-                fd = p->c.faults->silent_fd;
-        read_ring_start(p->ring, slot, fd, next_offset_bytes(s), s->got_bytes, next_len_bytes(s),
-                        timeout_ns ? now_ns() + timeout_ns : UINT64_MAX);
+                o.fd = p->c.faults->silent_fd;
+        else if (!s->direct)
+                o.fd = run_fd(p->c.map, s->run);
+        read_ring_start(p->ring, slot, &o);
 }
 
-enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_class why)
+/* Once, when the first cold page is about to be read ahead: whoever has all in the page cache never pays for it. */
+static void prepare(struct pager *p)
 {
-        uint64_t         nr = MIN(x->nr_pages, (uint64_t)READ_SLOT_PAGES);
-        struct slow_read s = { .run = x->run, .first_page = x->first_page, .nr_pages = nr, .try_pages = nr, .why = why };
-        int              slot = -EBUSY;
+        int    fds[READ_FILES_MAX];
+        size_t nr = 0;
 
-        if (page_states_have_room(&p->states, nr))
-                slot = p->ring ? read_ring_take(p->ring) : 0;
+        p->ring_is_ready = true;
+        for (size_t i = 0; i < p->c.map->nr_sources && nr + 2 <= READ_FILES_MAX; i++) {
+                fds[nr++] = p->c.map->sources[i].fd;
+                fds[nr++] = p->cold.v[i].direct_fd;
+        }
+        read_ring_register(p->ring, fds, nr);
+}
+
+static int take_slot(struct pager *p, uint64_t nr_pages, enum fault_class why)
+{
+        if (!page_states_have_room(&p->states, nr_pages))
+                return -EBUSY;
+        if (!p->ring)
+                return 0;
+        if (!p->ring_is_ready && why != FAULT_DEMAND)
+                prepare(p);
+        return read_ring_take(p->ring, (uint32_t)nr_pages, why == FAULT_DEMAND);
+}
+
+uint64_t slow_start(struct pager *p, const struct extent *x, enum fault_class why)
+{
+        uint64_t         nr = MIN(x->nr_pages, (uint64_t)SLOW_PAGES_MAX);
+        struct slow_read s = { .run = x->run, .first_page = x->first_page, .nr_pages = nr, .try_pages = nr, .why = why };
+        int              slot = take_slot(p, nr, why);
+
         if (slot == -EBUSY)
-                return SLOW_BUSY;
+                return 0;
         for (uint64_t i = 0; i < nr; i++)
                 page_state_move(&p->states, s.first_page + i, PAGE_READING);
         count(&p->n.cold_reads, nr);
@@ -141,13 +177,15 @@ enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_c
                 p->slow[slot] = s;
                 read_in_ring(p, slot);
         }
-        return SLOW_STARTED;
+        return nr;
 }
 
-static void finish_one(struct pager *p, int slot, ssize_t result)
+static void finish_one(struct pager *p, int slot, ssize_t result, uint64_t now)
 {
         struct slow_read *s = &p->slow[slot];
 
+        if (s->why != FAULT_DEMAND)
+                depth_answered(&p->depth, (uint32_t)s->try_pages, read_ring_nr_shared(p->ring), now);
         take(p, s, read_ring_buf(p->ring, slot), spoil(p, s, result));
         if (s->nr_pages > 0)
                 read_in_ring(p, slot);
@@ -164,7 +202,7 @@ bool slow_finish(struct pager *p, uint64_t now)
         if (!p->ring)
                 return false;
         while (!pager_must_end(p) && (slot = read_ring_reap(p->ring, &result)) >= 0) {
-                finish_one(p, slot, result);
+                finish_one(p, slot, result, now);
                 any = true;
                 if (pager_drain(p) > 0)
                         return true; /* demand before the completions that are left */
