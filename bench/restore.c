@@ -3,7 +3,7 @@
  * T0 is taken here, just before rouse is spawned, so program start counts. Everything is warm: one round is thrown away first. With --cold
  * every arm runs warm and cold in each round: the files of the snapshot are evicted and proved to be; else the run is thrown away and counted.
  * Hints are recorded on runs of their own. Absolute times of a shared machine mean little: read the ratios. */
-#include "bench/evict.h"
+#include "bench/page_cache.h"
 #include "bench/sample.h"
 #include "core/base/clock.h"
 #include "core/base/units.h"
@@ -135,7 +135,9 @@ static void run_arm(const struct bench *b, struct snapshot_runs *s, enum arm arm
 {
         char ledger[4200];
 
-        if (cache == COLD && evict_dir(s->dir) > 0) {
+        if (cache == WARM)
+                page_cache_fill_dir(s->dir);
+        if (cache == COLD && page_cache_evict_dir(s->dir) > 0) {
                 s->not_cold++;
                 return;
         }
