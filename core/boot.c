@@ -74,7 +74,7 @@ int session_boot(const struct boot_options *o, struct session **ret, struct err 
         if (r >= 0)
                 r = machine_layout(&machine_microvm, o->memory_bytes, &s->layout, e);
         if (r >= 0)
-                r = guest_ram_map(s->layout.total_bytes, true, &s->ram, e);
+                r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, true, &s->ram, e);
         if (r >= 0) {
                 s->layout.ram = s->ram.base;
                 s->ram_is_anonymous = true;

@@ -3,14 +3,12 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
-#include "core/base/fdio.h"
 #include "formats/format.h"
+#include "formats/page_reader.h"
 #include "formats/snapshot_writer.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
-#include <xxhash.h>
 
 #define CHUNK_PAGES    512ULL /* 2 MiB: what the writer likes too */
 #define PROGRESS_EVERY (250 * NS_PER_MS)
@@ -20,6 +18,7 @@ struct conversion {
         struct snapshot snap;
         const struct snapshot_writer_ops *ops;
         struct snapshot_writer *writer;
+        struct page_reader reader; /* checks: a page that does not match must not get a new sum that it does */
         uint8_t *buf;
         uint64_t done_bytes, all_bytes, told_ns;
 };
@@ -28,6 +27,7 @@ static void conversion_free(struct conversion *c)
 {
         if (c->writer)
                 c->ops->free(c->writer);
+        page_reader_fini(&c->reader);
         snapshot_close(&c->snap);
         free(c->buf);
 }
@@ -38,39 +38,6 @@ static void tell(struct conversion *c, bool last)
                 return;
         c->told_ns = now_ns();
         c->o->progress(c->o->progress_arg, c->done_bytes, c->all_bytes);
-}
-
-/* A page that does not match must not get a new sum that it does. */
-static int check_sums(const struct conversion *c, const struct page_run *run, uint64_t skip, uint64_t nr, struct err *e)
-{
-        const struct page_map *m = &c->snap.pages;
-        const uint64_t *sums = m->sums ? m->sums + run->first_sum + skip : NULL;
-
-        for (uint64_t i = 0; sums && i < nr; i++) {
-                uint64_t found = XXH3_64bits(c->buf + pages_to_bytes(i), PAGE_BYTES);
-
-                if (sums[i] != found)
-                        return err_bad(e, m->sources[run->source].name, run->file_offset_bytes + pages_to_bytes(skip + i),
-                                       "RAM page %" PRIu64 ": expected checksum %#" PRIx64 ", found %#" PRIx64
-                                       "; use another copy of the snapshot", run->first_page + skip + i, sums[i], found);
-        }
-        return 0;
-}
-
-/* nr pages of the run, from its page `skip` on, into the buffer. */
-static int read_chunk(struct conversion *c, const struct page_run *run, uint64_t skip, uint64_t nr, struct err *e)
-{
-        const struct page_source *src = &c->snap.pages.sources[run->source];
-        uint64_t offset_bytes = run->file_offset_bytes + pages_to_bytes(skip);
-        ssize_t n = fd_pread_full(src->fd, c->buf, pages_to_bytes(nr), offset_bytes);
-
-        if (n < 0)
-                return err_bad(e, src->name, offset_bytes, "expected %" PRIu64 " bytes, found that they cannot be read (%s)"
-                               "; use another copy of the snapshot", pages_to_bytes(nr), strerror((int)-n));
-        if ((uint64_t)n < pages_to_bytes(nr))
-                return err_bad(e, src->name, offset_bytes + (uint64_t)n, "expected %" PRIu64 " more bytes, found the file's end"
-                               "; use another copy of the snapshot", pages_to_bytes(nr) - (uint64_t)n);
-        return check_sums(c, run, skip, nr, e);
 }
 
 static int check_cancelled(const struct conversion *c, struct err *e)
@@ -107,7 +74,7 @@ static int convert_run(struct conversion *c, const struct page_run *run, struct 
                 r = check_cancelled(c, e);
                 if (r < 0)
                         return r;
-                r = read_chunk(c, run, skip, nr, e);
+                r = page_reader_read(&c->reader, run->first_page + skip, nr, c->buf, e);
                 if (r < 0)
                         return err_wrap(e, r, "%s", c->o->src);
                 r = c->ops->pages(c->writer, c->buf, nr, e);
@@ -120,24 +87,27 @@ static int convert_run(struct conversion *c, const struct page_run *run, struct 
 static int open_source(struct conversion *c, struct err *e)
 {
         struct snapshot_open_options so = {.data_dir = c->o->data_dir};
+        struct page_counts n;
         int r = snapshot_open(c->o->src, &so, &c->snap, e);
 
         if (r < 0)
                 return r;
         c->buf = malloc(pages_to_bytes(CHUNK_PAGES));
-        if (!c->buf)
+        if (!c->buf || page_reader_init(&c->reader, &c->snap.pages, true) < 0)
                 return err_set(e, -ENOMEM, "no memory to convert a snapshot");
-        c->all_bytes = pages_to_bytes(page_map_count(&c->snap.pages).raw_pages);
+        n = page_map_count(&c->snap.pages);
+        c->all_bytes = pages_to_bytes(n.raw_pages + n.packed_pages);
         return c->ops->check(&c->snap.vm, e);
 }
 
-/* Where the source's zero pages are known, so is what will be written; else nothing is refused for a guess, and a file system
+/* Where the source's zero pages are known, and are not packed, so is what will be written; else nothing is refused for a guess, and a file system
  * that gets full shows in time: the source is still there. */
 static int begin(struct conversion *c, struct err *e)
 {
-        struct snapshot_writer_options wo = {.path = c->o->dst, .replace = c->o->replace, .ram_pages = c->snap.pages.nr_pages};
+        struct snapshot_writer_options wo = {.path = c->o->dst, .replace = c->o->replace, .ram_pages = c->snap.pages.nr_pages,
+                                             .pack = c->o->pack, .pack_level = c->o->pack_level};
 
-        if (c->snap.pages.zeros_known)
+        if (c->snap.pages.zeros_known && !c->o->pack)
                 wo.need_bytes = c->all_bytes;
         return c->ops->new(&wo, &c->writer, e);
 }
@@ -162,6 +132,7 @@ static int convert(struct conversion *c, struct convert_report *ret, struct err 
         n = c->ops->counts(c->writer);
         report.data_bytes = pages_to_bytes(n.data_pages);
         report.zero_bytes = pages_to_bytes(n.zero_pages);
+        report.stored_bytes = n.stored_bytes;
         if (c->o->say)
                 c->ops->advise(&c->snap.vm, c->o->say, c->o->say_arg);
         *ret = report;
@@ -174,6 +145,8 @@ int snapshot_convert(const struct convert_options *o, struct convert_report *ret
         int r;
 
         if (!c.ops)
+                return -EINVAL;
+        if (o->pack && snapshot_writer_check_pack(c.ops, o->pack_level, e) < 0)
                 return -EINVAL;
         r = open_source(&c, e);
         return r < 0 ? r : convert(&c, ret, e);

@@ -14,6 +14,8 @@ struct convert_options {
         const char *src, *dst;  /* dst must not exist, or be an empty directory, unless replace */
         bool        replace;    /* a snapshot that is there already is exchanged */
         const char *format;     /* to write: "native", "stratovirt"; NULL: native */
+        bool        pack;       /* by LZ4 (native only) */
+        int         pack_level;
         const char *data_dir;   /* where page indexes are kept by identity, or NULL */
         /* Asked every 2 MiB: true gives up, -ECANCELED. Not any more while dst is put on disk. May be NULL. */
         bool (*cancelled)(void *arg);
@@ -29,6 +31,7 @@ struct convert_options {
 struct convert_report {
         const char     *from, *to; /* the formats' names */
         uint64_t        data_bytes, zero_bytes;
+        uint64_t        stored_bytes; /* of data pages, in dst */
         struct identity identity; /* of dst */
 };
 

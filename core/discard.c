@@ -4,57 +4,102 @@
 #include "core/base/checked_copy.h"
 
 #include <errno.h>
+#include <linux/mman.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#define HUGE_PAGES (HUGE_PAGE_BYTES / PAGE_BYTES)
+
 /* --- what stands behind a page of mapped RAM --- */
+
+/* Neighbouring pages that were one thing when RAM was mapped: a run of the memory file, a range of the template, or what lies between. */
+struct piece {
+        uint64_t first, end;
+        bool     mapped; /* of a file or template, but for what was replaced since */
+};
+
+static struct piece piece_of_files(const struct page_map *files, uint64_t page)
+{
+        const struct page_run *run = page_map_find(files, page);
+
+        return (struct piece){run->first_page, run->first_page + run->nr_pages, run->kind == RUN_RAW};
+}
+
+static struct piece piece_of_shared(const struct guest_ram *ram, uint64_t page)
+{
+        struct piece p = {0, bytes_to_pages(ram->size_bytes), false};
+
+        for (size_t i = 0; i < ram->nr_shared; i++) {
+                const struct pager_range *s = &ram->shared[i];
+
+                if (page < s->first_page) {
+                        p.end = s->first_page;
+                        return p;
+                }
+                p.first = s->first_page + s->nr_pages;
+                if (page < p.first)
+                        return (struct piece){s->first_page, p.first, true};
+        }
+        return p;
+}
+
+static struct piece piece_at(const struct discard *d, uint64_t page)
+{
+        return d->files ? piece_of_files(d->files, page) : piece_of_shared(d->ram, page);
+}
 
 static bool is_replaced(const struct discard *d, uint64_t page)
 {
         return d->replaced && (d->replaced[page / 64] >> (page % 64) & 1);
 }
 
-static bool is_file(const struct discard *d, const struct page_run *run, uint64_t page)
+static bool is_mapped(const struct discard *d, const struct piece *p, uint64_t page)
 {
-        return run && run->kind == RUN_RAW && !is_replaced(d, page);
+        return p->mapped && !is_replaced(d, page);
 }
 
-/* How many pages from `page` on, below `end` and of the same run, have the same behind them. */
-static uint64_t same_behind(const struct discard *d, const struct page_run *run, uint64_t page, uint64_t end)
+static bool is_anonymous_at(const struct discard *d, uint64_t page)
 {
-        uint64_t stop = MIN(end, run->first_page + run->nr_pages), next = page + 1;
-        bool file = is_file(d, run, page);
+        struct piece p = piece_at(d, page);
 
-        if (run->kind != RUN_RAW)
+        return !is_mapped(d, &p, page);
+}
+
+/* How many pages from `page` on, below `end` and of the same piece, have the same behind them. */
+static uint64_t same_behind(const struct discard *d, const struct piece *p, uint64_t page, uint64_t end)
+{
+        uint64_t stop = MIN(end, p->end), next = page + 1;
+        bool mapped = is_mapped(d, p, page);
+
+        if (!p->mapped)
                 return stop - page;
-        while (next < stop && is_file(d, run, next) == file)
+        while (next < stop && is_mapped(d, p, next) == mapped)
                 next++;
         return next - page;
 }
 
-/* How many mappings more there are when [first, end) of one run's file becomes anonymous: what is left of the file on either side
+/* How many mappings more there are when [first, end) of one piece becomes anonymous: what is left of the file on either side
  * is a mapping, and anonymous neighbours become one with it.
  *
  *   FFFFFFF ─► FFaaaFF  +2        aaFFFFF ─► aaaaaFF  0        aaFFFaa ─► aaaaaaa  -2
  */
-static int64_t added_mappings(const struct discard *d, const struct page_run *run, uint64_t first, uint64_t end)
+static int64_t added_mappings(const struct discard *d, const struct piece *p, uint64_t first, uint64_t end)
 {
-        uint64_t run_end = run->first_page + run->nr_pages;
         int64_t added = 0;
 
-        if (first > run->first_page && is_file(d, run, first - 1))
+        if (first > p->first && is_mapped(d, p, first - 1))
                 added++;
-        else if (first > 0 && !is_file(d, page_map_find(d->files, first - 1), first - 1))
+        else if (first > 0 && is_anonymous_at(d, first - 1))
                 added--;
-        if (end < run_end && is_file(d, run, end))
+        if (end < p->end && is_mapped(d, p, end))
                 added++;
-        else if (end < d->files->nr_pages && !is_file(d, page_map_find(d->files, end), end))
+        else if (end < bytes_to_pages(d->ram->size_bytes) && is_anonymous_at(d, end))
                 added--;
         return added;
 }
 
-/* --- the three means --- */
+/* --- the means --- */
 
 static int drop_anonymous(const struct discard *d, uint64_t first, uint64_t nr)
 {
@@ -79,30 +124,36 @@ static int write_zeros(const struct discard *d, uint64_t first, uint64_t nr)
 /* The same flags as the rest of RAM has, so that the kernel joins it with anonymous neighbours. */
 static int map_anonymous(const struct discard *d, uint64_t first, uint64_t nr)
 {
+        bool huge = d->ram->backing == RAM_HUGETLB;
+        int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (huge ? MAP_HUGETLB | MAP_HUGE_2MB : MAP_NORESERVE);
         uint8_t *at = d->ram->base + pages_to_bytes(first);
         uint64_t bytes = pages_to_bytes(nr);
 
-        if (mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+        if (mmap(at, bytes, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
                 return -errno;
         madvise(at, bytes, MADV_DONTFORK);
-        madvise(at, bytes, MADV_NOHUGEPAGE);
+        if (!huge)
+                madvise(at, bytes, MADV_NOHUGEPAGE);
         return 0;
 }
 
 static bool has_bits(struct discard *d)
 {
         if (!d->replaced)
-                d->replaced = calloc(d->files->nr_pages / 64 + 1, sizeof(uint64_t));
+                d->replaced = calloc(bytes_to_pages(d->ram->size_bytes) / 64 + 1, sizeof(uint64_t));
         return d->replaced;
 }
 
-/* Pages of one run that are all still the file's. */
-static int replace_file(struct discard *d, const struct page_run *run, uint64_t first, uint64_t nr)
+/* Pages of one piece that are all still the file's or the template's. */
+static int replace_file(struct discard *d, const struct piece *p, uint64_t first, uint64_t nr)
 {
-        int64_t added = added_mappings(d, run, first, first + nr);
+        int64_t added = added_mappings(d, p, first, first + nr);
 
-        if (!has_bits(d) || (added > 0 && d->nr_mappings + (uint64_t)added > d->max_mappings) || map_anonymous(d, first, nr) < 0)
+        if (!has_bits(d) || (added > 0 && d->nr_mappings + (uint64_t)added > d->max_mappings))
                 return write_zeros(d, first, nr); /* the guest's own copy of these pages: never wrong, only not freed */
+        /* A template's pages are served: once the pager has heard, it puts nothing there but zeros for who asks. */
+        if ((!d->files && drop_anonymous(d, first, nr) < 0) || map_anonymous(d, first, nr) < 0)
+                return write_zeros(d, first, nr);
         d->nr_mappings += (uint64_t)added; /* wraps down where it is negative */
         for (uint64_t page = first; page < first + nr; page++)
                 d->replaced[page / 64] |= 1ULL << (page % 64);
@@ -114,20 +165,48 @@ static int discard_mapped(struct discard *d, uint64_t first, uint64_t end)
         int r = 0, worst = 0;
 
         while (first < end && r >= 0) {
-                const struct page_run *run = page_map_find(d->files, first);
-                uint64_t nr = same_behind(d, run, first, end);
+                struct piece p = piece_at(d, first);
+                uint64_t nr = same_behind(d, &p, first, end);
 
-                r = is_file(d, run, first) ? replace_file(d, run, first, nr) : drop_anonymous(d, first, nr);
+                r = is_mapped(d, &p, first) ? replace_file(d, &p, first, nr) : drop_anonymous(d, first, nr);
                 first += nr;
                 worst = r < 0 ? r : MAX(r, worst);
         }
         return worst;
 }
 
+static int punch(const struct discard *d, uint64_t first, uint64_t nr)
+{
+        return madvise(d->ram->base + pages_to_bytes(first), pages_to_bytes(nr), MADV_REMOVE) < 0 ? -errno : 0;
+}
+
+/* What lies apart from files: one kind of memory throughout. */
+static int drop(struct discard *d, uint64_t first, uint64_t nr)
+{
+        if (d->ram->nr_shared > 0)
+                return discard_mapped(d, first, first + nr);
+        return d->ram->backing == RAM_ANON ? drop_anonymous(d, first, nr) : punch(d, first, nr);
+}
+
+/* Whole 2 MiB pages are dropped; a part of one can only be written.
+ *
+ *   |..zz####|########|##zzzz..|      z written   # dropped */
+static int discard_huge(struct discard *d, uint64_t first, uint64_t end)
+{
+        uint64_t low = MIN(align_up(first, HUGE_PAGES), end), high = MAX(end / HUGE_PAGES * HUGE_PAGES, low);
+        int r = low < high ? drop(d, low, high - low) : 0, worst = r;
+
+        if (r >= 0 && first < low)
+                worst = r = write_zeros(d, first, low - first);
+        if (r >= 0 && high < end)
+                worst = r = write_zeros(d, high, end - high);
+        return worst;
+}
+
 void discard_init(struct discard *d, const struct guest_ram *ram, const struct page_map *files, uint64_t max_map_count)
 {
         *d = (struct discard){.ram = ram, .files = files, .max_mappings = max_map_count / 2};
-        d->nr_mappings = files ? files->nr_runs : 0;
+        d->nr_mappings = files ? files->nr_runs : 2 * ram->nr_shared + 1;
         pthread_mutex_init(&d->lock, NULL);
 }
 
@@ -142,15 +221,21 @@ void discard_fini(struct discard *d)
 
 int discard_pages(struct discard *d, uint64_t first_page, uint64_t nr_pages)
 {
+        bool huge = d->ram->backing == RAM_HUGETLB;
         int r;
 
-        if (!d->files) {
-                r = drop_anonymous(d, first_page, nr_pages);
+        if (!d->files && !d->ram->nr_shared && !huge) {
+                r = drop(d, first_page, nr_pages);
                 if (r >= 0)
                         return r;
         }
         pthread_mutex_lock(&d->lock);
-        r = d->files ? discard_mapped(d, first_page, first_page + nr_pages) : write_zeros(d, first_page, nr_pages);
+        if (huge)
+                r = discard_huge(d, first_page, first_page + nr_pages);
+        else if (d->files || d->ram->nr_shared)
+                r = discard_mapped(d, first_page, first_page + nr_pages);
+        else
+                r = write_zeros(d, first_page, nr_pages);
         pthread_mutex_unlock(&d->lock);
         return r;
 }

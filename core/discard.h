@@ -6,7 +6,10 @@
  *   what stands behind a page             what makes it zero
  *   served by userfaultfd                 MADV_DONTNEED: the pager hears of it and answers later faults with zeros
  *   anonymous: zero runs, eager, booted   MADV_DONTNEED: the kernel gives zeros; part of a huge page is split off it
- *   a mapping of the memory file          an anonymous mapping over it; where the mappings are used up, zeros are written */
+ *   a mapping of the memory file          an anonymous mapping over it; where the mappings are used up, zeros are written
+ *   a mapping of a template               MADV_DONTNEED, for the pager to hear of it, and then the same
+ *   the VM's own memfd                    MADV_REMOVE: a hole; the pager hears of that, too
+ *   2 MiB pages                           whole ones as above, parts of one are written with zeros: they free nothing */
 #pragma once
 
 #include "core/guest_ram.h"
@@ -16,7 +19,7 @@
 struct discard {
         /* set by discard_init, then read-only */
         const struct guest_ram *ram;
-        const struct page_map  *files; /* its raw runs are mapped files; NULL: all of RAM is anonymous */
+        const struct page_map  *files; /* its raw runs are mapped files; NULL: no file of a snapshot is mapped */
         uint64_t                max_mappings;
         /* under lock */
         pthread_mutex_t lock;

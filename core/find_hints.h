@@ -1,4 +1,5 @@
-/* core/find_hints.h: which hints "auto" means: those in a native snapshot, else those kept by its identity.
+/* core/find_hints.h: which hints "auto" means: those that were recorded here and are kept by the snapshot's identity, else
+ * those in a native snapshot.
  * Owns:    nothing; what is read belongs to the caller (hints_free).
  * Threads: any.
  * Blocks:  on the file system. */

@@ -3,13 +3,13 @@
 
 #include "core/base/checked_copy.h"
 #include "core/base/cleanup.h"
-#include "core/base/fdio.h"
+#include "formats/page_reader.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <xxhash.h>
+#include <unistd.h>
 
 int guest_ram_map(uint64_t size_bytes, bool huge, struct guest_ram *ret, struct err *e)
 {
@@ -36,6 +36,8 @@ void guest_ram_unmap(struct guest_ram *r)
 {
         if (r->base)
                 munmap(r->base, r->size_bytes);
+        if (r->base && r->backing != RAM_ANON)
+                close(r->fd);
         *r = (struct guest_ram){0};
 }
 
@@ -67,7 +69,7 @@ int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, uint64_
         return 0;
 }
 
-/* --- eager: the raw runs cut into slices, handed out to a few threads --- */
+/* --- eager: the runs cut into slices, handed out to a few threads --- */
 
 #define SLICE_PAGES 1024ULL /* 4 MiB: two huge pages; smaller slices share page faults of one huge page between threads */
 
@@ -93,7 +95,7 @@ static bool take_slice(struct read_all *a, const struct page_run **ret_run, uint
         while (!got && !a->error && a->next_run < a->map->nr_runs) {
                 const struct page_run *run = &a->map->runs[a->next_run];
 
-                if (run->kind == RUN_RAW && a->next_page < run->nr_pages) {
+                if (run->kind != RUN_ZERO && a->next_page < run->nr_pages) {
                         *ret_run = run;
                         *ret_skip = a->next_page;
                         *ret_nr = MIN(SLICE_PAGES, run->nr_pages - a->next_page);
@@ -109,55 +111,36 @@ static bool take_slice(struct read_all *a, const struct page_run **ret_run, uint
         return got;
 }
 
-static int check_sums(const struct read_all *a, const struct page_run *run, uint64_t skip, uint64_t nr, const uint8_t *at, struct err *e)
+static void fail(struct read_all *a, int error, const struct err *why)
 {
-        for (uint64_t i = 0; i < nr; i++) {
-                uint64_t found = XXH3_64bits(at + pages_to_bytes(i), PAGE_BYTES);
-                uint64_t expected = a->map->sums[run->first_sum + skip + i];
-
-                if (found != expected)
-                        return err_bad(e, a->map->sources[run->source].name, run->file_offset_bytes + pages_to_bytes(skip + i),
-                                       "page %llu: expected XXH3-64 %016llx, found %016llx; the file was changed: take it from a good copy",
-                                       (unsigned long long)(run->first_page + skip + i), (unsigned long long)expected,
-                                       (unsigned long long)found);
+        pthread_mutex_lock(&a->lock);
+        if (!a->error) {
+                a->error = error;
+                a->err = *why;
         }
-        return 0;
+        pthread_mutex_unlock(&a->lock);
 }
 
-static int read_slice(struct read_all *a, const struct page_run *run, uint64_t skip, uint64_t nr, struct err *e)
-{
-        const struct page_source *src = &a->map->sources[run->source];
-        uint8_t *at = a->ram->base + pages_to_bytes(run->first_page + skip);
-        uint64_t off = run->file_offset_bytes + pages_to_bytes(skip), len = pages_to_bytes(nr);
-        ssize_t n = fd_pread_full(src->fd, at, len, off);
-
-        if (n < 0)
-                return err_set(e, (int)n, "read %s at offset %llu: %s", src->name, (unsigned long long)off, strerror((int)-n));
-        if ((uint64_t)n != len)
-                return err_bad(e, src->name, off + (uint64_t)n, "expected %llu more bytes of RAM, found the end of the file; it was cut short: copy it again",
-                               (unsigned long long)(len - (uint64_t)n));
-        return a->verify && a->map->sums ? check_sums(a, run, skip, nr, at, e) : 0;
-}
-
+/* Chunks are packed in runs from their beginning on, and slices are cut between chunks: each is unpacked once, in place. */
 static void *read_slices(void *arg)
 {
         struct read_all *a = arg;
+        struct page_reader reader;
         const struct page_run *run;
+        struct err err = {0};
         uint64_t skip, nr;
 
-        while (take_slice(a, &run, &skip, &nr)) {
-                struct err err = {0};
-                int r = read_slice(a, run, skip, nr, &err);
-
-                if (r < 0) {
-                        pthread_mutex_lock(&a->lock);
-                        if (!a->error) {
-                                a->error = r;
-                                a->err = err;
-                        }
-                        pthread_mutex_unlock(&a->lock);
-                }
+        if (page_reader_init(&reader, a->map, a->verify) < 0) {
+                fail(a, err_set(&err, -ENOMEM, "no memory to read a snapshot"), &err);
+                return NULL;
         }
+        while (take_slice(a, &run, &skip, &nr)) {
+                int r = page_reader_read(&reader, run->first_page + skip, nr, a->ram->base + pages_to_bytes(run->first_page + skip), &err);
+
+                if (r < 0)
+                        fail(a, r, &err);
+        }
+        page_reader_fini(&reader);
         return NULL;
 }
 

@@ -38,6 +38,7 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
         s->nr_vcpus = s->snap.vm.nr_vcpus;
         s->data_dir = o->data_dir;
         s->record_path = o->record_path;
+        s->record_past_t4 = o->record_path && !o->fill; /* nobody waits for the mark to bring the rest in */
         s->index_wanted = !s->snap.pages.zeros_known && o->data_dir;
         if (o->data_dir && asprintf(&s->cpuid_cache, "%s/host-cpuid", o->data_dir) < 0)
                 s->cpuid_cache = NULL;
@@ -46,7 +47,7 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
 }
 
 /* Hints that are there but belong to something else stop a restore only when the user named them. */
-static int read_hints(struct session *s, const struct restore_options *o, struct hints *ret, struct err *e)
+static int find_hints(struct session *s, const struct restore_options *o, struct hints *ret, struct err *e)
 {
         struct err mine = {0};
         int r;
@@ -59,6 +60,16 @@ static int read_hints(struct session *s, const struct restore_options *o, struct
         if (r < 0 && r != -ENOENT)
                 snapshot_note(&s->snap, "hints are not used: %s", mine.text);
         return 0;
+}
+
+/* What a run touched by chance is not brought to every run. */
+static int read_hints(struct session *s, const struct restore_options *o, struct hints *ret, struct err *e)
+{
+        int r = find_hints(s, o, ret, e);
+
+        if (r >= 0)
+                hints_keep_seen(ret, hints_min_seen(ret));
+        return r;
 }
 
 static void set_arm(struct session *s, const char *arm)
@@ -83,6 +94,8 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
         };
         int r = record ? 0 : read_hints(s, o, &h, e);
 
+        if (s->snap.pages.nr_chunks) /* until the pager unpacks */
+                return err_usage(e, "packed memory needs --mode eager");
         if (r >= 0 && plan_served(&s->snap.pages, record, &s->served, &c.nr_served, &s->ledger) < 0)
                 r = err_set(e, -ENOMEM, "no memory for the plan of %llu pages", (unsigned long long)s->snap.pages.nr_pages);
         if (r < 0)
@@ -99,7 +112,12 @@ static int plan_mmap(struct session *s, struct err *e)
 {
         struct page_counts n = page_map_count(&s->snap.pages);
         uint64_t mappings;
-        int r = guest_ram_map_files(&s->ram, &s->snap.pages, s->caps.max_map_count, &mappings, e);
+        int r;
+
+        if (n.packed_pages)
+                return err_usage(e, "--mode mmap: expected memory that is not packed, found %llu packed pages; use --mode auto, lazy or eager, or "
+                                 "unpack it: rouse convert --pack none", (unsigned long long)n.packed_pages);
+        r = guest_ram_map_files(&s->ram, &s->snap.pages, s->caps.max_map_count, &mappings, e);
 
         if (r < 0)
                 return r;
@@ -122,14 +140,18 @@ static int plan_eager(struct session *s, const struct restore_options *o, struct
         struct page_counts n = page_map_count(&s->snap.pages);
 
         set_arm(s, "eager");
-        plan_row(&s->ledger, "prefill", s->snap.pages.nr_runs, n.raw_pages, "read completely before the guest runs");
+        plan_row(&s->ledger, "prefill", s->snap.pages.nr_runs, n.raw_pages + n.packed_pages, "read completely before the guest runs");
         plan_row(&s->ledger, "anon", 1, n.zero_pages, "zeros, left to the kernel");
         return guest_ram_read_all(&s->ram, &s->snap.pages, o->verify && s->snap.verifiable, MIN(s->caps.nr_cpus, 4), &s->eager_bytes, e);
 }
 
 static int stage_plan(struct session *s, const struct restore_options *o, struct err *e)
 {
-        int r = guest_ram_map(s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
+        int r;
+
+        if (o->mode == RESTORE_LAZY && o->common.memory_backing == RAM_HUGETLB)
+                return err_usage(e, "--memory-backing hugetlb: needs --mode eager");
+        r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
 
         if (r < 0)
                 return r;
@@ -205,7 +227,8 @@ static int check_cpu(struct session *s, const struct restore_options *o, struct 
 static int stage_build(struct session *s, const struct restore_options *o, struct err *e)
 {
         struct vm_config c = {.caps = &s->caps, .layout = &s->layout, .machine = s->snap.vm.machine, .nr_vcpus = s->nr_vcpus,
-                              .cpuid_cache = s->cpuid_cache, .devices = s->devices, .nr_devices = s->nr_devices, .saved = &s->snap.vm};
+                              .cpuid_cache = s->cpuid_cache, .devices = s->devices, .nr_devices = s->nr_devices, .saved = &s->snap.vm,
+                              .faults_in_place = s->record_path != NULL};
         struct vm_load_report rep = {0};
         struct err lost = {0};
         int r;

@@ -43,7 +43,8 @@ static int check_cancelled(const struct save_options *o, struct err *e)
 
 /* --- before the guest is stopped --- */
 
-/* Beside the pages: their sums and runs, a sixtieth of them at worst (every second page zero); vCPUs, devices, and as much again
+/* How small packed pages get is not known before they are packed: what is too much for the file system shows then, and the guest goes
+ * on. Beside the pages: their sums and runs, a sixtieth of them at worst (every second page zero); vCPUs, devices, and as much again
  * for the file system itself. */
 static uint64_t overhead_bytes(uint64_t data_bytes, uint32_t nr_vcpus)
 {
@@ -207,13 +208,16 @@ int session_save(struct session *s, const struct save_options *o, struct save_re
 {
         struct saving v = {.s = s, .o = o, .ops = snapshot_writer_find(o->format, e)};
         struct snapshot_writer_options wo = {
-                .path = o->path, .replace = o->replace, .ram_pages = bytes_to_pages(s->layout.total_bytes)};
+                .path = o->path, .replace = o->replace, .ram_pages = bytes_to_pages(s->layout.total_bytes), .pack = o->pack,
+                .pack_level = o->pack_level};
         uint64_t start_ns = now_ns(), data_bytes = data_bytes_bound(s);
         int r;
 
         if (!v.ops)
                 return -EINVAL;
-        wo.need_bytes = data_bytes + overhead_bytes(data_bytes, s->nr_vcpus);
+        if (o->pack && snapshot_writer_check_pack(v.ops, o->pack_level, e) < 0)
+                return -EINVAL;
+        wo.need_bytes = (o->pack ? 0 : data_bytes) + overhead_bytes(data_bytes, s->nr_vcpus);
         r = v.ops->new(&wo, &v.writer, e);
         if (r >= 0)
                 r = save(&v, e);
@@ -222,6 +226,7 @@ int session_save(struct session *s, const struct save_options *o, struct save_re
 
                 v.report.data_bytes = pages_to_bytes(n.data_pages);
                 v.report.zero_bytes = pages_to_bytes(n.zero_pages);
+                v.report.stored_bytes = n.stored_bytes;
                 v.report.total_ns = now_ns() - start_ns;
                 *ret = v.report;
         }

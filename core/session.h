@@ -8,6 +8,7 @@
 #include "core/model/device_config.h"
 #include "core/model/host_caps.h"
 #include "core/model/ledger.h"
+#include "core/model/ram_backing.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@ struct session_options {
         int                     serial_out_fd; /* -1: nowhere */
         bool                    serial_lossy;  /* readers come and go (session_serial_to); the guest never waits for one */
         const char             *until, *mark;  /* patterns, or NULL */
+        enum ram_backing        memory_backing;
         uint64_t                timeout_ns;    /* of session_run, from T0; 0: none */
         bool                    paused;        /* do not run the guest until session_resume */
         uint64_t                t0_ns;
@@ -103,6 +105,8 @@ struct save_options {
         const char *path;   /* the directory to be */
         const char *format; /* "native", "stratovirt"; NULL: native */
         bool        replace;
+        bool        pack;        /* by LZ4 (native only), at pack_level */
+        int         pack_level;
         bool        pause_after; /* leave it paused */
         /* Called on the session thread every some ms while pages are fetched and written; true: give up (-ECANCELED). May be NULL. */
         bool (*cancelled)(void *arg);
@@ -112,6 +116,7 @@ struct save_report {
         uint64_t        pause_ns; /* guest stopped to guest going on (or to the state written, with pause_after) */
         uint64_t        total_ns;
         uint64_t        data_bytes, zero_bytes;
+        uint64_t        stored_bytes; /* of the data, on disk: less where it is packed */
         struct identity identity;
 };
 /* A snapshot of the VM as it is. Refused at once, with the guest untouched: no room for it, a device that has no state, a format that

@@ -246,6 +246,10 @@ static void handle_not_freed(struct session *s)
         if (s->told_not_freed)
                 return;
         s->told_not_freed = true;
+        if (s->ram.backing == RAM_HUGETLB) {
+                session_message(s, "the balloon's pages are parts of 2 MiB pages: only whole ones are freed, the others are made zero; use --memory-backing memfd or anon");
+                return;
+        }
         session_message(s, "the balloon's pages lie too far apart to free them all (%llu mappings, half of vm.max_map_count): some are "
                         "only made zero; use --mode lazy, or sysctl -w vm.max_map_count=%llu",
                         (unsigned long long)s->caps.max_map_count / 2, (unsigned long long)s->caps.max_map_count * 4);
@@ -355,7 +359,7 @@ void session_handle_events(struct session *s)
         }
         if (ev & (EVENT_MARK | EVENT_UNTIL)) {
                 session_count_at(s, LEDGER_T4, false);
-                if (s->pager)
+                if (s->pager && !s->record_past_t4)
                         pager_end_record(s->pager);
         }
         if (ev & EVENT_REPLAYED)

@@ -57,6 +57,7 @@ struct session {
         struct hint           *replay;
         struct console        *console;
         const char            *record_path, *data_dir;
+        bool                   record_past_t4; /* the recording goes on after the mark */
         char                  *cpuid_cache; /* a file in data_dir, or NULL */
         int                    event_fd;
         bool                   sources_mapped; /* the memory file itself is the RAM: it must not change */

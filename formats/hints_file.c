@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Version 1 knows neither times nor phases. */
+/* Version 1 knows neither times nor phases. It is read, and not written any more. */
 struct hint_v1 {
         uint64_t page;
         uint32_t seen;
@@ -22,30 +22,27 @@ static_assert(sizeof(struct hint_v1) == 16, "on-disk hint");
 static_assert(offsetof(struct hint_v1, page) == 0 && offsetof(struct hint_v1, seen) == 8 && offsetof(struct hint_v1, flags) == 12,
               "on-disk hint");
 
-const struct table_kind table_hints = { "rouse-hi", 1, sizeof(struct hint_v1) };
+/* In version 2 a hint on disk is struct hint itself. */
+static_assert(sizeof(struct hint) == 16, "on-disk hint");
+static_assert(offsetof(struct hint, page) == 0 && offsetof(struct hint, seen) == 4 && offsetof(struct hint, touch_us) == 8 &&
+              offsetof(struct hint, phase) == 12 && offsetof(struct hint, flags) == 13 && offsetof(struct hint, reserved) == 14,
+              "on-disk hint");
 
-static int unpack_v1(const struct table_file *t, struct hints *ret)
+static const struct table_kind hints_v1 = { .magic = "rouse-hi", .version = 1, .entry_bytes = sizeof(struct hint_v1) };
+const struct table_kind table_hints = { .magic = "rouse-hi", .version = 2, .entry_bytes = sizeof(struct hint), .older = &hints_v1 };
+
+/* Entries have one size in both versions, so they are turned in place. What is out of range stays so, for hints_check to name. */
+static void upgrade_v1(void *entries, uint64_t nr)
 {
-        const struct hint_v1 *from = t->entries;
-        struct hint          *v = calloc(t->nr_entries + 1, sizeof(*v));
+        for (uint64_t i = 0; i < nr; i++) {
+                struct hint_v1 from;
+                struct hint    to = { 0 };
 
-        if (!v)
-                return -ENOMEM;
-        /* What is out of range stays so, for hints_check to name. */
-        for (uint64_t i = 0; i < t->nr_entries; i++)
-                v[i] = (struct hint){ .page = (uint32_t)MIN(from[i].page, (uint64_t)UINT32_MAX), .seen = from[i].seen };
-        ret->v = v;
-        ret->nr = t->nr_entries;
-        return 0;
-}
-
-static struct hint_v1 *pack_v1(const struct hints *h)
-{
-        struct hint_v1 *v = calloc(h->nr + 1, sizeof(*v));
-
-        for (size_t i = 0; v && i < h->nr; i++)
-                v[i] = (struct hint_v1){ .page = h->v[i].page, .seen = h->v[i].seen };
-        return v;
+                memcpy(&from, (uint8_t *)entries + i * sizeof(from), sizeof(from));
+                to.page = (uint32_t)MIN(from.page, (uint64_t)UINT32_MAX);
+                to.seen = from.seen;
+                memcpy((uint8_t *)entries + i * sizeof(to), &to, sizeof(to));
+        }
 }
 
 static int check_owner(const struct table_file *t, const char *shown, const struct identity *expected, uint64_t ram_pages,
@@ -66,6 +63,7 @@ static int check_owner(const struct table_file *t, const char *shown, const stru
         return 0;
 }
 
+/* expected NULL: of whatever snapshot it says. */
 static int read_part(const struct part *p, const char *shown, const struct identity *expected, uint64_t ram_pages,
                      struct hints *ret, struct err *e)
 {
@@ -73,13 +71,15 @@ static int read_part(const struct part *p, const char *shown, const struct ident
         _cleanup_(hints_free) struct hints           h = { 0 };
         int                                          r = table_file_read_header(p, shown, &table_hints, &t, e);
 
-        r = r < 0 ? r : check_owner(&t, shown, expected, ram_pages, e);
-        r = r < 0 ? r : table_file_read(p, shown, &table_hints, &t, e);
+        if (r == 0)
+                r = check_owner(&t, shown, expected ? expected : &t.identity, expected ? ram_pages : t.ram_pages, e);
+        r = r < 0 ? r : table_file_read(p, shown, &t, e);
         if (r < 0)
                 return r;
-        h = (struct hints){ .snapshot = t.identity, .ram_pages = t.ram_pages, .recordings = t.recordings };
-        if (unpack_v1(&t, &h) < 0)
-                return err_set(e, -ENOMEM, "%s: no memory for %" PRIu64 " hints", shown, t.nr_entries);
+        if (t.kind == &hints_v1)
+                upgrade_v1(t.entries, t.nr_entries);
+        h = (struct hints){ .snapshot = t.identity, .ram_pages = t.ram_pages, .recordings = t.recordings, .nr = t.nr_entries };
+        h.v = TAKE_PTR(t.entries);
         r = hints_check(&h, shown, e);
         if (r < 0)
                 return r;
@@ -114,6 +114,11 @@ int hints_file_read_path(const char *path, const struct identity *expected, uint
         return read_part(&p, path, expected, ram_pages, ret, e);
 }
 
+int hints_file_read_any(const char *path, struct hints *ret, struct err *e)
+{
+        return hints_file_read_path(path, NULL, 0, ret, e);
+}
+
 int hints_file_read_data_dir(const char *data_dir, const struct identity *expected, uint64_t ram_pages, struct hints *ret,
                              struct err *e)
 {
@@ -123,19 +128,24 @@ int hints_file_read_data_dir(const char *data_dir, const struct identity *expect
         return r < 0 ? r : hints_file_read_path(path, expected, ram_pages, ret, e);
 }
 
+int hints_file_pack(const struct hints *h, void **ret, size_t *ret_len, struct err *e)
+{
+        struct table_file t = {
+                .identity   = h->snapshot,
+                .ram_pages  = h->ram_pages,
+                .recordings = h->recordings,
+                .nr_entries = h->nr,
+                .entries    = h->v,
+        };
+
+        return table_file_pack(&table_hints, &t, ret, ret_len, e);
+}
+
 int hints_file_write(int dir_fd, const char *name, const struct hints *h, struct err *e)
 {
-        _cleanup_free_ void           *buf = NULL;
-        _cleanup_free_ struct hint_v1 *entries = pack_v1(h);
-        struct table_file              t = {
-                             .identity   = h->snapshot,
-                             .ram_pages  = h->ram_pages,
-                             .recordings = h->recordings,
-                             .nr_entries = h->nr,
-                             .entries    = entries,
-        };
-        size_t len;
-        int    r = entries ? table_file_pack(&table_hints, &t, &buf, &len, e) : err_set(e, -ENOMEM, "no memory for %zu hints", h->nr);
+        _cleanup_free_ void *buf = NULL;
+        size_t               len;
+        int                  r = hints_file_pack(h, &buf, &len, e);
 
         if (r < 0)
                 return r;

@@ -5,8 +5,10 @@
  *
  *   DIR/            mode 0700, files 0600: they hold a guest's secrets
  *     state         struct native_header, then sections back to back until the file's end
- *     memory        RAM: page N at N * 4096 (windows in order of guest address, no gap); as long as RAM is; zero pages are holes
- *     pages         table_file.h: runs, and one XXH3-64 per data page (memory is raw, so its chunks are pages)
+ *     memory        raw:    page N at N * 4096 (windows in order of guest address, no gap); as long as RAM is; zero pages are holes
+ *                   packed: chunks of neighbouring data pages in order of RAM, each an LZ4 block (or as it is, where that is no smaller),
+ *                           back to back; nothing of zero pages
+ *     pages         table_file.h: runs; raw: one XXH3-64 per data page; packed: the chunks, with one each, in the order of the runs
  *     hints         table_file.h; optional
  *
  *   state:

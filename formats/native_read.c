@@ -1,6 +1,7 @@
 /* formats/native_read.c: rouse's own snapshot: its three files must agree with each other before anything is believed. */
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
+#include "formats/codec/lz4.h"
 #include "formats/format.h"
 #include "formats/native_sections.h"
 #include "formats/part.h"
@@ -87,17 +88,21 @@ static int check_owner(const struct table_file *t, const struct snapshot *s, str
 }
 
 /* Raw pages lie at their RAM offset, and each has the next checksum: what lets a reader map the file and check it. */
-static int check_places(const struct page_map *m, struct err *e)
+static int check_raw_places(const struct page_map *m, struct err *e)
 {
-        uint64_t sums = 0;
+        const uint64_t entries_at = sizeof(struct table_header);
+        uint64_t       sums = 0;
 
         for (size_t i = 0; i < m->nr_runs; i++) {
                 const struct page_run *run = &m->runs[i];
 
-                if (run->kind != RUN_RAW)
+                if (run->kind == RUN_ZERO)
                         continue;
+                if (run->kind == RUN_PACKED)
+                        return err_bad(e, NATIVE_PAGES, entries_at, "run %zu at page %" PRIu64 ": expected a raw run, as others are, found a packed "
+                                       "one; the file is damaged, use another copy", i, run->first_page);
                 if (run->file_offset_bytes != pages_to_bytes(run->first_page) || run->first_sum != sums)
-                        return err_bad(e, NATIVE_PAGES, sizeof(struct table_header),
+                        return err_bad(e, NATIVE_PAGES, entries_at,
                                        "run %zu at page %" PRIu64 ": expected file offset %" PRIu64 " and checksum number %" PRIu64
                                        ", found %" PRIu64 " and %" PRIu64 "; the file is damaged, use another copy", i,
                                        run->first_page,
@@ -111,32 +116,86 @@ static int check_places(const struct page_map *m, struct err *e)
         return 0;
 }
 
+/* Chunks lie back to back to the end of `memory`, ... */
+static int check_chunk_places(const struct page_map *m, struct err *e)
+{
+        uint64_t at = 0;
+
+        for (size_t i = 0; i < m->nr_chunks; i++) {
+                if (m->chunks[i].file_offset_bytes != at)
+                        return err_bad(e, NATIVE_PAGES, ERR_NO_OFFSET, "chunk %zu: expected file offset %" PRIu64 ", found %" PRIu64
+                                       "; the file is damaged, use another copy", i, at, m->chunks[i].file_offset_bytes);
+                at += m->chunks[i].packed_bytes;
+        }
+        if (at != m->sources[0].size_bytes)
+                return err_bad(e, NATIVE_MEMORY, MIN(at, m->sources[0].size_bytes), "expected %" PRIu64 " bytes, as much as its chunks have, "
+                               "found %" PRIu64 "; the file is cut short or of another snapshot", at, m->sources[0].size_bytes);
+        return 0;
+}
+
+/* ... and each belongs to one run, that begins with it and ends with its last page. */
+static int check_packed_places(const struct page_map *m, struct err *e)
+{
+        uint64_t chunks = 0;
+
+        for (size_t i = 0; i < m->nr_runs; i++) {
+                const struct page_run *run = &m->runs[i];
+                uint64_t               chunk_pages = m->sources[0].chunk_pages, tail;
+
+                if (run->kind == RUN_ZERO)
+                        continue;
+                if (run->kind != RUN_PACKED || run->first_chunk != chunks)
+                        return err_bad(e, NATIVE_PAGES, sizeof(struct table_header) + sizeof(struct table_packing),
+                                       "run %zu at page %" PRIu64 ": expected a packed run from chunk %" PRIu64 " on, found %s %" PRIu32
+                                       "; the file is damaged, use another copy", i, run->first_page, chunks,
+                                       run->kind == RUN_PACKED ? "chunk" : "a raw run", run->kind == RUN_PACKED ? run->first_chunk : 0);
+                chunks += (run->nr_pages + chunk_pages - 1) / chunk_pages;
+                tail = run->nr_pages % chunk_pages;
+                if (tail && m->chunks[chunks - 1].nr_pages != tail)
+                        return err_bad(e, NATIVE_PAGES, ERR_NO_OFFSET, "chunk %" PRIu64 ": expected %" PRIu64 " pages, found %u; the file is "
+                                       "damaged, use another copy", chunks - 1, tail, m->chunks[chunks - 1].nr_pages);
+        }
+        if (chunks != m->nr_chunks)
+                return err_bad(e, NATIVE_PAGES, sizeof(struct table_header), "expected %" PRIu64 " chunks, found %zu; the file is damaged, use "
+                               "another copy", chunks, m->nr_chunks);
+        return check_chunk_places(m, e);
+}
+
+static int check_places(const struct page_map *m, struct err *e)
+{
+        return m->codec ? check_packed_places(m, e) : check_raw_places(m, e);
+}
+
 static int read_pages_file(const struct snapshot *s, struct table_file *ret, struct err *e)
 {
         _cleanup_(part_close) struct part p = { .fd = -1 };
         int                               r = part_open_needed(s->dir_fd, NATIVE_PAGES, &p, e);
 
-        r = r < 0 ? r : table_file_read_header(&p, NATIVE_PAGES, &table_pages, ret, e);
+        r = r < 0 ? r : table_file_read_header(&p, NATIVE_PAGES, &table_pages_packed, ret, e);
         r = r < 0 ? r : check_owner(ret, s, e);
-        return r < 0 ? r : table_file_read(&p, NATIVE_PAGES, &table_pages, ret, e);
+        return r < 0 ? r : table_file_read(&p, NATIVE_PAGES, ret, e);
 }
 
-static int add_memory(struct snapshot *s, struct err *e)
+static int add_memory(struct snapshot *s, const struct table_file *t, struct err *e)
 {
         _cleanup_(part_close) struct part p = { .fd = -1 };
         int                               r = part_open_needed(s->dir_fd, NATIVE_MEMORY, &p, e);
 
         if (r < 0)
                 return r;
-        if (p.size_bytes != s->layout.total_bytes)
+        if (!t->kind->packed && p.size_bytes != s->layout.total_bytes)
                 return err_bad(e, NATIVE_MEMORY, MIN(p.size_bytes, s->layout.total_bytes),
                                "expected %" PRIu64 " bytes, as much as RAM, found %" PRIu64
                                "; the file is cut short or of another snapshot", s->layout.total_bytes, p.size_bytes);
         r = page_map_add_source(&s->pages, TAKE_FD(p.fd), p.size_bytes, NATIVE_MEMORY);
-        return r < 0 ? err_set(e, r, "no memory for the page map") : 0;
+        if (r < 0)
+                return err_set(e, r, "no memory for the page map");
+        s->pages.sources[r].chunk_pages = t->packing.chunk_pages;
+        s->pages.sources[r].pack_level = t->packing.level;
+        return 0;
 }
 
-/* memory has a place for every page, for zero pages too: holes, if nobody filled them. */
+/* A memory that is not packed has a place for every page, for zero pages too: holes, if nobody filled them. */
 static int add_raw_pages(struct snapshot *s, struct err *e)
 {
         struct page_run all = { .nr_pages = s->pages.nr_pages, .kind = RUN_RAW };
@@ -147,6 +206,12 @@ static int add_raw_pages(struct snapshot *s, struct err *e)
         return r < 0 ? err_set(e, r, "no memory for the page map") : 0;
 }
 
+static int add_chunks(struct snapshot *s, const struct table_file *t, struct err *e)
+{
+        s->pages.codec = &codec_lz4; /* no other passes the header */
+        return table_chunks_unpack(t, NATIVE_PAGES, &s->pages, e);
+}
+
 static int read_pages(struct snapshot *s, struct err *e)
 {
         _cleanup_(table_file_free) struct table_file t = { 0 };
@@ -155,8 +220,9 @@ static int read_pages(struct snapshot *s, struct err *e)
         if (r < 0)
                 return r;
         page_map_init(&s->pages, t.ram_pages);
-        r = add_memory(s, e);
-        r = r < 0 ? r : add_raw_pages(s, e);
+        r = add_memory(s, &t, e);
+        if (r >= 0)
+                r = t.kind->packed ? add_chunks(s, &t, e) : add_raw_pages(s, e);
         r = r < 0 ? r : table_runs_unpack(&t, NATIVE_PAGES, &s->pages, e);
         if (r < 0)
                 return r;

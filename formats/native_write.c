@@ -6,6 +6,7 @@
 #include "core/base/is_zero.h"
 #include "core/model/page_map.h"
 #include "formats/snapshot_dir.h"
+#include "formats/native_pack.h"
 #include "formats/native_sections.h"
 #include "formats/table_file.h"
 
@@ -22,6 +23,9 @@ struct native_writer {
         bool              replace;
         struct identity   self, parent;
         int               memory_fd;
+        int               pack_level;
+        uint32_t          chunk_pages;
+        struct native_pack *pack; /* NULL: pages lie at their RAM offset */
         /* what came so far */
         uint64_t        next_page;
         struct page_map map; /* without sums until the end */
@@ -35,6 +39,7 @@ void native_writer_free(struct native_writer *w)
 {
         if (!w)
                 return;
+        native_pack_free(w->pack);
         snapshot_dir_free(&w->dir);
         page_map_free(&w->map);
         if (w->memory_fd >= 0)
@@ -77,12 +82,24 @@ static int create(const struct native_writer *w, const char *name, struct err *e
         return fd < 0 ? write_failed(w, name, -errno, e) : fd;
 }
 
-static int create_memory(struct native_writer *w, uint64_t ram_pages, struct err *e)
+static int begin_pack(struct native_writer *w, const struct native_writer_options *o, struct err *e)
+{
+        struct native_pack_options po = { .fd = w->memory_fd, .map = &w->map, .level = o->pack_level, .chunk_pages = o->chunk_pages };
+        int                        r = native_pack_new(&po, &w->pack);
+
+        w->pack_level = o->pack_level;
+        w->chunk_pages = o->chunk_pages ? o->chunk_pages : NATIVE_CHUNK_PAGES;
+        return r < 0 ? err_set(e, r, "no memory to pack a snapshot") : 0;
+}
+
+static int create_memory(struct native_writer *w, const struct native_writer_options *o, struct err *e)
 {
         w->memory_fd = create(w, NATIVE_MEMORY, e);
         if (w->memory_fd < 0)
                 return w->memory_fd;
-        if (ftruncate(w->memory_fd, (off_t)pages_to_bytes(ram_pages)) < 0)
+        if (o->pack)
+                return begin_pack(w, o, e);
+        if (ftruncate(w->memory_fd, (off_t)pages_to_bytes(o->ram_pages)) < 0)
                 return write_failed(w, NATIVE_MEMORY, -errno, e);
         return 0;
 }
@@ -101,7 +118,7 @@ int native_writer_new(const struct native_writer_options *o, struct native_write
         page_map_init(&w->map, o->ram_pages);
         r = make_uuid(&w->self, e);
         r = r < 0 ? r : snapshot_dir_new(o->path, o->replace, o->need_bytes, &w->dir, e);
-        r = r < 0 ? r : create_memory(w, o->ram_pages, e);
+        r = r < 0 ? r : create_memory(w, o, e);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(w);
@@ -111,8 +128,10 @@ int native_writer_new(const struct native_writer_options *o, struct native_write
 static int add_run(struct native_writer *w, enum run_kind kind, uint64_t nr_pages)
 {
         struct page_run run = { .first_page = w->next_page, .nr_pages = nr_pages, .kind = kind };
-        int             r;
+        int             r = w->pack ? native_pack_end_run(w->pack) : 0;
 
+        if (r < 0)
+                return r;
         if (kind == RUN_RAW) {
                 run.file_offset_bytes = pages_to_bytes(w->next_page);
                 run.first_sum = w->nr_sums;
@@ -140,10 +159,23 @@ static int add_sums(struct native_writer *w, const uint8_t *bytes, uint64_t nr_p
         return 0;
 }
 
+static int pack_data(struct native_writer *w, const uint8_t *bytes, uint64_t nr_pages)
+{
+        int r = native_pack_add(w->pack, w->next_page, bytes, nr_pages);
+
+        if (r >= 0)
+                w->next_page += nr_pages;
+        return r;
+}
+
 /* nr_pages that are all data: one write, whatever their number. */
 static int write_data(struct native_writer *w, const uint8_t *bytes, uint64_t nr_pages)
 {
-        int r = fd_pwrite_full(w->memory_fd, bytes, pages_to_bytes(nr_pages), pages_to_bytes(w->next_page));
+        int r;
+
+        if (w->pack)
+                return pack_data(w, bytes, nr_pages);
+        r = fd_pwrite_full(w->memory_fd, bytes, pages_to_bytes(nr_pages), pages_to_bytes(w->next_page));
 
         r = r < 0 ? r : add_run(w, RUN_RAW, nr_pages);
         return r < 0 ? r : add_sums(w, bytes, nr_pages);
@@ -164,7 +196,7 @@ static int write_pages(struct native_writer *w, const uint8_t *bytes, uint64_t n
                 r = zero ? add_run(w, RUN_ZERO, nr) : write_data(w, from, nr);
                 begin += nr;
         }
-        return r;
+        return r < 0 || !w->pack ? r : native_pack_settle(w->pack);
 }
 
 int native_writer_pages(struct native_writer *w, const void *bytes, uint64_t nr_pages, struct err *e)
@@ -204,18 +236,24 @@ static int write_state(const struct native_writer *w, const struct vm_state *vm,
 
 static int write_map(const struct native_writer *w, struct err *e)
 {
-        _cleanup_free_ struct table_run *runs = NULL;
-        _cleanup_free_ void             *buf = NULL;
-        struct table_file                t = { .identity = w->self, .ram_pages = w->map.nr_pages, .nr_entries = w->map.nr_runs };
-        size_t                           len;
-        int                              r = table_runs_pack(&w->map, &runs);
+        _cleanup_free_ struct table_run   *runs = NULL;
+        _cleanup_free_ struct table_chunk *chunks = NULL;
+        _cleanup_free_ void               *buf = NULL;
+        struct table_file                  t = { .identity = w->self, .ram_pages = w->map.nr_pages, .nr_entries = w->map.nr_runs };
+        size_t                             len;
+        int                                r = table_runs_pack(&w->map, &runs);
 
+        r = r < 0 ? r : table_chunks_pack(&w->map, &chunks);
         if (r < 0)
                 return err_set(e, r, "no memory for %zu runs", w->map.nr_runs);
         t.entries = runs;
         t.sums = w->sums;
         t.nr_sums = w->nr_sums;
-        r = table_file_pack(&table_pages, &t, &buf, &len, e);
+        t.chunks = chunks;
+        if (w->pack)
+                t.packing = (struct table_packing){ .nr_chunks = w->map.nr_chunks, .chunk_pages = w->chunk_pages, .codec = TABLE_CODEC_LZ4,
+                                                    .level = w->pack_level };
+        r = table_file_pack(w->pack ? &table_pages_packed : &table_pages, &t, &buf, &len, e);
         return r < 0 ? r : write_file(w, NATIVE_PAGES, buf, len, e);
 }
 
@@ -227,6 +265,10 @@ int native_writer_state(struct native_writer *w, const struct vm_state *vm, cons
                 return err_set(e, -EINVAL, "snapshot %s: expected all %" PRIu64 " pages of RAM before its state, found %" PRIu64,
                                w->dir.path,
                                w->map.nr_pages, w->next_page);
+        r = w->pack ? native_pack_end_run(w->pack) : 0;
+        r = r < 0 ? r : w->pack ? native_pack_settle(w->pack) : 0;
+        if (r < 0)
+                return write_failed(w, NATIVE_MEMORY, r, e);
         r = write_state(w, vm, l, e);
         r = r < 0 ? r : write_map(w, e);
         if (r < 0)
@@ -263,7 +305,11 @@ int native_writer_commit(struct native_writer *w, struct identity *ret_identity,
 
 struct native_writer_counts native_writer_counts(const struct native_writer *w)
 {
-        struct page_counts c = page_map_count(&w->map);
+        struct page_counts          c = page_map_count(&w->map);
+        struct native_writer_counts ret = { .data_pages = c.raw_pages + c.packed_pages, .zero_pages = c.zero_pages };
 
-        return (struct native_writer_counts){ .data_pages = c.raw_pages, .zero_pages = c.zero_pages };
+        ret.stored_bytes = pages_to_bytes(c.raw_pages);
+        for (size_t i = 0; i < w->map.nr_chunks; i++)
+                ret.stored_bytes += w->map.chunks[i].packed_bytes;
+        return ret;
 }

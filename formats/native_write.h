@@ -17,13 +17,16 @@ struct native_writer_options {
         uint64_t         ram_pages;
         uint64_t         need_bytes; /* refused at once, -ENOSPC, when the file system has less free; 0: not checked */
         struct identity  parent;     /* empty: none */
+        bool             pack;       /* by LZ4, at pack_level */
+        int              pack_level;
+        uint32_t         chunk_pages; /* packed together; 0: as it is best (native_pack.h) */
 };
 
 /* Makes the temporary directory (".NAME.XXXXXX.rouse-tmp", mode 0700) beside path. */
 int native_writer_new(const struct native_writer_options *o, struct native_writer **ret, struct err *e);
 
 /* The next nr_pages pages of RAM, ascending and without a gap over all calls. bytes NULL: all zero. Pages of zeros become zero
- * runs; data is written at its RAM offset of `memory` and summed. Safe to call while the guest is paused: no fsync. */
+ * runs; data is written at its RAM offset of `memory` and summed, or packed into chunks that lie back to back. Safe to call while the guest is paused: no fsync. */
 int native_writer_pages(struct native_writer *w, const void *bytes, uint64_t nr_pages, struct err *e);
 
 /* vm_state and layout into `state` (with a fresh UUID), the page map into `pages`; all RAM pages must have been given. */
@@ -35,6 +38,7 @@ int native_writer_commit(struct native_writer *w, struct identity *ret_identity,
 /* Data and zero pages so far. */
 struct native_writer_counts {
         uint64_t data_pages, zero_pages;
+        uint64_t stored_bytes; /* of data pages in `memory` */
 };
 struct native_writer_counts native_writer_counts(const struct native_writer *w);
 

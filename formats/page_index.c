@@ -102,7 +102,7 @@ static int read_part(struct part *p, const char *shown, const struct identity *i
         int                                          r = table_file_read_header(p, shown, &table_index, &t, e);
 
         r = r < 0 ? r : check_owner(&t, shown, id, map, e);
-        r = r < 0 ? r : table_file_read(p, shown, &table_index, &t, e);
+        r = r < 0 ? r : table_file_read(p, shown, &t, e);
         return r < 0 ? r : use(&t, shown, map, e);
 }
 

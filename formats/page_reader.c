@@ -61,49 +61,61 @@ static int read_raw(struct page_reader *r, const struct page_run *run, uint64_t 
         return k;
 }
 
-static int unpack(struct page_reader *r, const struct page_chunk *c, struct err *e)
+/* The bytes in r->packed. */
+static int unpack(struct page_reader *r, const struct page_chunk *c, uint8_t *to, struct err *e)
 {
         uint64_t bytes = pages_to_bytes(c->nr_pages);
 
         if (c->packed_bytes == bytes)
-                memcpy(r->chunk, r->packed, bytes);
-        else if (r->map->codec->unpack(r->chunk, bytes, r->packed, c->packed_bytes) < 0)
+                memcpy(to, r->packed, bytes);
+        else if (r->map->codec->unpack(to, bytes, r->packed, c->packed_bytes) < 0)
                 return err_set(e, -EBADMSG, "expected %u pages packed by %s, found other bytes", c->nr_pages, r->map->codec->name);
-        if (r->verify && XXH3_64bits(r->chunk, bytes) != c->sum)
-                return err_set(e, -EBADMSG, "expected checksum %#" PRIx64 ", found %#" PRIx64, c->sum, (uint64_t)XXH3_64bits(r->chunk, bytes));
+        if (r->verify && XXH3_64bits(to, bytes) != c->sum)
+                return err_set(e, -EBADMSG, "expected checksum %#" PRIx64 ", found %#" PRIx64, c->sum, (uint64_t)XXH3_64bits(to, bytes));
+        return 0;
+}
+
+static int read_chunk(struct page_reader *r, const struct page_run *run, const struct chunk_place *at, uint8_t *to, struct err *e)
+{
+        const struct page_source *src = &r->map->sources[run->source];
+        struct err                why = { 0 };
+        int                       k = read_bytes(src, at->chunk->file_offset_bytes, at->chunk->packed_bytes, r->packed, e);
+
+        if (k < 0)
+                return k;
+        if (unpack(r, at->chunk, to, &why) < 0)
+                return err_bad(e, src->name, at->chunk->file_offset_bytes, "chunk %zu, RAM pages %" PRIu64 " to %" PRIu64 ": %s" WHAT_TO_DO,
+                               (size_t)(at->chunk - r->map->chunks), at->first_page, at->first_page + at->chunk->nr_pages - 1, why.text);
         return 0;
 }
 
 /* The whole chunk, unless it is there since the last call. */
 static int hold_chunk(struct page_reader *r, const struct page_run *run, const struct chunk_place *at, struct err *e)
 {
-        const struct page_source *src = &r->map->sources[run->source];
-        struct err                why = { 0 };
-        int                       k;
+        int k;
 
         if (r->held == at->chunk)
                 return 0;
         r->held = NULL;
-        k = read_bytes(src, at->chunk->file_offset_bytes, at->chunk->packed_bytes, r->packed, e);
-        if (k < 0)
-                return k;
-        if (unpack(r, at->chunk, &why) < 0)
-                return err_bad(e, src->name, at->chunk->file_offset_bytes, "chunk %zu of RAM pages from %" PRIu64 " on: %s" WHAT_TO_DO,
-                               (size_t)(at->chunk - r->map->chunks), at->first_page, why.text);
-        r->held = at->chunk;
-        return 0;
+        k = read_chunk(r, run, at, r->chunk, e);
+        if (k >= 0)
+                r->held = at->chunk;
+        return k;
 }
 
+/* Where all of the chunk is asked for it is unpacked in place. */
 static int read_packed(struct page_reader *r, const struct page_run *run, uint64_t page, uint64_t nr_pages, uint8_t *buf, struct err *e)
 {
         while (nr_pages > 0) {
                 struct chunk_place at = page_map_find_chunk(r->map, run, page);
                 uint64_t           skip = page - at.first_page, nr = MIN(nr_pages, at.chunk->nr_pages - skip);
-                int                k = hold_chunk(r, run, &at, e);
+                bool               whole = nr == at.chunk->nr_pages;
+                int                k = whole ? read_chunk(r, run, &at, buf, e) : hold_chunk(r, run, &at, e);
 
                 if (k < 0)
                         return k;
-                memcpy(buf, r->chunk + pages_to_bytes(skip), pages_to_bytes(nr));
+                if (!whole)
+                        memcpy(buf, r->chunk + pages_to_bytes(skip), pages_to_bytes(nr));
                 page += nr;
                 buf += pages_to_bytes(nr);
                 nr_pages -= nr;

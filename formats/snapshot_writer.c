@@ -1,6 +1,7 @@
 /* formats/snapshot_writer.c: which formats can be written; and the native one behind the contract. */
 #include "formats/snapshot_writer.h"
 
+#include "formats/codec/lz4.h"
 #include "formats/native_write.h"
 
 #include <string.h>
@@ -14,6 +15,15 @@ const struct snapshot_writer_ops *snapshot_writer_find(const char *format, struc
                         return writers[i];
         err_usage(e, "format: expected native or stratovirt, found '%s'", format);
         return NULL;
+}
+
+int snapshot_writer_check_pack(const struct snapshot_writer_ops *ops, int level, struct err *e)
+{
+        if (!ops->packs)
+                return err_usage(e, "pack: expected a format that has packed pages (native), found %s", ops->name);
+        if (!lz4_pack_level_is_valid(level))
+                return err_usage(e, "pack level: expected 1 to %d, or -1 to %d for speed, found %d", LZ4_PACK_LEVEL_MAX, LZ4_PACK_LEVEL_MIN, level);
+        return 0;
 }
 
 /* --- native: the handle that the contract hides is the native writer itself --- */
@@ -40,7 +50,9 @@ static int native_new(const struct snapshot_writer_options *o, struct snapshot_w
                                            .replace    = o->replace,
                                            .ram_pages  = o->ram_pages,
                                            .need_bytes = o->need_bytes,
-                                           .parent     = o->parent };
+                                           .parent     = o->parent,
+                                           .pack       = o->pack,
+                                           .pack_level = o->pack_level };
 
         struct native_writer *w;
         int                   r = native_writer_new(&n, &w, e);
@@ -70,7 +82,7 @@ static struct snapshot_writer_counts native_counts(const struct snapshot_writer 
 {
         struct native_writer_counts n = native_writer_counts((const struct native_writer *)w);
 
-        return (struct snapshot_writer_counts){ .data_pages = n.data_pages, .zero_pages = n.zero_pages };
+        return (struct snapshot_writer_counts){ .data_pages = n.data_pages, .zero_pages = n.zero_pages, .stored_bytes = n.stored_bytes };
 }
 
 static void native_free(struct snapshot_writer *w)
@@ -80,6 +92,7 @@ static void native_free(struct snapshot_writer *w)
 
 const struct snapshot_writer_ops native_writer_ops = {
         .name   = "native",
+        .packs  = true,
         .check  = native_check,
         .advise = native_advise,
         .new    = native_new,

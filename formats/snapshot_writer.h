@@ -20,14 +20,18 @@ struct snapshot_writer_options {
         uint64_t        ram_pages;
         uint64_t        need_bytes; /* refused at once, -ENOSPC, when the file system has less free; 0: not checked */
         struct identity parent;     /* empty: none */
+        bool            pack;       /* by LZ4: for a writer whose `packs` says so */
+        int             pack_level;
 };
 
 struct snapshot_writer_counts {
         uint64_t data_pages, zero_pages; /* so far */
+        uint64_t stored_bytes;           /* of data pages on disk */
 };
 
 struct snapshot_writer_ops {
         const char *name;
+        bool        packs; /* it can pack pages */
         /* Can this format hold such a machine? -ENOTSUP with what it has no place for. Costs nothing: asked before pages are
          * fetched, so that who cannot be saved is told at once. state asks again. */
         int (*check)(const struct vm_state *vm, struct err *e);
@@ -47,6 +51,9 @@ struct snapshot_writer_ops {
 };
 
 extern const struct snapshot_writer_ops native_writer_ops, sv_writer_ops;
+
+/* Does it pack, and is that a level of LZ4? Else ERR_USAGE. Asked before `new`. */
+int snapshot_writer_check_pack(const struct snapshot_writer_ops *ops, int level, struct err *e);
 
 /* "native", "stratovirt"; NULL: native. An unknown name: ERR_USAGE with those there are, and NULL. */
 const struct snapshot_writer_ops *snapshot_writer_find(const char *format, struct err *e);

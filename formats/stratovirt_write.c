@@ -243,7 +243,10 @@ static int writer_commit(struct snapshot_writer *w, struct identity *ret_identit
 
 static struct snapshot_writer_counts writer_counts(const struct snapshot_writer *w)
 {
-        return w->counts;
+        struct snapshot_writer_counts n = w->counts;
+
+        n.stored_bytes = pages_to_bytes(n.data_pages);
+        return n;
 }
 
 const struct snapshot_writer_ops sv_writer_ops = {

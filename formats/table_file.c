@@ -19,6 +19,7 @@ void table_file_free(struct table_file *t)
                 return;
         free(t->entries);
         free(t->sums);
+        free(t->chunks);
         *t = (struct table_file){ 0 };
 }
 
@@ -27,9 +28,22 @@ static uint64_t sum_of_header(const struct table_header *h)
         return XXH3_64bits(h, offsetof(struct table_header, header_sum));
 }
 
-static int check_kind(const struct table_header *h, const char *name, const struct table_kind *k, struct err *e)
+static uint64_t sum_of_packing(const struct table_packing *g)
 {
-        uint64_t sum = sum_of_header(h);
+        return XXH3_64bits(g, offsetof(struct table_packing, packing_sum));
+}
+
+/* Where the entries begin. */
+static uint64_t entries_at(const struct table_kind *k)
+{
+        return sizeof(struct table_header) + (k->packed ? sizeof(struct table_packing) : 0);
+}
+
+/* *ret: k or one that is older. */
+static int check_kind(const struct table_header *h, const char *name, const struct table_kind *k, const struct table_kind **ret, struct err *e)
+{
+        const struct table_kind *is = k;
+        uint64_t                 sum = sum_of_header(h);
 
         if (memcmp(h->magic, k->magic, sizeof(h->magic)))
                 return err_bad(e, name, 0, "expected \"%s\", found another kind of file; it is not what its name says", k->magic);
@@ -37,15 +51,39 @@ static int check_kind(const struct table_header *h, const char *name, const stru
                 return err_bad(e, name, offsetof(struct table_header, header_sum),
                                "expected a header checksum of %#" PRIx64 ", found %#" PRIx64 DAMAGED,
                                sum, h->header_sum);
-        if (h->version != k->version || h->entry_bytes != k->entry_bytes)
+        while (is && (h->version != is->version || h->entry_bytes != is->entry_bytes))
+                is = is->older;
+        if (!is)
                 return err_bad(e, name, offsetof(struct table_header, version),
                                "expected version %u with entries of %u bytes, found version %u with %u"
                                "; a newer rouse may read it", k->version, k->entry_bytes, h->version, h->entry_bytes);
+        *ret = is;
+        return 0;
+}
+
+static int read_packing(const struct part *p, const char *name, struct table_packing *ret, struct err *e)
+{
+        const uint64_t       at = sizeof(struct table_header);
+        struct table_packing g;
+        int                  r = part_read(p, name, "the packing", at, &g, sizeof(g), e);
+
+        if (r < 0)
+                return r;
+        if (g.packing_sum != sum_of_packing(&g))
+                return err_bad(e, name, at + offsetof(struct table_packing, packing_sum), "expected a checksum of %#" PRIx64 ", found %#" PRIx64
+                               DAMAGED, sum_of_packing(&g), g.packing_sum);
+        if (g.codec != TABLE_CODEC_LZ4 || g.reserved || g.reserved2)
+                return err_bad(e, name, at + offsetof(struct table_packing, codec), "expected pages packed by LZ4 (%d), found %u"
+                               "; a newer rouse may read it", TABLE_CODEC_LZ4, g.codec);
+        if (g.chunk_pages == 0 || g.chunk_pages > PAGE_CHUNK_MAX)
+                return err_bad(e, name, at + offsetof(struct table_packing, chunk_pages), "expected chunks of 1 to %d pages, found %u" DAMAGED,
+                               PAGE_CHUNK_MAX, g.chunk_pages);
+        *ret = g;
         return 0;
 }
 
 /* Runs are of one page at least, hints of one each, and a page has one sum: there are no more of them than pages. */
-static int check_counts(const struct table_header *h, const char *name, struct err *e)
+static int check_counts(const struct table_header *h, const struct table_packing *g, const char *name, struct err *e)
 {
         if (h->nr_entries > h->ram_pages)
                 return err_bad(e, name, offsetof(struct table_header, nr_entries),
@@ -55,17 +93,24 @@ static int check_counts(const struct table_header *h, const char *name, struct e
                 return err_bad(e, name, offsetof(struct table_header, nr_sums),
                                "expected at most %" PRIu64 " page checksums, one for each page of RAM, found %" PRIu64 DAMAGED,
                                h->ram_pages, h->nr_sums);
+        if (g->nr_chunks > h->ram_pages)
+                return err_bad(e, name, sizeof(*h) + offsetof(struct table_packing, nr_chunks),
+                               "expected at most %" PRIu64 " chunks, one for each page of RAM, found %" PRIu64 DAMAGED, h->ram_pages,
+                               g->nr_chunks);
         return 0;
 }
 
 /* The file is exactly as long as its counts say. */
-static int check_length(const struct table_header *h, const char *name, uint64_t file_bytes, struct err *e)
+static int check_length(const struct table_header *h, const struct table_kind *k, const struct table_packing *g, const char *name,
+                        uint64_t file_bytes, struct err *e)
 {
-        uint64_t entries_bytes, sums_bytes, all;
+        uint64_t entries_bytes, sums_bytes, chunks_bytes, all;
 
         if (__builtin_mul_overflow(h->nr_entries, h->entry_bytes, &entries_bytes) ||
             __builtin_mul_overflow(h->nr_sums, sizeof(uint64_t), &sums_bytes) ||
-            __builtin_add_overflow(entries_bytes, sums_bytes, &all) || __builtin_add_overflow(all, sizeof(*h), &all))
+            __builtin_mul_overflow(g->nr_chunks, sizeof(struct table_chunk), &chunks_bytes) ||
+            __builtin_add_overflow(entries_bytes, sums_bytes, &all) || __builtin_add_overflow(all, chunks_bytes, &all) ||
+            __builtin_add_overflow(all, entries_at(k), &all))
                 return err_bad(e, name, offsetof(struct table_header, nr_entries),
                                "expected counts that fit a file, found %" PRIu64 " entries and %" PRIu64
                                " sums" DAMAGED, h->nr_entries, h->nr_sums);
@@ -89,17 +134,21 @@ static int check_identity(const struct table_header *h, const char *name, struct
 
 int table_file_read_header(const struct part *p, const char *name, const struct table_kind *k, struct table_file *ret, struct err *e)
 {
-        struct table_header h;
-        struct identity     id;
-        int                 r = part_read(p, name, "the header", 0, &h, sizeof(h), e);
+        struct table_packing g = { 0 };
+        struct table_header  h;
+        struct identity      id;
+        int                  r = part_read(p, name, "the header", 0, &h, sizeof(h), e);
 
-        r = r < 0 ? r : check_kind(&h, name, k, e);
-        r = r < 0 ? r : check_counts(&h, name, e);
-        r = r < 0 ? r : check_length(&h, name, p->size_bytes, e);
+        r = r < 0 ? r : check_kind(&h, name, k, &k, e);
+        if (r >= 0 && k->packed)
+                r = read_packing(p, name, &g, e);
+        r = r < 0 ? r : check_counts(&h, &g, name, e);
+        r = r < 0 ? r : check_length(&h, k, &g, name, p->size_bytes, e);
         r = r < 0 ? r : check_identity(&h, name, &id, e);
         if (r < 0)
                 return r;
         *ret = (struct table_file){
+                .kind        = k,
                 .identity    = id,
                 .ram_pages   = h.ram_pages,
                 .recordings  = h.recordings,
@@ -107,6 +156,7 @@ int table_file_read_header(const struct part *p, const char *name, const struct 
                 .nr_sums     = h.nr_sums,
                 .entries_sum = h.entries_sum,
                 .sums_sum    = h.sums_sum,
+                .packing     = g,
         };
         return 0;
 }
@@ -134,27 +184,41 @@ static int read_array(const struct part *p, const char *name, const char *what, 
         return 0;
 }
 
-int table_file_read(const struct part *p, const char *name, const struct table_kind *k, struct table_file *t, struct err *e)
+int table_file_read(const struct part *p, const char *name, struct table_file *t, struct err *e)
 {
-        _cleanup_free_ void *entries = NULL, *sums = NULL;
-        uint64_t             entries_bytes = t->nr_entries * k->entry_bytes; /* the header's check_length() saw that it fits */
-        int                  r;
+        _cleanup_free_ void *entries = NULL, *sums = NULL, *chunks = NULL;
+        uint64_t             at = entries_at(t->kind), len = t->nr_entries * t->kind->entry_bytes; /* the header's check_length() saw that it fits */
+        int                  r = read_array(p, name, "entries", at, len, t->entries_sum, &entries, e);
 
-        r = read_array(p, name, "entries", sizeof(struct table_header), entries_bytes, t->entries_sum, &entries, e);
-        if (r == 0 && t->nr_sums)
-                r = read_array(p, name, "page checksums", sizeof(struct table_header) + entries_bytes, t->nr_sums * sizeof(uint64_t),
-                               t->sums_sum, &sums, e);
+        at += len;
+        len = t->nr_sums * sizeof(uint64_t);
+        if (r == 0 && len)
+                r = read_array(p, name, "page checksums", at, len, t->sums_sum, &sums, e);
+        at += len;
+        len = t->packing.nr_chunks * sizeof(struct table_chunk);
+        if (r == 0 && len)
+                r = read_array(p, name, "chunks", at, len, t->packing.chunks_sum, &chunks, e);
         if (r < 0)
                 return r;
         t->entries = TAKE_PTR(entries);
         t->sums = TAKE_PTR(sums);
+        t->chunks = TAKE_PTR(chunks);
         return 0;
+}
+
+/* Appends len bytes; bytes may be NULL where len is 0. */
+static uint8_t *put(uint8_t *at, const void *bytes, size_t len)
+{
+        if (len)
+                memcpy(at, bytes, len);
+        return at + len;
 }
 
 int table_file_pack(const struct table_kind *k, const struct table_file *t, void **ret, size_t *ret_len, struct err *e)
 {
         size_t              entries_bytes = t->nr_entries * k->entry_bytes, sums_bytes = t->nr_sums * sizeof(uint64_t);
-        size_t              len = sizeof(struct table_header) + entries_bytes + sums_bytes;
+        size_t              chunks_bytes = t->packing.nr_chunks * sizeof(struct table_chunk);
+        size_t              len = entries_at(k) + entries_bytes + sums_bytes + chunks_bytes;
         struct table_header h = {
                 .version     = k->version,
                 .entry_bytes = k->entry_bytes,
@@ -165,18 +229,21 @@ int table_file_pack(const struct table_kind *k, const struct table_file *t, void
                 .entries_sum = XXH3_64bits(t->entries, entries_bytes),
                 .sums_sum    = XXH3_64bits(t->sums, sums_bytes),
         };
-        uint8_t *buf = malloc(len);
+        struct table_packing g = t->packing;
+        uint8_t             *buf = malloc(len), *at = buf;
 
         if (!buf)
                 return err_set(e, -ENOMEM, "no memory for a file of %zu bytes", len);
         memcpy(h.magic, k->magic, sizeof(h.magic));
         memcpy(h.identity, t->identity.s, strnlen(t->identity.s, sizeof(h.identity) - 1));
         h.header_sum = sum_of_header(&h);
-        memcpy(buf, &h, sizeof(h));
-        if (entries_bytes)
-                memcpy(buf + sizeof(h), t->entries, entries_bytes);
-        if (sums_bytes)
-                memcpy(buf + sizeof(h) + entries_bytes, t->sums, sums_bytes);
+        g.chunks_sum = XXH3_64bits(t->chunks, chunks_bytes);
+        g.packing_sum = sum_of_packing(&g);
+        at = put(at, &h, sizeof(h));
+        at = put(at, &g, k->packed ? sizeof(g) : 0);
+        at = put(at, t->entries, entries_bytes);
+        at = put(at, t->sums, sums_bytes);
+        (void)put(at, t->chunks, chunks_bytes);
         *ret = buf;
         *ret_len = len;
         return 0;

@@ -1,4 +1,4 @@
-/* formats/verify.c: reads each stored page once and holds it against its checksum, or against the map that calls it zero. */
+/* formats/verify.c: reads each stored page or chunk once and holds it against its checksum, or against the map that calls it zero. */
 #include "formats/verify.h"
 
 #include "core/base/cleanup.h"
@@ -6,6 +6,7 @@
 #include "core/base/fdio.h"
 #include "core/base/is_zero.h"
 #include "formats/hints_file.h"
+#include "formats/page_reader.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +21,8 @@ struct walk {
         void                 (*progress)(void *arg, uint64_t done_bytes, uint64_t all_bytes);
         void                  *arg;
         uint64_t               done_bytes, all_bytes, told_ns;
-        uint8_t               *buf;
+        uint8_t               *buf; /* of PAGE_CHUNK_MAX pages */
+        struct page_reader     reader;
         struct verify_report   report;
         struct err             first; /* what is wrong with the first bad page */
 };
@@ -190,8 +192,31 @@ static void check_raw_run(struct walk *w, const struct page_run *run)
         const struct page_map *m = &w->s->pages;
         struct stretch         st = stretch_of(w->s, run);
 
-        st.sums = m->sums ? m->sums + run->first_sum : NULL;
+        st.sums = run_sums(m, run);
         check_stretch(w, &st);
+}
+
+/* A chunk that is bad is bad in all its pages. */
+static void check_packed_run(struct walk *w, const struct page_run *run)
+{
+        uint64_t page = run->first_page, end = run->first_page + run->nr_pages, nr;
+
+        for (; page < end; page += nr) {
+                struct chunk_place at = page_map_find_chunk(&w->s->pages, run, page);
+                struct err         why = { 0 };
+
+                nr = MIN(end, at.first_page + at.chunk->nr_pages) - page;
+                w->report.checked_pages += nr;
+                if (page_reader_read(&w->reader, page, nr, w->buf, &why) < 0) {
+                        for (uint64_t i = 0; i < nr; i++) {
+                                struct err *first = bad_page(w, page + i);
+
+                                if (first)
+                                        *first = why;
+                        }
+                }
+                advance(w, nr);
+        }
 }
 
 static void check_zero_run(struct walk *w, const struct page_run *run)
@@ -242,21 +267,24 @@ int snapshot_verify(const struct snapshot *s, void (*progress)(void *arg, uint64
                     struct verify_report *ret, struct err *e)
 {
         struct page_counts     counts = page_map_count(&s->pages);
-        _cleanup_free_ uint8_t *buf = malloc(pages_to_bytes(CHUNK_PAGES));
+        _cleanup_free_ uint8_t *buf = malloc(pages_to_bytes(PAGE_CHUNK_MAX));
         struct walk            w = { .s = s, .progress = progress, .arg = arg, .buf = buf, .told_ns = now_ns() };
 
-        if (!buf)
+        if (!buf || page_reader_init(&w.reader, &s->pages, true) < 0)
                 return err_set(e, -ENOMEM, "no memory to verify a snapshot");
-        w.all_bytes = pages_to_bytes(counts.raw_pages + (s->raw_pages.nr_runs ? counts.zero_pages : 0));
-        w.report.data_pages = counts.raw_pages;
+        w.all_bytes = pages_to_bytes(counts.raw_pages + counts.packed_pages + (s->raw_pages.nr_runs ? counts.zero_pages : 0));
+        w.report.data_pages = counts.raw_pages + counts.packed_pages;
         w.report.zero_pages = counts.zero_pages;
         for (size_t i = 0; i < s->pages.nr_runs; i++) {
                 if (s->pages.runs[i].kind == RUN_ZERO)
                         check_zero_run(&w, &s->pages.runs[i]);
+                else if (s->pages.runs[i].kind == RUN_PACKED)
+                        check_packed_run(&w, &s->pages.runs[i]);
                 else
                         check_raw_run(&w, &s->pages.runs[i]);
         }
         tell(&w, true);
+        page_reader_fini(&w.reader);
         *ret = w.report;
         return verdict(&w, e);
 }

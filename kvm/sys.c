@@ -89,6 +89,7 @@ static void probe_capabilities(int fd, struct host_caps *caps)
 
         for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
                 *wanted[i].ret = kvm_check(fd, wanted[i].cap) > 0;
+        caps->kvm_hlt_in_guest = kvm_check(fd, KVM_CAP_X86_DISABLE_EXITS) & KVM_X86_DISABLE_EXITS_HLT;
 }
 
 /* 0 where KVM has no XSAVE at all: then the state is in KVM_GET_FPU. */

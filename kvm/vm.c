@@ -65,6 +65,20 @@ static int create_vm(struct vm *vm, struct err *e)
         return vm->vm_fd < 0 ? err_set(e, vm->vm_fd, "KVM_CREATE_VM: %s", strerror(-vm->vm_fd)) : 0;
 }
 
+/* KVM hands a fault that has to wait to a kernel worker, which asks to write whatever the guest did, and lets the vCPU halt meanwhile. Where
+ * HLT does not leave the guest it does so only for a guest that asked for asynchronous faults itself (kvm_can_do_async_pf,
+ * arch/x86/kvm/x86.c). No other switch has that effect. */
+static int take_faults_in_place(struct vm *vm, struct err *e)
+{
+        struct kvm_enable_cap c = { .cap = KVM_CAP_X86_DISABLE_EXITS, .args = { KVM_X86_DISABLE_EXITS_HLT } };
+        int                   r;
+
+        if (!vm->faults_in_place || !vm->caps.kvm_hlt_in_guest)
+                return 0;
+        r = kvm_ioctl(vm->vm_fd, KVM_ENABLE_CAP, &c);
+        return r < 0 ? err_set(e, r, "KVM_ENABLE_CAP KVM_CAP_X86_DISABLE_EXITS: %s", strerror(-r)) : 0;
+}
+
 static int set_tss(struct vm *vm, struct err *e)
 {
         int r = kvm_ioctl_value(vm->vm_fd, KVM_SET_TSS_ADDR, vm->machine->tss_gpa);
@@ -140,6 +154,7 @@ static int create_serial(struct vm *vm, struct err *e)
 static int (*const build_steps[])(struct vm *vm, struct err *e) = {
         open_kvm,         /* everything else is asked of it */
         create_vm,        /* a VM without memory, without chips */
+        take_faults_in_place, /* before any vCPU, or KVM refuses it */
         set_tss,          /* before any vCPU: KVM puts its real-mode task segment there when it makes the first one */
         set_identity_map, /* before any vCPU, or KVM refuses it */
         set_slots,        /* before the irqchip: a slot set after it waits 5 to 10 ms for a grace period that it began (restore-costs.md) */
@@ -201,6 +216,7 @@ int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, s
         vm->machine = machine_find(c->machine);
         vm->events = c->events;
         vm->cpuid_cache = c->cpuid_cache;
+        vm->faults_in_place = c->faults_in_place;
         vm->kvm_fd = vm->vm_fd = -1;
         vm->nr_vcpus = c->nr_vcpus;
         for (uint32_t i = 0; i < vm->nr_vcpus; i++)

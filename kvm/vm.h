@@ -49,6 +49,9 @@ struct vm_config {
         const struct device_config *devices;
         size_t                      nr_devices;
         const struct vm_state      *saved; /* what will be loaded: devices are made as it says; NULL: a VM to boot */
+        /* Who touches a page that is not there shall wait for it himself, where KVM can be told so: userfaultfd then sees reads as reads. It
+         * costs that a guest that halts keeps its host CPU. */
+        bool                        faults_in_place;
 };
 
 /* Build stage: VM, TSS and identity map, every memory slot, and only then irqchip, PIT, vCPUs (the order is one table in vm.c, with

@@ -29,6 +29,7 @@ struct vm {
         const struct machine *machine;
         struct vm_events      events;
         const char           *cpuid_cache; /* a path, or NULL */
+        bool                  faults_in_place;
         int                   kvm_fd, vm_fd;
         struct bus            bus;
         struct serial        *serial;

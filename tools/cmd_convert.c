@@ -3,6 +3,7 @@
 
 #include "core/base/units.h"
 #include "core/convert.h"
+#include "tools/pack_option.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 static const struct option options[] = {
         {"format", required_argument, NULL, 'F'},
         {"replace", no_argument, NULL, 'r'},
+        PACK_OPTIONS,
         CLI_LAST_OPTIONS,
 };
 
@@ -58,20 +60,23 @@ static int convert(const struct convert_options *asked)
                 return EXIT_SIGNAL_BASE + signal;
         if (r < 0)
                 return cli_fail(&err);
-        printf("%s: %s from %s, %" PRIu64 " data pages, %" PRIu64 " zero pages, identity %s\n", o.dst, report.to, report.from,
-               bytes_to_pages(report.data_bytes), bytes_to_pages(report.zero_bytes), report.identity.s);
+        printf("%s: %s from %s, %" PRIu64 " data pages", o.dst, report.to, report.from, bytes_to_pages(report.data_bytes));
+        if (o.pack && report.data_bytes)
+                printf(" packed to %.1f %%", 100.0 * (double)report.stored_bytes / (double)report.data_bytes);
+        printf(", %" PRIu64 " zero pages, identity %s\n", bytes_to_pages(report.zero_bytes), report.identity.s);
         return EXIT_OK;
 }
 
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
         struct convert_options o = {.format = "native"};
+        struct pack_option pack = PACK_OPTION_DEFAULT;
         char data_dir[4096];
         int c;
         (void)t0_ns;
 
         while ((c = cli_getopt(&verb_convert, argc, argv, options)) != -1) {
-                if (c == '?')
+                if (c == '?' || pack_option(&verb_convert, c, optarg, &pack) < 0)
                         return EXIT_USAGE;
                 if (c == 'F')
                         o.format = optarg;
@@ -80,6 +85,10 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         }
         if (argc - optind != 2)
                 return cli_usage("convert", "expected SRC and DST, found %d words", argc - optind);
+        if (pack_option_check(&verb_convert, &pack) != EXIT_OK)
+                return EXIT_USAGE;
+        o.pack = pack.lz4;
+        o.pack_level = pack.level;
         o.src = argv[optind];
         o.dst = argv[optind + 1];
         o.data_dir = cli_data_dir(data_dir, sizeof(data_dir));
@@ -89,12 +98,14 @@ static int run(int argc, char **argv, uint64_t t0_ns)
 const struct verb verb_convert = {
         .name = "convert",
         .summary = "write a snapshot of one format as another",
-        .help = "usage: rouse convert SRC DST [--format native|stratovirt] [--replace]\n\n"
+        .help = "usage: rouse convert SRC DST [--format native|stratovirt] [--replace] [--pack lz4|none] [--pack-level N]\n\n"
                 "Writes the snapshot SRC, of any format, into the new directory DST. DST is there whole or not at all.\n"
                 "INT, TERM and HUP give up and leave nothing behind.\n"
                 "Checksums of SRC are checked on the way. What the other format has no place for is refused by name.\n\n"
-                "  --format NAME   native (default), or stratovirt: what StratoVirt 2.5 restores\n"
-                "  --replace       exchange a snapshot that is there already\n\n"
+                "  --format NAME              native (default), or stratovirt: what StratoVirt 2.5 restores\n"
+                "  --replace                  exchange a snapshot that is there already\n"
+                PACK_HELP
+                "\n"
                 "Exit 0: done. Exit 1: it could not be written. Exit 4: SRC is bad; file, offset, expected, found.\n"
                 "Exit 128+n: ended by signal n.\n\n"
                 "example: rouse convert /srv/templates/web /srv/snapshots/web\n",

@@ -60,6 +60,8 @@ static void add_kvm(struct facts *f, const struct host_caps *c)
         add(f, "kvm.tsc_control", c->kvm_tsc_control, "a snapshot from a host with another TSC frequency keeps this host's", NULL, "%s", yes(c->kvm_tsc_control));
         add(f, "kvm.nested_state", c->kvm_nested_state, "a snapshot of a guest that runs guests is refused", "modprobe kvm_intel nested=1 (or kvm_amd)", "%s",
             yes(c->kvm_nested_state));
+        add(f, "kvm.hlt_in_guest", c->kvm_hlt_in_guest, "--record cannot tell every read from a write: KVM's workers take faults for the guest", NULL, "%s",
+            yes(c->kvm_hlt_in_guest));
         add(f, "kvm.pre_fault", c->kvm_pre_fault, "guest page tables are built fault by fault (Linux 6.11 with two-dimensional paging can do it ahead)", NULL, "%s",
             yes(c->kvm_pre_fault));
 }

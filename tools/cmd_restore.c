@@ -106,6 +106,9 @@ static int check_mode(const struct restore_options *o, uint32_t asked)
         for (size_t i = 0; i < ARRAY_LEN(pager_only) && o->mode != RESTORE_LAZY; i++)
                 if (asked & 1u << (pager_only[i].option - 'A') && !(pager_only[i].option == 'H' && o->hints != HINTS_FILE))
                         return cli_usage("restore", "--%s needs --mode lazy: %s", pager_only[i].name, pager_only[i].why);
+        if (o->mode == RESTORE_MMAP && o->common.memory_backing != RAM_ANON)
+                return cli_usage("restore", "--mode mmap cannot have --memory-backing %s: guest RAM is the memory file itself; use --mode lazy or eager",
+                                 ram_backing_name(o->common.memory_backing));
         if (o->mode == RESTORE_MMAP && o->verify && asked & 1u << ('V' - 'A'))
                 return cli_usage("restore", "--verify on needs --mode lazy or eager: what is mapped is not checked");
         return EXIT_OK;

@@ -4,6 +4,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 #include "core/control/client.h"
+#include "tools/pack_option.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -15,6 +16,7 @@ static const struct option options[] = {
         {"then", required_argument, NULL, 't'},
         {"replace", no_argument, NULL, 'r'},
         {"ledger", required_argument, NULL, 'l'},
+        PACK_OPTIONS,
         CLI_LAST_OPTIONS,
 };
 
@@ -23,6 +25,7 @@ struct wish {
         const char *name, *qmp_path; /* one of them */
         const char *dir, *format, *then, *ledger;
         bool replace;
+        struct pack_option pack;
 };
 
 /* The VM has another working directory: it gets an absolute path. The last part need not exist yet. */
@@ -49,6 +52,10 @@ static struct json_object *make_request(const struct wish *w, const char *dir)
         json_object_object_add(args, "format", json_object_new_string(w->format));
         json_object_object_add(args, "then", json_object_new_string(w->then));
         json_object_object_add(args, "replace", json_object_new_boolean(w->replace));
+        if (w->pack.lz4) {
+                json_object_object_add(args, "pack", json_object_new_string("lz4"));
+                json_object_object_add(args, "pack-level", json_object_new_int(w->pack.level));
+        }
         json_object_object_add(request, "execute", json_object_new_string(w->qmp_path ? "x-rouse-snapshot" : "snapshot"));
         json_object_object_add(request, "arguments", args);
         return request;
@@ -64,8 +71,9 @@ static uint64_t number(struct json_object *o, const char *key)
 static int write_ledger(struct json_object *reply, const char *path, struct err *e)
 {
         if (strcmp(path, "-") == 0)
-                fprintf(stderr, "pause %.2f ms, total %.2f ms, data %.1f MiB, zero %.1f MiB\n", (double)number(reply, "pause_us") / 1000,
-                        (double)number(reply, "total_us") / 1000, (double)number(reply, "data_bytes") / (double)MIB,
+                fprintf(stderr, "pause %.2f ms, total %.2f ms, data %.1f MiB (%.1f MiB stored), zero %.1f MiB\n",
+                        (double)number(reply, "pause_us") / 1000, (double)number(reply, "total_us") / 1000,
+                        (double)number(reply, "data_bytes") / (double)MIB, (double)number(reply, "stored_bytes") / (double)MIB,
                         (double)number(reply, "zero_bytes") / (double)MIB);
         else if (json_object_to_file_ext(path, reply, JSON_C_TO_STRING_PRETTY) < 0)
                 return err_set(e, -EIO, "write ledger %s: %s", path, json_util_get_last_err());
@@ -113,19 +121,19 @@ static int check_words(const struct wish *w, const char *qmp, int nr_words)
         if (nr_words != (qmp ? 1 : 2))
                 return cli_usage("snapshot", "expected %s, found %d words", qmp ? "DIR, as the VM is found by --qmp" : "NAME and DIR",
                                  nr_words);
-        return EXIT_OK;
+        return pack_option_check(&verb_snapshot, &w->pack);
 }
 
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
-        struct wish w = {.format = "native", .then = "resume"};
+        struct wish w = {.format = "native", .then = "resume", .pack = PACK_OPTION_DEFAULT};
         const char *qmp = NULL;
         struct err err = {0};
         int c, status;
         (void)t0_ns;
 
         while ((c = cli_getopt(&verb_snapshot, argc, argv, options)) != -1) {
-                if (c == '?')
+                if (c == '?' || pack_option(&verb_snapshot, c, optarg, &w.pack) < 0)
                         return EXIT_USAGE;
                 if (c == 'q')
                         qmp = optarg;
@@ -157,6 +165,7 @@ const struct verb verb_snapshot = {
                 "  --format NAME              native (default), or stratovirt: what StratoVirt 2.5 restores\n"
                 "  --then resume|pause|quit   what the VM does afterwards (default resume)\n"
                 "  --replace                  exchange a snapshot that is there already\n"
+                PACK_HELP
                 "  --ledger FILE|-            pause and total time, bytes: JSON to FILE, or a line on standard error\n\n"
                 "example: rouse snapshot web /srv/snapshots/web --then quit\n",
         .run = run,

@@ -140,6 +140,7 @@ static void after(void *arg, struct session *s, const struct session_result *res
 static void fill_common(struct start *st, struct session_options *o)
 {
         o->name = st->name;
+        o->memory_backing = st->def.memory_backing;
         o->devices = st->def.devices;
         o->nr_devices = st->def.nr_devices;
 }

@@ -60,6 +60,7 @@ static bool fill(const struct definition_keeper *k, struct machine_definition *d
                   absolute(k->front->qmp_path, &d->qmp);
 
         d->memory_bytes = session_memory_bytes(k->session);
+        d->memory_backing = o->memory_backing;
         d->nr_vcpus = session_nr_vcpus(k->session);
         while (ok && d->nr_devices < o->nr_devices) {
                 ok = copy_device(&o->devices[d->nr_devices], &d->devices[d->nr_devices]);

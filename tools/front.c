@@ -56,6 +56,8 @@ int front_option(const struct verb *v, int c, const char *value, struct front *f
         case 'q':
                 f->qmp_path = path_of(value, "unix=");
                 return f->qmp_path ? 1 : bad(v, "qmp", "unix=PATH", value);
+        case 'g':
+                return ram_backing_find(value, &o->memory_backing) ? 1 : bad(v, "memory-backing", "anon, memfd or hugetlb", value);
         case 'p':
                 o->paused = true;
                 return 1;

@@ -61,13 +61,31 @@ static struct json_object *runs_json(const struct page_map *m)
                 json_add_u64(o, "first_page", m->runs[i].first_page);
                 json_add_u64(o, "pages", m->runs[i].nr_pages);
                 json_add_str(o, "kind", m->runs[i].kind == RUN_ZERO ? "zero" : m->runs[i].kind == RUN_RAW ? "raw" : "packed");
-                if (m->runs[i].kind == RUN_RAW) {
+                if (m->runs[i].kind != RUN_ZERO)
                         json_add_str(o, "file", m->sources[m->runs[i].source].name);
+                if (m->runs[i].kind == RUN_RAW)
                         json_add_u64(o, "offset", m->runs[i].file_offset_bytes);
-                }
+                if (m->runs[i].kind == RUN_PACKED)
+                        json_add_u64(o, "chunk", m->runs[i].first_chunk);
                 json_object_array_add(a, o);
         }
         return a;
+}
+
+static struct json_object *packing_json(const struct page_map *m)
+{
+        struct json_object *o = json_object_new_object();
+        struct page_packing p = page_map_packing(m);
+
+        json_add_str(o, "codec", m->codec->name);
+        json_object_object_add(o, "level", json_object_new_int(p.level));
+        json_add_u64(o, "chunk_bytes", pages_to_bytes(p.chunk_pages));
+        json_add_u64(o, "chunks", p.nr_chunks);
+        json_add_u64(o, "stored_chunks", p.stored_chunks);
+        json_add_u64(o, "unpacked_bytes", p.unpacked_bytes);
+        json_add_u64(o, "packed_bytes", p.packed_bytes);
+        json_object_object_add(o, "ratio", json_object_new_double((double)p.packed_bytes / (double)p.unpacked_bytes));
+        return o;
 }
 
 static struct json_object *memory_json(const struct inspection *i, bool pages)
@@ -77,9 +95,11 @@ static struct json_object *memory_json(const struct inspection *i, bool pages)
 
         json_add_u64(o, "bytes", i->layout->total_bytes);
         add_bool(o, "indexed", i->pages->zeros_known);
-        json_add_u64(o, i->pages->zeros_known ? "data_pages" : "unknown_pages", n.raw_pages);
+        json_add_u64(o, i->pages->zeros_known ? "data_pages" : "unknown_pages", n.raw_pages + n.packed_pages);
         if (i->pages->zeros_known)
                 json_add_u64(o, "zero_pages", n.zero_pages);
+        if (i->pages->nr_chunks)
+                json_object_object_add(o, "packed", packing_json(i->pages));
         add_bool(o, "verifiable", i->verifiable);
         for (size_t k = 0; k < i->layout->nr; k++) {
                 struct json_object *w = json_object_new_object();

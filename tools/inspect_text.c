@@ -8,6 +8,15 @@ static double mib(uint64_t pages)
         return (double)pages_to_bytes(pages) / (double)MIB;
 }
 
+static void print_packing(FILE *to, const struct page_map *m)
+{
+        struct page_packing p = page_map_packing(m);
+
+        fprintf(to, "packed     by %s at level %d, in %" PRIu64 " chunks of up to %" PRIu64 " KiB: %.1f MiB are %.1f MiB (%.1f %%)\n", m->codec->name,
+                p.level, p.nr_chunks, pages_to_bytes(p.chunk_pages) / KIB, (double)p.unpacked_bytes / (double)MIB,
+                (double)p.packed_bytes / (double)MIB, 100.0 * (double)p.packed_bytes / (double)p.unpacked_bytes);
+}
+
 static void print_memory(FILE *to, const struct inspection *i)
 {
         struct page_counts n = page_map_count(i->pages);
@@ -17,11 +26,13 @@ static void print_memory(FILE *to, const struct inspection *i)
                 fprintf(to, "%s %#" PRIx64 "+%#" PRIx64, k ? "," : ":", i->layout->w[k].gpa, i->layout->w[k].size_bytes);
         fprintf(to, "\n");
         if (i->pages->zeros_known)
-                fprintf(to, "pages      %" PRIu64 " data (%.1f MiB), %" PRIu64 " zero (%.1f MiB), in %zu runs\n", n.raw_pages, mib(n.raw_pages), n.zero_pages,
-                        mib(n.zero_pages), i->pages->nr_runs);
+                fprintf(to, "pages      %" PRIu64 " data (%.1f MiB), %" PRIu64 " zero (%.1f MiB), in %zu runs\n", n.raw_pages + n.packed_pages,
+                        mib(n.raw_pages + n.packed_pages), n.zero_pages, mib(n.zero_pages), i->pages->nr_runs);
         else
                 fprintf(to, "pages      %" PRIu64 " not looked through yet: rouse inspect --index finds the zero ones\n", n.raw_pages);
-        fprintf(to, "checksums  %s\n", i->verifiable ? "XXH3-64 of every data page" : "memory not verifiable: this format has none");
+        if (i->pages->nr_chunks)
+                print_packing(to, i->pages);
+        fprintf(to, "checksums  %s\n", i->verifiable ? i->pages->nr_chunks ? "XXH3-64 of every chunk" : "XXH3-64 of every data page" : "memory not verifiable: this format has none");
 }
 
 static void print_vcpus(FILE *to, const struct inspection *i)
@@ -134,6 +145,9 @@ void inspect_print(FILE *to, const struct inspection *i, bool pages)
 
                 if (r->kind == RUN_ZERO)
                         fprintf(to, "run        page %" PRIu64 " +%" PRIu32 " zero\n", r->first_page, r->nr_pages);
+                else if (r->kind == RUN_PACKED)
+                        fprintf(to, "run        page %" PRIu64 " +%" PRIu32 " %s, chunk %" PRIu32 " on\n", r->first_page, r->nr_pages,
+                                i->pages->sources[r->source].name, r->first_chunk);
                 else
                         fprintf(to, "run        page %" PRIu64 " +%" PRIu32 " %s at %" PRIu64 "\n", r->first_page, r->nr_pages,
                                 i->pages->sources[r->source].name, r->file_offset_bytes);

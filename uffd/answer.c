@@ -14,9 +14,19 @@
 /* How long to sleep when a madvise holds the uffd up and its event was read already: its thread has to run, for a few us. */
 #define HOLD_UP_NS (100 * NS_PER_US)
 
-static void note_fault(struct pager *p, uint64_t address, uint64_t now)
+static void note_touch(struct pager *p, const struct uffd_msg *m, uint64_t page, uint64_t now)
 {
-        uint64_t page = bytes_to_pages(address - (uintptr_t)p->c.ram);
+        struct pager_touch t = { .ns = now, .page = (uint32_t)page };
+
+        if (!record_is_on(&p->record))
+                return;
+        t.kind = record_kind(m->arg.pagefault.flags, m->arg.pagefault.feat.ptid);
+        record_add(&p->record, &t);
+}
+
+static void note_fault(struct pager *p, const struct uffd_msg *m, uint64_t now)
+{
+        uint64_t page = bytes_to_pages(m->arg.pagefault.address - (uintptr_t)p->c.ram);
 
         if (!served_find(&p->view.served, page))
                 return; /* not ours to answer */
@@ -26,7 +36,7 @@ static void note_fault(struct pager *p, uint64_t address, uint64_t now)
                         p->missed = true; /* too many are busy */
                         return;
                 }
-                record_add(&p->record, page);
+                note_touch(p, m, page, now);
                 break;
         case PAGE_LOST:
                 if (page_state_demanded(&p->states, page))
@@ -71,7 +81,7 @@ static void note(struct pager *p, const struct uffd_msg *m, uint64_t now)
         case UFFD_EVENT_PAGEFAULT:
                 count(&p->n.messages, 1);
                 p->last_fault_ns = now;
-                note_fault(p, m->arg.pagefault.address, now);
+                note_fault(p, m, now);
                 break;
         case UFFD_EVENT_REMOVE:
                 note_remove(p, m->arg.remove.start, m->arg.remove.end);
@@ -121,6 +131,10 @@ static void answer_removed(struct pager *p, uint64_t page)
 
         if (r == -ESRCH)
                 p->failed = r;
+        if (r == -ENOENT) { /* the discard has mapped anonymous memory over it by now */
+                install_wake(&p->in, page, 1);
+                r = 0;
+        }
         if (r == 0) {
                 count(&p->n.faults[FAULT_ZERO], 1);
                 count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
@@ -195,20 +209,41 @@ static bool answer_cached(struct pager *p, const struct extent *x, uint64_t page
         return true;
 }
 
+/* What others have put there already. False: not this page. */
+static bool answer_shared(struct pager *p, const struct extent *x, uint64_t page)
+{
+        return pager_bring_shared(p, x->first_page, x->nr_pages, FAULT_AROUND) > 0 && !is_wanted(p, page);
+}
+
 static void answer_wanted(struct pager *p, uint64_t page)
 {
         const struct page_run *run = page_map_find(p->c.map, page);
-        struct extent          x = around(p, run, page);
-        struct extent          wanted = wanted_from(p, &x, page);
+        struct extent          x = around(p, run, page), wanted;
 
+        if (answer_shared(p, &x, page))
+                return;
+        x = around(p, run, page);
+        wanted = wanted_from(p, &x, page);
         if (run->kind == RUN_ZERO)
                 pager_deliver_zeros(p, wanted.first_page, wanted.nr_pages);
         else if (!answer_cached(p, &x, page))
                 (void)slow_start(p, &wanted, FAULT_DEMAND); /* busy: it stays wanted until a read has ended */
 }
 
+/* A 2 MiB page is asked for by its first one, whatever of it is being read. False: it is not open. */
+static bool answer_granule(struct pager *p, uint64_t page)
+{
+        if (!p->granules.memory || !page_state_is_open(page_state_get(&p->states, page)))
+                return false;
+        if (!pager_bring_shared(p, granule_of(page), GRANULE_PAGES, FAULT_AROUND))
+                (void)pager_bring_granule(p, page, FAULT_DEMAND); /* no place: when one has become free */
+        return true;
+}
+
 static void answer_page(struct pager *p, uint64_t page)
 {
+        if (answer_granule(p, page))
+                return;
         switch (page_state_get(&p->states, page)) {
         case PAGE_WANTED:
                 answer_wanted(p, page);

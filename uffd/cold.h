@@ -17,6 +17,7 @@ struct cold_source {
         uint64_t    whole_bytes; /* of the file, up to its last whole page */
         void       *mapping;     /* NULL: nobody can be asked */
         bool        is_cold;     /* something of it was not cached */
+        uint64_t    none_first, none_end; /* pages of the file of which none was cached when that was last asked */
 };
 
 struct cold_sources {
@@ -39,7 +40,7 @@ static inline void cold_note(struct cold_sources *c, const struct page_run *run)
 }
 
 /* How many of these neighbours, from the first on, are all cached or all not. Where that cannot be told: all are said to be cached. */
-uint64_t cold_look(const struct cold_sources *c, const struct page_run *run, uint64_t first_page, uint64_t nr_pages, bool *ret_cached);
+uint64_t cold_look(struct cold_sources *c, const struct page_run *run, uint64_t first_page, uint64_t nr_pages, bool *ret_cached);
 
 /* The descriptor for this read past the page cache, or -1: not aligned, in the last part of a page, or refused. */
 int cold_direct_fd(const struct cold_sources *c, uint16_t source, uint64_t offset_bytes, uint64_t len_bytes);

@@ -3,6 +3,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/is_zero.h"
+#include "uffd/backing.h"
 
 #include <errno.h>
 #include <xxhash.h>
@@ -17,8 +18,9 @@ enum verdict {
 static enum verdict judge(const struct pager *p, const struct page_run *run, uint64_t page, const uint8_t *bytes)
 {
         const struct page_map *map = p->c.map;
+        const uint64_t        *sums = p->c.verify ? run_sums(map, run) : NULL; /* a run of a parent may have none */
 
-        if (p->c.verify && XXH3_64bits(bytes, PAGE_BYTES) != map->sums[run->first_sum + (page - run->first_page)])
+        if (sums && XXH3_64bits(bytes, PAGE_BYTES) != sums[page - run->first_page])
                 return VERDICT_BAD;
         return !map->zeros_known && is_zero(bytes, PAGE_BYTES) ? VERDICT_ZERO : VERDICT_DATA;
 }
@@ -46,6 +48,11 @@ static void settle(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum
                 count(&p->n.stall_ns, demand_take(&p->demand, first_page, nr_pages, now_ns()));
 }
 
+void pager_settle(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum fault_class why)
+{
+        settle(p, first_page, nr_pages, VERDICT_DATA, why);
+}
+
 /* Installs neighbours with one verdict. How many were dealt with: fewer than nr_pages when the states must be looked at again. */
 static uint64_t put(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum verdict v, enum fault_class why)
 {
@@ -56,6 +63,8 @@ static uint64_t put(struct pager *p, uint64_t first_page, uint64_t nr_pages, con
                 pager_lose(p, first_page, -EBADMSG);
                 return 1;
         }
+        if (p->granules.memory)
+                return pager_put_in_granule(p, first_page, nr_pages, v == VERDICT_DATA ? bytes : NULL);
         if (v == VERDICT_DATA)
                 r = install_copy(&p->in, first_page, bytes, nr_pages, &done);
         else
@@ -152,6 +161,14 @@ static int let_go(struct pager *p, uint64_t page, bool with_poison)
         return r;
 }
 
+static void poisoned(struct pager *p, uint64_t page)
+{
+        uint64_t unit = p->in.ops->unit_pages;
+
+        for (uint64_t i = page / unit * unit; i < page / unit * unit + unit; i++)
+                page_state_move(&p->states, i, PAGE_POISONED);
+}
+
 /* Lost comes before poisoned, and told before both: whoever gets the SIGBUS finds the reason with pager_find_lost. Only what is
  * demanded is poisoned: KVM walks the guest's page tables by __get_user, where poison shows as a fault of the guest's and not as a
  * SIGBUS, so the session must have ended the VM before. */
@@ -160,7 +177,7 @@ void pager_answer_lost(struct pager *p, uint64_t page)
         bool unseen = tell_lost(p, page);
 
         if (p->c.caps->uffd_poison && let_go(p, page, true) == 0)
-                page_state_move(&p->states, page, PAGE_POISONED);
+                poisoned(p, page);
         else if (unseen)
                 (void)let_go(p, page, false); /* it stays lost by name */
         if (page_state_get(&p->states, page) != PAGE_REMOVED) /* given back meanwhile: its waiters get zeros as such */
@@ -184,11 +201,17 @@ void pager_let_all_go(struct pager *p)
 
 void pager_lose(struct pager *p, uint64_t page, int error)
 {
+        uint64_t asked = page;
+
         if (!page_state_lose(&p->states, page, error))
                 return;
         count(&p->n.lost_pages, 1);
-        if (page_state_demanded(&p->states, page))
-                pager_answer_lost(p, page);
-        else
+        if (p->granules.memory) { /* who waits, waits for the first of its pages; what is told first is the one that is bad */
+                asked = granule_of(page);
+                pager_lose_granule(p, page, error);
+        }
+        if (asked != page || !page_state_demanded(&p->states, page))
                 (void)tell_lost(p, page);
+        if (page_state_demanded(&p->states, asked))
+                pager_answer_lost(p, asked);
 }

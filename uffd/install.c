@@ -1,7 +1,9 @@
-/* uffd/install.c: the EEXIST, EAGAIN and short-copy rules of UFFDIO_COPY and UFFDIO_ZEROPAGE, in one loop. */
+/* uffd/install.c: the EEXIST, EAGAIN and short-copy rules of UFFDIO_COPY and UFFDIO_ZEROPAGE, in one loop: and of what stands in for them where memory is shared or huge. */
 #include "uffd/install.h"
 
 #include "core/base/units.h"
+#include "uffd/backing.h"
+#include "uffd/shared.h"
 #include "uffd/uffd.h"
 
 #include <errno.h>
@@ -11,10 +13,18 @@ static uint8_t *page_hva(const struct installer *in, uint64_t page)
         return in->ram + pages_to_bytes(page);
 }
 
+/* The first page of the unit that holds page. */
+static uint64_t unit_of(const struct installer *in, uint64_t page)
+{
+        return page / in->ops->unit_pages * in->ops->unit_pages;
+}
+
 void install_wake(struct installer *in, uint64_t first_page, uint64_t nr_pages)
 {
         /* It fails where the range is no longer registered, and then nobody waits. */
-        (void)uffd_wake(in->uffd, page_hva(in, first_page), pages_to_bytes(nr_pages));
+        uint64_t first = unit_of(in, first_page), end = unit_of(in, first_page + nr_pages - 1) + in->ops->unit_pages;
+
+        (void)uffd_wake(in->uffd, page_hva(in, first), pages_to_bytes(end - first));
 }
 
 /* What a test makes of the next installing ioctl: how many pages it may do, or its -errno. */
@@ -34,7 +44,6 @@ static int64_t spoil(struct installer *in, uint64_t first_page, uint64_t nr_page
 static int copy_once(struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_bytes)
 {
         const struct pager_faults *f = in->faults;
-        void                      *dst = page_hva(in, first_page);
         int64_t                    may = f ? spoil(in, first_page, nr_pages) : (int64_t)nr_pages;
         int                        r;
 
@@ -48,31 +57,38 @@ static int copy_once(struct installer *in, uint64_t first_page, const void *src,
                 return -EAGAIN;
         }
         if (f && f->short_copy && nr_pages > 1 && ++in->nr_long_copies == f->short_copy) {
-                r = uffd_copy(in->uffd, dst, src, pages_to_bytes(nr_pages / 2), true, ret_done_bytes);
+                r = in->ops->copy(in, first_page, src, nr_pages / 2, ret_done_bytes);
                 return r < 0 ? r : -EAGAIN;
         }
-        return uffd_copy(in->uffd, dst, src, pages_to_bytes(nr_pages), true, ret_done_bytes);
+        return in->ops->copy(in, first_page, src, nr_pages, ret_done_bytes);
 }
 
-/* src NULL: zeros */
-static int install_some(struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_bytes)
+enum how { HOW_COPY, HOW_ZERO, HOW_SHARED };
+
+static int install_some(struct installer *in, enum how how, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_bytes)
 {
-        if (src)
-                return copy_once(in, first_page, src, nr_pages, ret_done_bytes);
-        return uffd_zeropage(in->uffd, page_hva(in, first_page), pages_to_bytes(nr_pages), true, ret_done_bytes);
+        switch (how) {
+        case HOW_ZERO:
+                return in->ops->zero(in, first_page, nr_pages, ret_done_bytes);
+        case HOW_SHARED:
+                return shared_map(in, first_page, nr_pages, ret_done_bytes);
+        case HOW_COPY:
+                break;
+        }
+        return copy_once(in, first_page, src, nr_pages, ret_done_bytes);
 }
 
-static int install_all(struct installer *in, uint64_t first_page, const uint8_t *src, uint64_t nr_pages, uint64_t *ret_done_pages)
+static int install_all(struct installer *in, enum how how, uint64_t first_page, const uint8_t *src, uint64_t nr_pages, uint64_t *ret_done_pages)
 {
         uint64_t done = 0, bytes;
         int      r = 0;
 
         while (done < nr_pages) {
-                r = install_some(in, first_page + done, src ? src + pages_to_bytes(done) : NULL, nr_pages - done, &bytes);
+                r = install_some(in, how, first_page + done, src ? src + pages_to_bytes(done) : NULL, nr_pages - done, &bytes);
                 done += bytes_to_pages(bytes);
                 if (r == -EEXIST) {
                         install_wake(in, first_page + done, 1);
-                        done++;
+                        done += in->ops->unit_pages;
                 } else if (r < 0 && bytes == 0) {
                         *ret_done_pages = done;
                         return r;
@@ -84,17 +100,24 @@ static int install_all(struct installer *in, uint64_t first_page, const uint8_t 
 
 int install_copy(struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_pages)
 {
-        return install_all(in, first_page, src, nr_pages, ret_done_pages);
+        return install_all(in, HOW_COPY, first_page, src, nr_pages, ret_done_pages);
 }
 
 int install_zero(struct installer *in, uint64_t first_page, uint64_t nr_pages, uint64_t *ret_done_pages)
 {
-        return install_all(in, first_page, NULL, nr_pages, ret_done_pages);
+        uint64_t first = unit_of(in, first_page), end = unit_of(in, first_page + nr_pages - 1) + in->ops->unit_pages;
+
+        return install_all(in, HOW_ZERO, first, NULL, end - first, ret_done_pages);
+}
+
+int install_shared(struct installer *in, uint64_t first_page, uint64_t nr_pages, uint64_t *ret_done_pages)
+{
+        return install_all(in, HOW_SHARED, first_page, NULL, nr_pages, ret_done_pages);
 }
 
 int install_poison(struct installer *in, uint64_t page)
 {
         uint64_t bytes;
 
-        return uffd_poison(in->uffd, page_hva(in, page), PAGE_BYTES, &bytes);
+        return uffd_poison(in->uffd, page_hva(in, unit_of(in, page)), pages_to_bytes(in->ops->unit_pages), &bytes);
 }

@@ -14,9 +14,17 @@
 
 #include <stdint.h>
 
+struct backing_ops;
+struct bitmap;
+struct shared_pages;
+
 struct installer {
         int                        uffd;
         uint8_t                   *ram; /* host address of RAM page 0 */
+        const struct backing_ops  *ops;
+        const struct shared_pages *shared;  /* the template, or NULL */
+        const struct bitmap       *written; /* of its units: pages that the guest writes soon; NULL: not known */
+        const uint8_t             *zeros;   /* 2 MiB of them, where pages are that large */
         const struct pager_faults *faults;
         uint32_t                   nr_copies, nr_long_copies, nr_chances; /* for the countdowns of faults */
 };
@@ -25,7 +33,10 @@ struct installer {
 int install_copy(struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_pages);
 int install_zero(struct installer *in, uint64_t first_page, uint64_t nr_pages, uint64_t *ret_done_pages);
 
-/* From now on a touch of the page is SIGBUS. 0, -EEXIST where the page is there, or as above. */
+/* Those of the pages that the template has. As above; -EFAULT: it has not got this one after all. */
+int install_shared(struct installer *in, uint64_t first_page, uint64_t nr_pages, uint64_t *ret_done_pages);
+
+/* Whole units are meant by every page of them. From now on a touch of the page is SIGBUS. 0, -EEXIST where the page is there, or as above. */
 int install_poison(struct installer *in, uint64_t page);
 
 /* Whoever waits for one of these pages tries again. */

@@ -9,6 +9,7 @@
 #include "uffd/pager_internal.h"
 
 #include "core/base/clock.h"
+#include "uffd/backing.h"
 #include "uffd/uffd.h"
 
 #include <errno.h>
@@ -133,6 +134,7 @@ static bool round_of_work(struct pager *p, uint64_t *ret_when_ns)
         pager_answer(p);
         if (slow_finish(p, now_ns()))
                 more = true;
+        pager_go_on_with_granules(p);
         if (p->ring)
                 read_ring_submit(p->ring);
         more = more || p->fresh;
@@ -256,6 +258,8 @@ static int allocate(struct pager *p)
                         r = 0;
         }
         if (r >= 0)
+                r = pager_prepare_backing(p);
+        if (r >= 0)
                 r = init_lock(p);
         if (r < 0)
                 return r;
@@ -281,7 +285,8 @@ static void begin_walks(struct pager *p)
 
 int pager_new(const struct pager_config *c, struct pager **ret, struct err *e)
 {
-        uint64_t      features = UFFD_FEATURE_EVENT_REMOVE | (c->caps->uffd_poison ? UFFD_FEATURE_POISON : 0);
+        uint64_t      features = UFFD_FEATURE_EVENT_REMOVE | (c->caps->uffd_poison ? UFFD_FEATURE_POISON : 0) |
+                                 (c->record ? UFFD_FEATURE_THREAD_ID : 0);
         uint64_t      served_pages = 0;
         struct pager *p;
         int           r = check_config(c, &served_pages, e);
@@ -294,8 +299,8 @@ int pager_new(const struct pager_config *c, struct pager **ret, struct err *e)
         p->c = *c;
         p->served_pages = served_pages;
         p->kick_fd = -1;
-        p->in = (struct installer){ .uffd = -1, .ram = c->ram, .faults = c->faults };
-        r = uffd_open(c->caps, features, &p->in.uffd, e);
+        pager_find_backing(p);
+        r = uffd_open(c->caps, features | p->in.ops->features, &p->in.uffd, e);
         if (r >= 0) {
                 r = allocate(p);
                 if (r < 0)
@@ -307,19 +312,6 @@ int pager_new(const struct pager_config *c, struct pager **ret, struct err *e)
         }
         begin_walks(p);
         *ret = p;
-        return 0;
-}
-
-static int register_ranges(struct pager *p, struct err *e)
-{
-        for (size_t i = 0; i < p->c.nr_served; i++) {
-                const struct pager_range *s = &p->c.served[i];
-                int r = uffd_register_missing(p->in.uffd, p->c.ram + pages_to_bytes(s->first_page), pages_to_bytes(s->nr_pages));
-
-                if (r < 0)
-                        return err_set(e, r, "userfaultfd: register RAM pages [%llu, +%llu): %s", (unsigned long long)s->first_page,
-                                       (unsigned long long)s->nr_pages, strerror(-r));
-        }
         return 0;
 }
 
@@ -343,7 +335,7 @@ static int start_thread(struct pager *p)
 
 int pager_arm(struct pager *p, struct err *e)
 {
-        int r = register_ranges(p, e);
+        int r = pager_register(p, e);
 
         if (r < 0)
                 return r; /* nobody runs, and closing the uffd lets go of what was registered */
@@ -483,9 +475,16 @@ bool pager_find_lost(const struct pager *p, uint64_t page, struct pager_lost *re
         return true;
 }
 
-size_t pager_recorded(const struct pager *p, const uint64_t **ret_pages)
+size_t pager_recorded(const struct pager *p, const struct pager_touch **ret)
 {
-        return record_get(&p->record, ret_pages);
+        return record_get(&p->record, ret);
+}
+
+bool pager_has(const struct pager *p, uint64_t page)
+{
+        enum page_state st = page_state_get(&p->states, page);
+
+        return st == PAGE_INSTALLED || st == PAGE_REMOVED;
 }
 
 bool pager_stop(struct pager *p)
@@ -539,6 +538,7 @@ bool pager_free(struct pager *p)
         cold_free(&p->cold);
         sources_free(&p->sources);
         page_states_free(&p->states);
+        pager_free_backing(p);
         free(p);
         return true;
 }

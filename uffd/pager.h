@@ -11,6 +11,8 @@
 #include "core/model/host_caps.h"
 #include "core/model/ledger.h"
 #include "core/model/page_map.h"
+#include "core/model/ram_backing.h"
+#include "core/model/shared_pages.h"
 
 struct pager;
 
@@ -46,6 +48,8 @@ struct pager_events {
 /* Set before pager_new, then read-only. */
 struct pager_config {
         uint8_t                   *ram; /* host address of RAM page 0 */
+        enum ram_backing           backing; /* RAM_HUGETLB: ranges are whole 2 MiB */
+        const struct shared_pages *shared;  /* the ranges are private mappings of this template; NULL: they are not */
         const struct page_map     *map;
         const struct pager_range  *served; /* sorted, apart, within RAM */
         size_t                     nr_served;
@@ -83,6 +87,18 @@ void pager_give_up(struct pager *p);
  * before that, -EINVAL when it was never armed. */
 int pager_wait(struct pager *p, int timeout_ms);
 
+/* A first touch. */
+enum pager_touch_kind {
+        PAGER_TOUCH_READ,
+        PAGER_TOUCH_WRITE,
+        PAGER_TOUCH_UNSURE, /* a kernel worker of KVM's took the fault for the guest and asked to write: nobody knows what the guest did */
+};
+struct pager_touch {
+        uint64_t ns;   /* when its fault was read */
+        uint32_t page; /* RAM page number */
+        uint32_t kind; /* enum pager_touch_kind */
+};
+
 struct pager_stats {
         uint64_t faults[FAULT_CLASSES]; /* pages, by class */
         uint64_t messages;              /* fault messages read */
@@ -93,8 +109,10 @@ struct pager_stats {
 void pager_stats(const struct pager *p, struct pager_stats *ret); /* any thread */
 /* Was this page declared lost? Any thread. *ret may be NULL. */
 bool pager_find_lost(const struct pager *p, uint64_t page, struct pager_lost *ret);
-/* After pager_end_record or pager_stop: pages in first-touch order; valid until pager_free. */
-size_t pager_recorded(const struct pager *p, const uint64_t **ret_pages);
+/* After pager_end_record or pager_stop: first touches in their order; valid until pager_free. */
+size_t pager_recorded(const struct pager *p, const struct pager_touch **ret);
+/* After pager_stop: has the page its bytes, or the zeros that it was discarded to? Else RAM says nothing of it. */
+bool pager_has(const struct pager *p, uint64_t page);
 
 /* Ends the thread. Pages still absent stay registered until pager_free closes the uffd, so no vCPU may run any more, or all is done. */
 bool pager_stop(struct pager *p);

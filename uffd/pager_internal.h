@@ -6,15 +6,18 @@
  *   pager.c     the handle and the loop
  *   answer.c    messages of the uffd ──► states, and answers to those who wait
  *   prefetch.c  replay and fill ──► what to bring when nobody waits
+ *   granule.c, bring_shared.c   pages of 2 MiB, and pages that other VMs have already
  *   slow.c      bytes that are not cached: started, ended, given up
  *   deliver.c   bytes have come: checked, installed, counted, or their pages lost */
 #pragma once
 
+#include "core/base/bitmap.h"
 #include "core/base/uapi.h"
 #include "uffd/cold.h"
 #include "uffd/demand.h"
 #include "uffd/depth.h"
 #include "uffd/fill.h"
+#include "uffd/granule.h"
 #include "uffd/install.h"
 #include "uffd/page_state.h"
 #include "uffd/pager.h"
@@ -66,6 +69,8 @@ struct pager {
         /* pager thread only, from arm to its end */
         struct installer   in; /* holds the uffd */
         struct page_states states;
+        struct bitmap      written; /* units of the template that the hints say are written; in.written */
+        struct granules    granules;
         struct demand      demand;
         struct sources     sources;
         struct read_ring  *ring; /* NULL: this host has no io_uring */
@@ -132,6 +137,8 @@ void pager_hold_up(struct pager *p);
 void pager_deliver(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why);
 /* The same for pages that are zero by the page map. */
 void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages);
+/* Pages are there, and their waiters awake. */
+void pager_settle(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum fault_class why);
 /* Its bytes cannot be had. Nothing happens to a page that is not open. */
 void pager_lose(struct pager *p, uint64_t page, int error);
 /* A fault waits for a page that is lost: tells of it and lets the waiters go, where they may. */
@@ -140,6 +147,16 @@ void pager_answer_lost(struct pager *p, uint64_t page);
 void pager_let_all_go(struct pager *p);
 /* How pager_lost describes a lost page; false: it is none. Any thread. */
 bool pager_describe_lost(const struct pager *p, uint64_t page, struct pager_lost *ret);
+
+/* pager_backing.c */
+void pager_find_backing(struct pager *p);    /* fills p->in, but for its uffd */
+int  pager_prepare_backing(struct pager *p); /* allocates; 0 or -ENOMEM */
+void pager_free_backing(struct pager *p);
+int  pager_register(struct pager *p, struct err *e);
+
+/* bring_shared.c */
+/* Maps what the template has of these pages, where they are open. How many. */
+uint64_t pager_bring_shared(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum fault_class why);
 
 /* slow.c */
 /* Starts (without io_uring: does) the read of neighbours of one raw run that are free: how many. 0: no room in the ring, later. */

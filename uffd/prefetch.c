@@ -28,17 +28,19 @@ static uint64_t bring_cold(struct pager *p, const struct extent *x, size_t max_s
         return slow_start(p, x, why);
 }
 
-/* Brings the first pages of an extent, and says how many. 0: none, the ring is full. */
-static uint64_t bring(struct pager *p, const struct extent *extent, size_t max_slots, enum fault_class why)
+/* How many pages; 0: no place, later. */
+static uint64_t bring_granule(struct pager *p, uint64_t page, enum fault_class why)
 {
-        struct extent x = *extent;
-        bool          cached = true;
-        uint64_t      got;
+        if (pager_bring_shared(p, granule_of(page), GRANULE_PAGES, why) > 0 || pager_bring_granule(p, page, why))
+                return GRANULE_PAGES;
+        return 0;
+}
 
-        if (x.run->kind == RUN_ZERO) {
-                pager_deliver_zeros(p, x.first_page, x.nr_pages);
-                return x.nr_pages;
-        }
+static uint64_t bring_raw(struct pager *p, struct extent x, size_t max_slots, enum fault_class why)
+{
+        bool     cached = true;
+        uint64_t got;
+
         if (cold_is_known(&p->cold, x.run))
                 x.nr_pages = cold_look(&p->cold, x.run, x.first_page, x.nr_pages, &cached);
         got = cached ? sources_read_cached(&p->sources, x.run, x.first_page, x.nr_pages, p->buf) : 0;
@@ -49,6 +51,21 @@ static uint64_t bring(struct pager *p, const struct extent *extent, size_t max_s
         count(&p->n.read_bytes, pages_to_bytes(got));
         pager_deliver(p, x.first_page, got, p->buf, why);
         return got;
+}
+
+/* Brings the first pages of an extent, and says how many. 0: none, the ring is full. */
+static uint64_t bring(struct pager *p, const struct extent *x, size_t max_slots, enum fault_class why)
+{
+        uint64_t got;
+
+        if (p->granules.memory)
+                return bring_granule(p, x->first_page, why);
+        if (x->run->kind == RUN_ZERO) {
+                pager_deliver_zeros(p, x->first_page, x->nr_pages);
+                return x->nr_pages;
+        }
+        got = pager_bring_shared(p, x->first_page, x->nr_pages, why);
+        return got > 0 ? got : bring_raw(p, *x, max_slots, why);
 }
 
 /* Without io_uring, and the hints are not cached: the kernel is asked for all of them, long before their turn. */
@@ -92,11 +109,19 @@ static struct extent next_hints(struct pager *p, uint64_t max_pages, uint64_t no
         return x;
 }
 
+/* Reads go out in batches: with one for each that came back, the device is told of each. */
+static bool must_gather(const struct pager *p)
+{
+        return p->ring && read_ring_nr_shared(p->ring) + MIN(p->depth.now / 4, (uint32_t)REPLAY_EXTENTS) > p->depth.now;
+}
+
 /* Pages that were installed or are being read are passed by the walk itself. */
 static bool replay_step(struct pager *p, uint64_t now)
 {
         uint64_t pages = 0;
 
+        if (must_gather(p))
+                return false;
         for (int n = 0; n < REPLAY_EXTENTS && pages < REPLAY_PAGES && !pager_must_end(p); n++) {
                 struct extent x = next_hints(p, REPLAY_PAGES - pages, now);
                 uint64_t      got = x.nr_pages ? bring(p, &x, p->depth.now, FAULT_REPLAY) : 0;

@@ -10,6 +10,9 @@
 #include <errno.h>
 #include <unistd.h>
 
+/* Completions are taken in until so many pages were installed, some 20 us; then the uffd is asked once more whether somebody waits. */
+#define DRAIN_PAGES 8
+
 /* [first, +nr_pages) are done with: go on behind them. */
 static void advance(struct slow_read *s, uint64_t nr_pages)
 {
@@ -140,6 +143,7 @@ static void prepare(struct pager *p)
         size_t nr = 0;
 
         p->ring_is_ready = true;
+        busy_pages_populate(&p->states.busy);
         for (size_t i = 0; i < p->c.map->nr_sources && nr + 2 <= READ_FILES_MAX; i++) {
                 fds[nr++] = p->c.map->sources[i].fd;
                 fds[nr++] = p->cold.v[i].direct_fd;
@@ -180,9 +184,11 @@ uint64_t slow_start(struct pager *p, const struct extent *x, enum fault_class wh
         return nr;
 }
 
-static void finish_one(struct pager *p, int slot, ssize_t result, uint64_t now)
+/* How many pages it asked for. */
+static uint64_t finish_one(struct pager *p, int slot, ssize_t result, uint64_t now)
 {
         struct slow_read *s = &p->slow[slot];
+        uint64_t          asked = s->try_pages;
 
         if (s->why != FAULT_DEMAND)
                 depth_answered(&p->depth, (uint32_t)s->try_pages, read_ring_nr_shared(p->ring), now);
@@ -191,19 +197,24 @@ static void finish_one(struct pager *p, int slot, ssize_t result, uint64_t now)
                 read_in_ring(p, slot);
         else
                 read_ring_release(p->ring, slot);
+        return asked;
 }
 
 bool slow_finish(struct pager *p, uint64_t now)
 {
-        bool    any = false;
-        ssize_t result;
-        int     slot;
+        uint64_t finished = 0;
+        bool     any = false;
+        ssize_t  result;
+        int      slot;
 
         if (!p->ring)
                 return false;
         while (!pager_must_end(p) && (slot = read_ring_reap(p->ring, &result)) >= 0) {
-                finish_one(p, slot, result, now);
+                finished += finish_one(p, slot, result, now);
                 any = true;
+                if (finished < DRAIN_PAGES)
+                        continue;
+                finished = 0;
                 if (pager_drain(p) > 0)
                         return true; /* demand before the completions that are left */
         }

@@ -14,9 +14,8 @@
 static_assert(sizeof(struct uffd_msg) == 32, "the kernel writes messages of 32 bytes");
 static_assert(sizeof(struct uffdio_copy) == 40, "UFFDIO_COPY");
 static_assert(sizeof(struct uffdio_zeropage) == 32, "UFFDIO_ZEROPAGE");
+static_assert(sizeof(struct uffdio_continue) == 32, "UFFDIO_CONTINUE, Linux 5.13");
 static_assert(sizeof(struct uffdio_poison) == 32, "UFFDIO_POISON, Linux 6.6");
-
-#define RANGE_IOCTLS_NEEDED (1ULL << _UFFDIO_WAKE | 1ULL << _UFFDIO_COPY | 1ULL << _UFFDIO_ZEROPAGE)
 
 static int uffd_ioctl(int fd, unsigned long request, void *arg)
 {
@@ -90,6 +89,8 @@ void uffd_probe(struct host_caps *caps)
         caps->uffd_errno = -r;
         caps->uffd_features = features;
         caps->uffd_poison = features & UFFD_FEATURE_POISON;
+        caps->uffd_minor_shmem = features & UFFD_FEATURE_MINOR_SHMEM;
+        caps->uffd_minor_hugetlbfs = features & UFFD_FEATURE_MINOR_HUGETLBFS;
         caps->uffd_move = features & UFFD_FEATURE_MOVE;
 }
 
@@ -120,14 +121,20 @@ static struct uffdio_range range_of(const void *start, uint64_t len_bytes)
         return (struct uffdio_range){ .start = (uintptr_t)start, .len = len_bytes };
 }
 
-int uffd_register_missing(int uffd, const void *start, uint64_t len_bytes)
+/* Huge pages have no UFFDIO_ZEROPAGE. */
+static uint64_t ioctls_needed(uint64_t mode)
 {
-        struct uffdio_register reg = { .range = range_of(start, len_bytes), .mode = UFFDIO_REGISTER_MODE_MISSING };
+        return 1ULL << _UFFDIO_WAKE | 1ULL << _UFFDIO_COPY | (mode & UFFDIO_REGISTER_MODE_MINOR ? 1ULL << _UFFDIO_CONTINUE : 0);
+}
+
+int uffd_register(int uffd, const void *start, uint64_t len_bytes, uint64_t mode)
+{
+        struct uffdio_register reg = { .range = range_of(start, len_bytes), .mode = mode };
         int                    r = uffd_ioctl(uffd, UFFDIO_REGISTER, &reg);
 
         if (r < 0)
                 return r;
-        if ((reg.ioctls & RANGE_IOCTLS_NEEDED) == RANGE_IOCTLS_NEEDED)
+        if ((reg.ioctls & ioctls_needed(mode)) == ioctls_needed(mode))
                 return 0;
         uffd_unregister(uffd, start, len_bytes);
         return -EOPNOTSUPP;
@@ -176,6 +183,15 @@ int uffd_zeropage(int uffd, void *dst, uint64_t len_bytes, bool wake, uint64_t *
         int r = uffd_ioctl(uffd, UFFDIO_ZEROPAGE, &z);
 
         *ret_done_bytes = done_bytes(z.zeropage);
+        return r;
+}
+
+int uffd_continue(int uffd, void *dst, uint64_t len_bytes, uint64_t *ret_done_bytes)
+{
+        struct uffdio_continue c = { .range = range_of(dst, len_bytes) };
+        int                    r = uffd_ioctl(uffd, UFFDIO_CONTINUE, &c);
+
+        *ret_done_bytes = done_bytes(c.mapped);
         return r;
 }
 

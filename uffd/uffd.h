@@ -19,12 +19,14 @@ void uffd_probe(struct host_caps *caps);
  * Without permission: ERR_HOST and the command that mends it. */
 int uffd_open(const struct host_caps *caps, uint64_t features, int *ret_fd, struct err *e);
 
-int uffd_register_missing(int uffd, const void *start, uint64_t len_bytes);
+int uffd_register(int uffd, const void *start, uint64_t len_bytes, uint64_t mode); /* UFFDIO_REGISTER_MODE_* */
 int uffd_unregister(int uffd, const void *start, uint64_t len_bytes);
 int uffd_wake(int uffd, const void *start, uint64_t len_bytes);
 /* *ret_done_bytes (>= 0) is set also on failure: how far it came. */
 int uffd_copy(int uffd, void *dst, const void *src, uint64_t len_bytes, bool wake, uint64_t *ret_done_bytes);
 int uffd_zeropage(int uffd, void *dst, uint64_t len_bytes, bool wake, uint64_t *ret_done_bytes);
+/* Minor faults: maps what the file behind the range has. -EFAULT: it has not got the first page that was not done. */
+int uffd_continue(int uffd, void *dst, uint64_t len_bytes, uint64_t *ret_done_bytes);
 int uffd_poison(int uffd, void *dst, uint64_t len_bytes, uint64_t *ret_done_bytes);
 /* Up to nr messages into msgs: how many were read, 0 when none waits, or -errno. */
 int uffd_read_events(int uffd, struct uffd_msg *msgs, size_t nr);

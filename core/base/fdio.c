@@ -75,6 +75,37 @@ int fd_pwrite_full(int fd, const void *buf, size_t len_bytes, uint64_t offset_by
         return 0;
 }
 
+/* Goes done_bytes further in v; how many pieces are used up. */
+static size_t advance_pieces(struct iovec *v, size_t nr, size_t done_bytes)
+{
+        size_t i = 0;
+
+        while (i < nr && done_bytes >= v[i].iov_len)
+                done_bytes -= v[i++].iov_len;
+        if (i < nr) {
+                v[i].iov_base = (char *)v[i].iov_base + done_bytes;
+                v[i].iov_len -= done_bytes;
+        }
+        return i;
+}
+
+int fd_pwritev_full(int fd, struct iovec *v, size_t nr, uint64_t offset_bytes)
+{
+        size_t  used;
+        ssize_t n;
+
+        for (; nr > 0; v += used, nr -= used) {
+                n = pwritev(fd, v, (int)nr, (off_t)offset_bytes);
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+                if (n == 0)
+                        return -EIO;
+                used = n < 0 ? 0 : advance_pieces(v, nr, (size_t)n);
+                offset_bytes += n < 0 ? 0 : (uint64_t)n;
+        }
+        return 0;
+}
+
 int fd_write_full(int fd, const void *buf, size_t len_bytes)
 {
         size_t  done = 0;

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /* Opens name below dir_fd by openat2 with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS: a link that leads out of the directory is
  * -EXDEV. O_CLOEXEC is added. Returns the descriptor or -errno. (openat2: Linux 5.6) */
@@ -17,6 +18,8 @@ ssize_t fd_pread_full(int fd, void *buf, size_t len_bytes, uint64_t offset_bytes
 
 /* Writes all, or -errno (-EIO if write(2) makes no progress). Retries EINTR. */
 int fd_pwrite_full(int fd, const void *buf, size_t len_bytes, uint64_t offset_bytes);
+/* The same of several pieces, one behind the other in the file; v is used up. At most IOV_MAX. */
+int fd_pwritev_full(int fd, struct iovec *v, size_t nr, uint64_t offset_bytes);
 int fd_write_full(int fd, const void *buf, size_t len_bytes);
 
 /* The whole file, at most max_bytes (else -EFBIG), NUL-terminated one past its end; the caller frees *ret_buf. */

@@ -63,6 +63,20 @@ static bool get_bool(struct json_object *args, const char *key)
         return args && json_object_object_get_ex(args, key, &v) && json_object_get_boolean(v);
 }
 
+static int take_pack(struct json_object *args, struct save_options *o, struct err *e)
+{
+        const char *pack = get_string(args, "pack", "none");
+        struct json_object *level;
+
+        o->pack = strcmp(pack, "lz4") == 0;
+        o->pack_level = 1;
+        if (!o->pack && strcmp(pack, "none"))
+                return err_usage(e, "snapshot: expected \"pack\" to be lz4 or none, found '%s'", pack);
+        if (args && json_object_object_get_ex(args, "pack-level", &level))
+                o->pack_level = json_object_get_int(level);
+        return 0;
+}
+
 int control_snapshot(struct session *s, struct json_object *args, struct save_options *o, struct json_object *ret, struct err *e)
 {
         const char *then = get_string(args, "then", "resume");
@@ -72,6 +86,9 @@ int control_snapshot(struct session *s, struct json_object *args, struct save_op
         o->path = get_string(args, "dir", NULL);
         o->format = get_string(args, "format", NULL);
         o->replace = get_bool(args, "replace");
+        r = take_pack(args, o, e);
+        if (r < 0)
+                return r;
         if (!o->path || o->path[0] != '/')
                 return err_usage(e, "snapshot: expected \"dir\" with an absolute path");
         if (strcmp(then, "resume") && strcmp(then, "pause") && strcmp(then, "quit"))
@@ -87,6 +104,7 @@ int control_snapshot(struct session *s, struct json_object *args, struct save_op
         json_add_u64(ret, "total_us", rep.total_ns / NS_PER_US);
         json_add_u64(ret, "data_bytes", rep.data_bytes);
         json_add_u64(ret, "zero_bytes", rep.zero_bytes);
+        json_add_u64(ret, "stored_bytes", rep.stored_bytes);
         return 0;
 }
 

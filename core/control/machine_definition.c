@@ -60,6 +60,8 @@ int machine_definition_print(const struct machine_definition *d, char **ret_text
         add_str(o, "append", d->append);
         add_str(o, "restored_from", d->restored_from);
         json_add_u64(o, "memory_bytes", d->memory_bytes);
+        if (d->memory_backing != RAM_ANON)
+                add_str(o, "memory_backing", ram_backing_name(d->memory_backing));
         json_add_u64(o, "vcpus", d->nr_vcpus);
         add_str(o, "serial", d->serial);
         add_str(o, "qmp", d->qmp);
@@ -176,6 +178,14 @@ static void parse_devices(struct reading *r, struct json_object *o, struct machi
                 parse_device(r, json_object_array_get_idx(v, i), &d->devices[d->nr_devices++]);
 }
 
+static void get_backing(struct reading *r, struct json_object *o, enum ram_backing *ret)
+{
+        struct json_object *v = member(r, o, "memory_backing", json_type_string, "a text");
+
+        if (v && !ram_backing_find(json_object_get_string(v), ret))
+                fail(r, "memory_backing", "anon, memfd or hugetlb");
+}
+
 static void parse_machine(struct reading *r, struct json_object *o, struct machine_definition *d)
 {
         d->kernel = get_str(r, o, "kernel");
@@ -183,6 +193,7 @@ static void parse_machine(struct reading *r, struct json_object *o, struct machi
         d->append = get_str(r, o, "append");
         d->restored_from = get_str(r, o, "restored_from");
         d->memory_bytes = get_u64(r, o, "memory_bytes", INT64_MAX, 0);
+        get_backing(r, o, &d->memory_backing);
         d->nr_vcpus = (uint32_t)get_u64(r, o, "vcpus", UINT32_MAX, 0);
         d->serial = get_str(r, o, "serial");
         d->qmp = get_str(r, o, "qmp");

@@ -3,13 +3,14 @@
  * Threads: plain data.
  * Blocks:  never.
  *
- *     {"version":1,"kernel":PATH,"initrd":PATH,"append":STR,"restored_from":DIR,"memory_bytes":N,"vcpus":N,"serial":"stdio|null|...","qmp":PATH,
+ *     {"version":1,"kernel":PATH,"initrd":PATH,"append":STR,"restored_from":DIR,"memory_bytes":N,"memory_backing":"memfd|hugetlb","vcpus":N,"serial":"stdio|null|...","qmp":PATH,
  *      "devices":[{"kind":"blk","slot":0,"path":PATH,"serial":STR,"readonly":false,"direct":false,"discard":false},{"kind":"net","slot":4,
  *                 "tap":NAME,"mac":"52:54:00:12:34:56"},{"kind":"vsock","slot":6,"path":PATH,"cid":3},{"kind":"console","slot":7,"path":PATH,"listen":true}]} */
 #pragma once
 
 #include "core/base/err.h"
 #include "core/model/device_config.h"
+#include "core/model/ram_backing.h"
 
 #include <stddef.h>
 
@@ -18,6 +19,7 @@ struct machine_definition {
         char                *initrd, *append;
         char                *restored_from; /* a snapshot's directory, or NULL */
         uint64_t             memory_bytes;
+        enum ram_backing     memory_backing;
         uint32_t             nr_vcpus;
         char                *serial; /* as --serial has it */
         char                *qmp;    /* a socket's path, or NULL */

@@ -12,7 +12,7 @@
  *     `stop` and `cont` say then what is to be if it fails; a VM that was saved stays paused.
  *   - Requests are not throttled. A client that does not read its replies is dropped, a request of more than 64 KiB is an error.
  *   - system_powerdown and system_reset end the VM: a microVM has no ACPI button and reboots by ending.
- *   - x-rouse-snapshot {dir, format, then, replace} saves in rouse's formats; its reply has identity, times and bytes (commands.h). */
+ *   - x-rouse-snapshot {dir, format, then, replace, pack, pack-level} saves in rouse's formats; its reply has identity, times and bytes (commands.h). */
 #pragma once
 
 #include "core/session.h"

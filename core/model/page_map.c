@@ -166,6 +166,26 @@ struct page_counts page_map_count(const struct page_map *m)
         return c;
 }
 
+struct page_packing page_map_packing(const struct page_map *m)
+{
+        struct page_packing p = { .nr_chunks = m->nr_chunks };
+
+        for (size_t i = 0; i < m->nr_chunks; i++) {
+                uint64_t bytes = pages_to_bytes(m->chunks[i].nr_pages);
+
+                p.unpacked_bytes += bytes;
+                p.packed_bytes += m->chunks[i].packed_bytes;
+                p.stored_chunks += m->chunks[i].packed_bytes == bytes;
+        }
+        for (size_t i = m->nr_sources; i-- > 0;) {
+                if (!m->sources[i].chunk_pages)
+                        continue;
+                p.chunk_pages = m->sources[i].chunk_pages;
+                p.level = m->sources[i].pack_level;
+        }
+        return p;
+}
+
 static bool run_equal(const struct page_run *a, const struct page_run *b, bool with_sums)
 {
         if (a->first_page != b->first_page || a->nr_pages != b->nr_pages || a->kind != b->kind)

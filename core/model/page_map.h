@@ -57,6 +57,7 @@ struct page_source {
         uint64_t size_bytes;   /* when it was opened */
         struct timespec mtime; /* likewise; set by page_map_add_source */
         uint32_t chunk_pages; /* of its packed runs; 0: it has none */
+        int32_t  pack_level;  /* for whoever wants to know */
         char     name[64];   /* as messages name it: "memory" */
 };
 
@@ -111,6 +112,14 @@ struct page_counts {
         uint64_t zero_pages, raw_pages, packed_pages;
 };
 struct page_counts page_map_count(const struct page_map *m);
+
+/* What its chunks are, all of them together; of chunk_pages and level, those of the first source that has any. */
+struct page_packing {
+        uint64_t nr_chunks, unpacked_bytes, packed_bytes, stored_chunks; /* stored: they would not have become smaller */
+        uint32_t chunk_pages;
+        int32_t  level;
+};
+struct page_packing page_map_packing(const struct page_map *m);
 
 /* Compares runs, not sources. */
 bool page_map_equal(const struct page_map *a, const struct page_map *b);

@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static void lack(const char *what, int error)
+void need_lacks(const char *what, int error)
 {
         const char *ci = getenv("CI");
 
@@ -29,7 +29,7 @@ void need_kvm(void)
         _cleanup_close_ int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
         if (fd < 0)
-                lack("/dev/kvm", errno);
+                need_lacks("/dev/kvm", errno);
 }
 
 void need_uffd(void)
@@ -42,7 +42,7 @@ void need_uffd(void)
         if (fd < 0)
                 fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
         if (fd < 0)
-                lack("userfaultfd", errno);
+                need_lacks("userfaultfd", errno);
 }
 
 void need_io_uring(void)
@@ -51,7 +51,7 @@ void need_io_uring(void)
         int             r = io_uring_queue_init(1, &ring, 0);
 
         if (r < 0)
-                lack("io_uring", -r);
+                need_lacks("io_uring", -r);
         io_uring_queue_exit(&ring);
 }
 
@@ -60,7 +60,7 @@ void need_loop(void)
         _cleanup_close_ int fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 
         if (fd < 0)
-                lack("/dev/loop-control", errno);
+                need_lacks("/dev/loop-control", errno);
 }
 
 void need_tap(void)
@@ -68,13 +68,13 @@ void need_tap(void)
         _cleanup_close_ int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 
         if (fd < 0)
-                lack("/dev/net/tun", errno);
+                need_lacks("/dev/net/tun", errno);
         if (unshare(CLONE_NEWNET) < 0)
-                lack("a network namespace of its own", errno);
+                need_lacks("a network namespace of its own", errno);
 }
 
 void need_file(const char *path)
 {
         if (access(path, R_OK) < 0)
-                lack(path, errno);
+                need_lacks(path, errno);
 }

@@ -4,6 +4,7 @@
  * Blocks:  never. */
 #pragma once
 
+void need_lacks(const char *what, int error); /* what every other one ends in */
 void need_kvm(void);               /* /dev/kvm opens for reading and writing */
 void need_uffd(void);              /* a userfaultfd that also serves faults from kernel mode, as KVM's are */
 void need_io_uring(void);

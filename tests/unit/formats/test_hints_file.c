@@ -20,7 +20,11 @@
 #define ID { "00112233-4455-4677-8899-aabbccddeeff" }
 static const struct identity id = ID;
 
-static struct hint three[] = { { .page = 999, .seen = 2 }, { .page = 0, .seen = 1 }, { .page = 500, .seen = 2 } };
+static struct hint three[] = {
+        { .page = 999, .seen = 2, .touch_us = 0, .flags = HINT_DIFFERS },
+        { .page = 0, .seen = 1, .touch_us = 4000000000, .flags = HINT_WRITTEN | HINT_ZERO },
+        { .page = 500, .seen = 2, .touch_us = 7, .phase = HINT_PHASE_LATER, .flags = HINT_FLAGS },
+};
 
 static const struct hints hints = { .snapshot = ID, .ram_pages = RAM_PAGES, .recordings = 2, .nr = 3, .v = three };
 
@@ -36,7 +40,7 @@ static void assert_three(const struct hints *h)
         cr_assert(identity_equal(&h->snapshot, &id));
         cr_assert(h->ram_pages == RAM_PAGES && h->recordings == 2 && h->nr == 3);
         for (size_t i = 0; i < 3; i++)
-                cr_assert(h->v[i].page == three[i].page && h->v[i].seen == three[i].seen && h->v[i].flags == three[i].flags);
+                cr_assert_arr_eq(&h->v[i], &three[i], sizeof(three[i]));
 }
 
 static void assert_refused(const struct tmpdir *t, const char *message)
@@ -62,6 +66,72 @@ Test(hints_file, hints_come_back_in_their_order)
         assert_three(&h);
         cr_assert_eq(fstatat(t.fd, HINTS_NAME, &st, 0), 0);
         cr_assert_eq(st.st_mode & 07777, 0600);
+}
+
+/* As rouse wrote them before it knew times: bytes laid out by hand. */
+Test(hints_file, version_1_is_read_as_hints_without_times)
+{
+        static const struct {
+                uint64_t page;
+                uint32_t seen, flags;
+        } old[] = { { 999, 2, 0 }, { 0, 1, 0 } };
+        static const struct table_kind     version_1 = { .magic = "rouse-hi", .version = 1, .entry_bytes = sizeof(old[0]) };
+        _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
+        _cleanup_(hints_free) struct hints h = { 0 };
+        _cleanup_free_ void               *buf = NULL;
+        struct table_file f = { .identity = id, .ram_pages = RAM_PAGES, .recordings = 2, .nr_entries = 2, .entries = (void *)(uintptr_t)old };
+        struct err   e = { 0 };
+        struct hint  expect[] = { { .page = 999, .seen = 2 }, { .page = 0, .seen = 1 } };
+        size_t       len;
+
+        cr_assert_eq(table_file_pack(&version_1, &f, &buf, &len, &e), 0);
+        tmpdir_write(&t, HINTS_NAME, buf, len);
+        cr_assert_eq(hints_file_read(t.fd, HINTS_NAME, &id, RAM_PAGES, &h, &e), 0, "%s", e.text);
+        cr_assert(h.nr == 2 && h.recordings == 2);
+        cr_assert_arr_eq(h.v, expect, sizeof(expect));
+}
+
+Test(hints_file, a_page_of_version_1_past_32_bits_is_refused_and_not_cut)
+{
+        static const struct {
+                uint64_t page;
+                uint32_t seen, flags;
+        } old[] = { { (1ULL << 32) + 5, 1, 0 } };
+        static const struct table_kind version_1 = { .magic = "rouse-hi", .version = 1, .entry_bytes = sizeof(old[0]) };
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        _cleanup_free_ void           *buf = NULL;
+        struct table_file f = { .identity = id, .ram_pages = RAM_PAGES, .recordings = 1, .nr_entries = 1, .entries = (void *)(uintptr_t)old };
+        size_t            len;
+
+        cr_assert_eq(table_file_pack(&version_1, &f, &buf, &len, NULL), 0);
+        tmpdir_write(&t, HINTS_NAME, buf, len);
+        assert_refused(&t, "hint 0: expected a RAM page below 1000, found 4294967295");
+}
+
+Test(hints_file, a_version_of_the_future_is_refused_by_its_number)
+{
+        static const struct table_kind version_3 = { .magic = "rouse-hi", .version = 3, .entry_bytes = sizeof(struct hint) };
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        _cleanup_free_ void           *buf = NULL;
+        struct table_file f = { .identity = id, .ram_pages = RAM_PAGES, .recordings = 2, .nr_entries = 3, .entries = three };
+        size_t            len;
+
+        cr_assert_eq(table_file_pack(&version_3, &f, &buf, &len, NULL), 0);
+        tmpdir_write(&t, HINTS_NAME, buf, len);
+        assert_refused(&t, "hints: offset 8: expected version 2 with entries of 16 bytes, found version 3");
+}
+
+Test(hints_file, whoever_compares_files_reads_them_for_whatever_snapshot_they_are)
+{
+        _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
+        _cleanup_(hints_free) struct hints h = { 0 };
+        char                               path[PATH_MAX + 100];
+        struct err                         e = { 0 };
+
+        snprintf(path, sizeof(path), "%s/mine", t.path);
+        cr_assert_eq(hints_file_write_path(path, &hints, &e), 0, "%s", e.text);
+        cr_assert_eq(hints_file_read_any(path, &h, &e), 0, "%s", e.text);
+        assert_three(&h);
 }
 
 Test(hints_file, no_hint_at_all_comes_back_as_none)

@@ -64,6 +64,49 @@ Test(hints, a_page_seen_never_or_more_often_than_recorded_is_refused)
         assert_refused(&h, "hint 1: expected page 0 to be seen in 1 to 2 recordings, found 3");
 }
 
+Test(hints, an_unknown_phase_flag_or_reserved_byte_is_refused)
+{
+        struct hints h = good();
+
+        three[2].phase = HINT_PHASES;
+        assert_refused(&h, "hint 2: expected phase 0 to 2, flags within 0x7 and 0, found phase 3");
+        three[2].phase = 0;
+        three[2].flags = 8;
+        assert_refused(&h, "found phase 0, flags 0x8");
+        three[2].flags = 0;
+        three[2].reserved = 1;
+        assert_refused(&h, "flags 0 and 1");
+}
+
+Test(hints, a_phase_that_comes_after_a_later_one_is_refused)
+{
+        struct hints h = good();
+
+        three[0].phase = HINT_PHASE_T4;
+        assert_refused(&h, "hint 1: expected phases in their order, found phase 0 after 1");
+}
+
+Test(hints, more_recordings_than_anybody_makes_are_refused)
+{
+        struct hints h = good();
+
+        h.recordings = HINTS_RECORDINGS_MAX + 1;
+        assert_refused(&h, "expected at most 65535 recordings, found 65536");
+}
+
+Test(hints, of_five_recordings_a_page_must_have_been_seen_twice_to_be_kept)
+{
+        struct hint  v[] = { { .page = 1, .seen = 1 }, { .page = 2, .seen = 2 }, { .page = 3, .seen = 1 }, { .page = 4, .seen = 4 } };
+        struct hints h = { .ram_pages = 10, .recordings = 5, .nr = 4, .v = v };
+
+        cr_assert_eq(hints_min_seen(&h), 2);
+        hints_keep_seen(&h, hints_min_seen(&h));
+        cr_assert_eq(h.nr, 2);
+        cr_assert(v[0].page == 2 && v[1].page == 4);
+        h.recordings = 4;
+        cr_assert_eq(hints_min_seen(&h), 1);
+}
+
 Test(hints, a_ram_size_beyond_all_memory_is_an_error_and_no_crash)
 {
         struct hints h = good();

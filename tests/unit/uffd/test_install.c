@@ -1,6 +1,7 @@
 /* What the kernel refuses and what that means; and the ioctls themselves. */
 #include "core/base/units.h"
 #include "tests/support/need.h"
+#include "uffd/backing.h"
 #include "uffd/install.h"
 #include "uffd/uffd.h"
 
@@ -31,8 +32,8 @@ static struct place new_place(const struct pager_faults *faults)
         p.ram = mmap(NULL, PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         p.src = mmap(NULL, PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         memset(p.src, 0xa5, PAGES * PAGE_BYTES);
-        cr_assert_eq(uffd_register_missing(p.fd, p.ram, PAGES * PAGE_BYTES), 0);
-        p.in = (struct installer){ .uffd = p.fd, .ram = p.ram, .faults = faults };
+        cr_assert_eq(uffd_register(p.fd, p.ram, PAGES * PAGE_BYTES, UFFDIO_REGISTER_MODE_MISSING), 0);
+        p.in = (struct installer){ .uffd = p.fd, .ram = p.ram, .faults = faults, .ops = backing_find(true, false, false) };
         return p;
 }
 

@@ -214,6 +214,23 @@ Test(pager_lost, verified_pages_that_are_whole_are_installed)
         rig_free(g);
 }
 
+Test(pager_lost, a_run_without_checksums_is_installed_beside_one_that_is_verified)
+{
+        struct rig *g = rig_new(64, RIG_TMPFS);
+
+        rig_add_sums(g);
+        g->map.nr_runs = 0;
+        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .nr_pages = 32, .kind = RUN_RAW }), 0);
+        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .first_page = 32, .nr_pages = 32, .kind = RUN_RAW, .first_sum = NO_SUM,
+                                                                  .file_offset_bytes = pages_to_bytes(32) }), 0);
+        g->map.sums[40] ^= 1; /* nobody looks at it */
+        g->c.fill = g->c.paused = true;
+        rig_start(g);
+        cr_assert_eq(pager_wait(g->p, 10000), 0);
+        rig_assert_all_equal(g);
+        rig_free(g);
+}
+
 struct toucher {
         const struct rig *g;
         uint64_t          page;

@@ -1,0 +1,117 @@
+/* Each kind of memory has its own witness. */
+#include "core/ram_presence.h"
+
+#include "core/base/fdio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* /proc/PID/pagemap: bit 63 present, bit 62 swapped (Documentation/admin-guide/mm/pagemap.rst, Linux 2.6.25). */
+#define PAGEMAP_HERE (3ULL << 62)
+
+void ram_presence_open(struct ram_presence *p, const struct guest_ram *ram, bool anonymous)
+{
+        *p = (struct ram_presence){.ram = ram, .anonymous = anonymous, .pagemap_fd = -1};
+        if (ram->backing == RAM_ANON && anonymous)
+                p->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+void ram_presence_close(struct ram_presence *p)
+{
+        if (p->pagemap_fd >= 0)
+                close(p->pagemap_fd);
+        p->pagemap_fd = -1;
+}
+
+static uint64_t count_anonymous(const struct ram_presence *p, uint64_t page, uint64_t nr_pages)
+{
+        uint64_t entries[PRESENCE_PAGES_MAX], nr = 0;
+        uint64_t from = bytes_to_pages((uint64_t)p->ram->base) + page;
+        ssize_t want = (ssize_t)(nr_pages * sizeof(entries[0]));
+
+        if (p->pagemap_fd < 0 || fd_pread_full(p->pagemap_fd, entries, (size_t)want, from * sizeof(entries[0])) != want)
+                return nr_pages;
+        for (uint64_t i = 0; i < nr_pages; i++)
+                nr += (entries[i] & PAGEMAP_HERE) != 0;
+        return nr;
+}
+
+/* The next data in the memfd at or after `page`, below end: [*ret_first, *ret_end). False: there is none. Where it cannot be told, all is data. */
+static bool next_data(const struct guest_ram *ram, uint64_t page, uint64_t end, uint64_t *ret_first, uint64_t *ret_end)
+{
+        off_t data = lseek(ram->fd, (off_t)pages_to_bytes(page), SEEK_DATA), hole;
+
+        if (data < 0 && errno == ENXIO)
+                return false;
+        hole = data < 0 ? -1 : lseek(ram->fd, data, SEEK_HOLE);
+        *ret_first = data < 0 ? page : bytes_to_pages((uint64_t)data);
+        *ret_end = hole < 0 ? end : MIN(bytes_to_pages((uint64_t)hole), end);
+        return *ret_first < end;
+}
+
+static uint64_t count_memfd(const struct ram_presence *p, uint64_t page, uint64_t nr_pages)
+{
+        uint64_t end = page + nr_pages, first, nr = 0;
+
+        while (page < end && next_data(p->ram, page, end, &first, &page))
+                nr += page - first;
+        return nr;
+}
+
+/* A 2 MiB page is there or not; mincore(2) says so of one that is on its way to another place, too. */
+static uint64_t count_huge(const struct ram_presence *p, uint64_t page, uint64_t nr_pages)
+{
+        unsigned char in[PRESENCE_PAGES_MAX];
+        uint64_t nr = 0;
+
+        if (mincore(p->ram->base + pages_to_bytes(page), pages_to_bytes(nr_pages), in) < 0)
+                return nr_pages;
+        for (uint64_t i = 0; i < nr_pages; i++)
+                nr += in[i] & 1;
+        return nr;
+}
+
+static bool is_shared(const struct guest_ram *ram, uint64_t page, uint64_t nr_pages)
+{
+        for (size_t i = 0; i < ram->nr_shared; i++)
+                if (page < ram->shared[i].first_page + ram->shared[i].nr_pages && ram->shared[i].first_page < page + nr_pages)
+                        return true;
+        return false;
+}
+
+uint64_t ram_presence_count(const struct ram_presence *p, uint64_t page, uint64_t nr_pages)
+{
+        if (is_shared(p->ram, page, nr_pages))
+                return nr_pages;
+        switch (p->ram->backing) {
+        case RAM_MEMFD:
+                return count_memfd(p, page, nr_pages);
+        case RAM_HUGETLB:
+                return count_huge(p, page, nr_pages);
+        case RAM_ANON:
+                break;
+        }
+        return p->anonymous ? count_anonymous(p, page, nr_pages) : nr_pages;
+}
+
+/* What is read through the mapping, so that a lost page is an error. */
+static int read_memfd(const struct ram_presence *p, uint64_t page, uint64_t nr_pages, uint8_t *buf)
+{
+        uint64_t at = page, end = page + nr_pages, first;
+        int r = 0;
+
+        memset(buf, 0, pages_to_bytes(nr_pages));
+        while (r >= 0 && at < end && next_data(p->ram, at, end, &first, &at))
+                r = guest_ram_read(p->ram, pages_to_bytes(first), buf + pages_to_bytes(first - page), pages_to_bytes(at - first));
+        return r;
+}
+
+int ram_presence_read(const struct ram_presence *p, uint64_t page, uint64_t nr_pages, uint8_t *buf)
+{
+        if (p->ram->backing == RAM_MEMFD)
+                return read_memfd(p, page, nr_pages, buf);
+        return guest_ram_read(p->ram, pages_to_bytes(page), buf, pages_to_bytes(nr_pages));
+}

@@ -1,0 +1,55 @@
+/* uffd/bring_shared.c: what another VM has put into the template already needs no bytes, only to be mapped. */
+#include "uffd/backing.h"
+#include "uffd/pager_internal.h"
+#include "uffd/shared.h"
+
+#include <errno.h>
+
+static bool is_open(const struct pager *p, uint64_t page)
+{
+        return page_state_is_open(page_state_get(&p->states, page));
+}
+
+/* Neighbours from page on that are open and below end. */
+static uint64_t nr_open(const struct pager *p, uint64_t page, uint64_t end)
+{
+        uint64_t next = page;
+
+        while (next < end && is_open(p, next))
+                next++;
+        return next - page;
+}
+
+/* Maps neighbours; how far it came. Pages that cannot be mapped after all are passed: their bytes come in another way. */
+static uint64_t map(struct pager *p, uint64_t page, uint64_t nr_pages, enum fault_class why, uint64_t *ret_done)
+{
+        int r = install_shared(&p->in, page, nr_pages, ret_done);
+
+        pager_settle(p, page, *ret_done, why);
+        if (r == -EAGAIN)
+                pager_hold_up(p);
+        else if (r == -ESRCH)
+                p->failed = r;
+        else if (r < 0)
+                return *ret_done + p->in.ops->unit_pages;
+        return *ret_done;
+}
+
+uint64_t pager_bring_shared(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum fault_class why)
+{
+        uint64_t end = first_page + nr_pages, page = first_page, total = 0, done;
+
+        if (!p->in.shared)
+                return 0;
+        while (!pager_must_end(p) && (page = shared_next(&p->in, page, end)) < end) {
+                uint64_t n = nr_open(p, page, shared_end(&p->in, page, end));
+
+                if (n == 0) {
+                        page += p->in.ops->unit_pages;
+                        continue;
+                }
+                page += map(p, page, n, why, &done);
+                total += done;
+        }
+        return total;
+}
