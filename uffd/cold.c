@@ -2,20 +2,16 @@
 #include "uffd/cold.h"
 
 #include "core/base/units.h"
-#include "uffd/fill.h"
 #include "uffd/source.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-/* How many pages are asked about at once: the longest extent that prefetch brings. */
-#define LOOK_PAGES        FILL_FULL_PAGES
-#define LOOK_AROUND_PAGES UINT64_C(512)
 
 #define NR_CACHESTAT 451 /* Debian 12's headers do not have it */
 
@@ -43,6 +39,8 @@ static void open_source(struct cold_source *s, const struct page_source *src, co
         void    *m = pages ? mmap(NULL, pages_to_bytes(pages), PROT_READ, MAP_SHARED | MAP_NORESERVE, src->fd, 0) : MAP_FAILED;
 
         *s = (struct cold_source){
+                .nr_pages    = pages,
+                .asked_first = UINT64_MAX,
                 .direct_fd   = faults && faults->no_direct ? -1 : open_direct(src->fd),
                 .whole_bytes = src->size_bytes / PAGE_BYTES * PAGE_BYTES,
                 .mapping     = m == MAP_FAILED ? NULL : m,
@@ -67,49 +65,55 @@ void cold_free(struct cold_sources *c)
                 if (c->v[i].direct_fd >= 0)
                         close(c->v[i].direct_fd);
                 if (c->v[i].mapping)
-                        munmap(c->v[i].mapping, bytes_to_pages(c->map->sources[i].size_bytes + PAGE_BYTES - 1) * PAGE_BYTES);
+                        munmap(c->v[i].mapping, pages_to_bytes(c->v[i].nr_pages));
         }
         free(c->v);
         *c = (struct cold_sources){ 0 };
 }
 
-/* Linux 6.5: counts what is cached without a look at each page; EPERM as of mincore, which then says that all is. */
-static bool none_cached(int fd, uint64_t first, uint64_t nr_pages)
+/* Linux 6.5: counts what is cached without a look at each page. */
+static bool none_cached(int fd, uint64_t first_page)
 {
-        struct cachestat_range range = { .off = pages_to_bytes(first), .len = pages_to_bytes(nr_pages) };
+        struct cachestat_range range = { .off = pages_to_bytes(first_page), .len = pages_to_bytes(COLD_ASK_PAGES) };
         struct cachestat       is = { 0 };
 
         return syscall(NR_CACHESTAT, fd, &range, &is, 0) == 0 && is.nr_cache == 0;
 }
 
-/* A cold file is asked about 2 MiB at a time. What somebody brings in meanwhile is read from the device all the same. */
-static bool is_within_none(struct cold_source *s, int fd, uint64_t first, uint64_t nr_pages)
+/* Of somebody else's file, which may not be asked about, mincore says that all is cached: then the read finds out. */
+static void ask(struct cold_source *s, int fd, uint64_t first_page)
 {
-        uint64_t from = first / LOOK_AROUND_PAGES * LOOK_AROUND_PAGES, end = align_up(first + nr_pages, LOOK_AROUND_PAGES);
+        uint8_t  in[COLD_ASK_PAGES];
+        uint64_t n = MIN((uint64_t)COLD_ASK_PAGES, s->nr_pages - first_page);
 
-        if (first >= s->none_first && first + nr_pages <= s->none_end)
-                return true;
-        if (!none_cached(fd, from, end - from))
-                return false;
-        s->none_first = from;
-        s->none_end = end;
-        return true;
+        s->asked_first = first_page;
+        memset(s->cached, 0, sizeof(s->cached));
+        if (none_cached(fd, first_page))
+                return;
+        if (!s->mapping || mincore((uint8_t *)s->mapping + pages_to_bytes(first_page), pages_to_bytes(n), in) < 0)
+                memset(in, 1, sizeof(in));
+        for (uint64_t i = 0; i < n; i++)
+                s->cached[i / 64] |= (uint64_t)(in[i] & 1) << i % 64;
+}
+
+static bool is_cached(struct cold_source *s, int fd, uint64_t page)
+{
+        uint64_t first = page / COLD_ASK_PAGES * COLD_ASK_PAGES;
+
+        if (s->asked_first != first)
+                ask(s, fd, first);
+        return s->cached[(page - first) / 64] >> page % 64 & 1;
 }
 
 uint64_t cold_look(struct cold_sources *c, const struct page_run *run, uint64_t first_page, uint64_t nr_pages, bool *ret_cached)
 {
         struct cold_source *s = &c->v[run->source];
-        uint64_t            offset = run_offset_bytes(run, first_page), n = MIN(nr_pages, (uint64_t)LOOK_PAGES), same = 1;
-        uint8_t             in[LOOK_PAGES];
+        int                 fd = run_fd(c->map, run);
+        uint64_t            page = bytes_to_pages(run_offset_bytes(run, first_page)), same = 1;
 
-        *ret_cached = !is_within_none(s, run_fd(c->map, run), bytes_to_pages(offset), nr_pages);
-        if (!*ret_cached)
-                return nr_pages;
-        if (!s->mapping || mincore((uint8_t *)s->mapping + offset, pages_to_bytes(n), in) < 0)
-                return n;
-        while (same < n && (in[same] & 1) == (in[0] & 1))
+        *ret_cached = is_cached(s, fd, page);
+        while (same < nr_pages && is_cached(s, fd, page + same) == *ret_cached)
                 same++;
-        *ret_cached = in[0] & 1;
         return same;
 }
 

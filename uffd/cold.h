@@ -11,13 +11,17 @@
 #include "core/model/page_map.h"
 #include "uffd/pager_faults.h"
 
+#define COLD_ASK_PAGES 512
+
 struct cold_source {
         int         direct_fd;   /* -1: refused by open(2) */
         bool        refused;     /* refused by a read; the descriptor stays, as reads that were queued name it */
+        uint64_t    nr_pages;    /* of the mapping */
         uint64_t    whole_bytes; /* of the file, up to its last whole page */
         void       *mapping;     /* NULL: nobody can be asked */
         bool        is_cold;     /* something of it was not cached */
-        uint64_t    none_first, none_end; /* pages of the file of which none was cached when that was last asked */
+        uint64_t    asked_first; /* page of the file, of the 2 MiB that was last asked about */
+        uint64_t    cached[COLD_ASK_PAGES / 64]; /* of those; what somebody brings in meanwhile is read from the device all the same */
 };
 
 struct cold_sources {
