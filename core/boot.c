@@ -77,7 +77,6 @@ int session_boot(const struct boot_options *o, struct session **ret, struct err 
                 r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, true, &s->ram, e);
         if (r >= 0) {
                 s->layout.ram = s->ram.base;
-                s->ram_is_anonymous = true;
                 r = build(s, o, e);
         }
         if (r < 0) {

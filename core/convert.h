@@ -1,4 +1,4 @@
-/* core/convert.h: a snapshot of one format written as another. Nothing is started.
+/* core/convert.h: a snapshot of one format written as another, a chain of them as one that needs no parent. Nothing is started.
  * Owns:    nothing.
  * Threads: any, one at a time.
  * Blocks:  reads all of the source's memory, writes as much, and waits for it to be on disk. */
@@ -17,6 +17,9 @@ struct convert_options {
         bool        pack;       /* by LZ4 (native only) */
         int         pack_level;
         const char *data_dir;   /* where page indexes are kept by identity, or NULL */
+        const char *hints_path; /* hints of src, which dst gets for its own; NULL: those that a restore of src would find, if any; "none" */
+        const char *const *bases; /* where parents of src are now */
+        size_t nr_bases;
         /* Asked every 2 MiB: true gives up, -ECANCELED. Not any more while dst is put on disk. May be NULL. */
         bool (*cancelled)(void *arg);
         void *cancelled_arg;
@@ -32,6 +35,7 @@ struct convert_report {
         const char     *from, *to; /* the formats' names */
         uint64_t        data_bytes, zero_bytes;
         uint64_t        stored_bytes; /* of data pages, in dst */
+        uint64_t        hints;        /* pages of hints that dst got */
         struct identity identity; /* of dst */
 };
 

@@ -13,40 +13,47 @@
 
 /* --- what stands behind a page of mapped RAM --- */
 
-/* Neighbouring pages that were one thing when RAM was mapped: a run of the memory file, a range of the template, or what lies between. */
+/* Neighbouring pages that were one thing when RAM was mapped: a range of a file or of a template, or what lies between. */
 struct piece {
         uint64_t first, end;
         bool     mapped; /* of a file or template, but for what was replaced since */
+        bool     served; /* of a template: the pager must hear of it */
 };
 
-static struct piece piece_of_files(const struct page_map *files, uint64_t page)
+/* Narrows *p, which has page, to the range of v that has it (true), or to what lies between two of them. */
+static bool narrow(const struct pager_range *v, size_t nr, uint64_t page, struct piece *p)
 {
-        const struct page_run *run = page_map_find(files, page);
+        size_t low = 0, high = nr;
 
-        return (struct piece){run->first_page, run->first_page + run->nr_pages, run->kind == RUN_RAW};
-}
+        while (low < high) { /* the first range that ends past page */
+                size_t mid = low + (high - low) / 2;
 
-static struct piece piece_of_shared(const struct guest_ram *ram, uint64_t page)
-{
-        struct piece p = {0, bytes_to_pages(ram->size_bytes), false};
-
-        for (size_t i = 0; i < ram->nr_shared; i++) {
-                const struct pager_range *s = &ram->shared[i];
-
-                if (page < s->first_page) {
-                        p.end = s->first_page;
-                        return p;
-                }
-                p.first = s->first_page + s->nr_pages;
-                if (page < p.first)
-                        return (struct piece){s->first_page, p.first, true};
+                if (v[mid].first_page + v[mid].nr_pages <= page)
+                        low = mid + 1;
+                else
+                        high = mid;
         }
-        return p;
+        if (low > 0)
+                p->first = MAX(p->first, v[low - 1].first_page + v[low - 1].nr_pages);
+        if (low == nr)
+                return false;
+        if (page < v[low].first_page) {
+                p->end = MIN(p->end, v[low].first_page);
+                return false;
+        }
+        p->first = v[low].first_page;
+        p->end = v[low].first_page + v[low].nr_pages;
+        return true;
 }
 
 static struct piece piece_at(const struct discard *d, uint64_t page)
 {
-        return d->files ? piece_of_files(d->files, page) : piece_of_shared(d->ram, page);
+        struct piece p = {0, bytes_to_pages(d->ram->size_bytes), false, false};
+
+        p.mapped = narrow(d->ram->mapped, d->ram->nr_mapped, page, &p);
+        if (!p.mapped)
+                p.mapped = p.served = narrow(d->ram->shared, d->ram->nr_shared, page, &p);
+        return p;
 }
 
 static bool is_replaced(const struct discard *d, uint64_t page)
@@ -152,7 +159,7 @@ static int replace_file(struct discard *d, const struct piece *p, uint64_t first
         if (!has_bits(d) || (added > 0 && d->nr_mappings + (uint64_t)added > d->max_mappings))
                 return write_zeros(d, first, nr); /* the guest's own copy of these pages: never wrong, only not freed */
         /* A template's pages are served: once the pager has heard, it puts nothing there but zeros for who asks. */
-        if ((!d->files && drop_anonymous(d, first, nr) < 0) || map_anonymous(d, first, nr) < 0)
+        if ((p->served && drop_anonymous(d, first, nr) < 0) || map_anonymous(d, first, nr) < 0)
                 return write_zeros(d, first, nr);
         d->nr_mappings += (uint64_t)added; /* wraps down where it is negative */
         for (uint64_t page = first; page < first + nr; page++)
@@ -175,6 +182,12 @@ static int discard_mapped(struct discard *d, uint64_t first, uint64_t end)
         return worst;
 }
 
+/* Not one kind of memory throughout. */
+static bool is_mixed(const struct discard *d)
+{
+        return d->ram->nr_mapped > 0 || d->ram->nr_shared > 0;
+}
+
 static int punch(const struct discard *d, uint64_t first, uint64_t nr)
 {
         return madvise(d->ram->base + pages_to_bytes(first), pages_to_bytes(nr), MADV_REMOVE) < 0 ? -errno : 0;
@@ -183,7 +196,7 @@ static int punch(const struct discard *d, uint64_t first, uint64_t nr)
 /* What lies apart from files: one kind of memory throughout. */
 static int drop(struct discard *d, uint64_t first, uint64_t nr)
 {
-        if (d->ram->nr_shared > 0)
+        if (is_mixed(d))
                 return discard_mapped(d, first, first + nr);
         return d->ram->backing == RAM_ANON ? drop_anonymous(d, first, nr) : punch(d, first, nr);
 }
@@ -203,10 +216,10 @@ static int discard_huge(struct discard *d, uint64_t first, uint64_t end)
         return worst;
 }
 
-void discard_init(struct discard *d, const struct guest_ram *ram, const struct page_map *files, uint64_t max_map_count)
+void discard_init(struct discard *d, const struct guest_ram *ram, uint64_t max_map_count)
 {
-        *d = (struct discard){.ram = ram, .files = files, .max_mappings = max_map_count / 2};
-        d->nr_mappings = files ? files->nr_runs : 2 * ram->nr_shared + 1;
+        *d = (struct discard){.ram = ram, .max_mappings = max_map_count / 2};
+        d->nr_mappings = 2 * (ram->nr_mapped + ram->nr_shared) + 1;
         pthread_mutex_init(&d->lock, NULL);
 }
 
@@ -224,7 +237,7 @@ int discard_pages(struct discard *d, uint64_t first_page, uint64_t nr_pages)
         bool huge = d->ram->backing == RAM_HUGETLB;
         int r;
 
-        if (!d->files && !d->ram->nr_shared && !huge) {
+        if (!is_mixed(d) && !huge) {
                 r = drop(d, first_page, nr_pages);
                 if (r >= 0)
                         return r;
@@ -232,7 +245,7 @@ int discard_pages(struct discard *d, uint64_t first_page, uint64_t nr_pages)
         pthread_mutex_lock(&d->lock);
         if (huge)
                 r = discard_huge(d, first_page, first_page + nr_pages);
-        else if (d->files || d->ram->nr_shared)
+        else if (is_mixed(d))
                 r = discard_mapped(d, first_page, first_page + nr_pages);
         else
                 r = write_zeros(d, first_page, nr_pages);

@@ -1,11 +1,11 @@
 /* core/discard.h: pages that the guest gave back: they read as zeros from now on, and their memory is the host's again.
- * Owns:    a bit per page of mapped RAM, from the first discard on; borrows RAM and the page map.
+ * Owns:    a bit per page of mapped RAM, from the first discard on; borrows RAM.
  * Threads: discard_init and discard_fini: session thread; discard_pages: any.
  * Blocks:  discard_pages until the pager's thread has read of it (UFFD_EVENT_REMOVE); the pager waits for nobody here.
  *
  *   what stands behind a page             what makes it zero
  *   served by userfaultfd                 MADV_DONTNEED: the pager hears of it and answers later faults with zeros
- *   anonymous: zero runs, eager, booted   MADV_DONTNEED: the kernel gives zeros; part of a huge page is split off it
+ *   anonymous: zeros, read ahead, booted  MADV_DONTNEED: the kernel gives zeros; part of a huge page is split off it
  *   a mapping of the memory file          an anonymous mapping over it; where the mappings are used up, zeros are written
  *   a mapping of a template               MADV_DONTNEED, for the pager to hear of it, and then the same
  *   the VM's own memfd                    MADV_REMOVE: a hole; the pager hears of that, too
@@ -19,7 +19,6 @@
 struct discard {
         /* set by discard_init, then read-only */
         const struct guest_ram *ram;
-        const struct page_map  *files; /* its raw runs are mapped files; NULL: no file of a snapshot is mapped */
         uint64_t                max_mappings;
         /* under lock */
         pthread_mutex_t lock;
@@ -27,8 +26,8 @@ struct discard {
         uint64_t        nr_mappings; /* of RAM, as the kernel joins neighbours of one kind */
 };
 
-/* files: as guest_ram_map_files had it, or NULL. Half of max_map_count is RAM's. */
-void discard_init(struct discard *d, const struct guest_ram *ram, const struct page_map *files, uint64_t max_map_count);
+/* Half of max_map_count is RAM's. */
+void discard_init(struct discard *d, const struct guest_ram *ram, uint64_t max_map_count);
 void discard_fini(struct discard *d); /* accepts a zeroed one */
 
 /* RAM pages [first, +nr), which must be within RAM. 0; 1: they are zero, but some were not freed, as no more mappings can be had;

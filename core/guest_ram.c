@@ -41,31 +41,22 @@ void guest_ram_unmap(struct guest_ram *r)
         *r = (struct guest_ram){0};
 }
 
-int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, uint64_t max_map_count, uint64_t *ret_mappings,
-                        struct err *e)
+int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, const struct pager_range *mapped, size_t nr_mapped, struct err *e)
 {
-        uint64_t mappings = 0;
+        for (size_t i = 0; i < nr_mapped; i++) {
+                const struct page_run *run = page_map_find(map, mapped[i].first_page);
+                uint64_t offset = run->file_offset_bytes + pages_to_bytes(mapped[i].first_page - run->first_page);
+                uint8_t *at = r->base + pages_to_bytes(mapped[i].first_page);
+                void *m = mmap(at, pages_to_bytes(mapped[i].nr_pages), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+                               map->sources[run->source].fd, (off_t)offset);
 
-        /* Each raw run splits the anonymous mapping once: at most two areas a run. Half of the limit is left to everybody else. */
-        if (map->nr_runs > max_map_count / 2)
-                return err_host(e, -ENOMEM, "map memory: expected at most %llu runs of pages (half of vm.max_map_count), found %zu; use --mode lazy, or "
-                                "sysctl -w vm.max_map_count=%zu", (unsigned long long)max_map_count / 2, map->nr_runs, map->nr_runs * 4);
-        for (size_t i = 0; i < map->nr_runs; i++) {
-                const struct page_run *run = &map->runs[i];
-                uint8_t *at = r->base + pages_to_bytes(run->first_page);
-                void *m;
-
-                if (run->kind != RUN_RAW)
-                        continue;
-                m = mmap(at, pages_to_bytes(run->nr_pages), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
-                         map->sources[run->source].fd, (off_t)run->file_offset_bytes);
                 if (m == MAP_FAILED)
                         return err_set(e, -errno, "map %s at offset %llu, %llu pages: %s", map->sources[run->source].name,
-                                       (unsigned long long)run->file_offset_bytes, (unsigned long long)run->nr_pages, strerror(errno));
-                madvise(at, pages_to_bytes(run->nr_pages), MADV_DONTFORK);
-                mappings++;
+                                       (unsigned long long)offset, (unsigned long long)mapped[i].nr_pages, strerror(errno));
+                madvise(at, pages_to_bytes(mapped[i].nr_pages), MADV_DONTFORK);
         }
-        *ret_mappings = mappings;
+        r->mapped = mapped;
+        r->nr_mapped = nr_mapped;
         return 0;
 }
 

@@ -14,6 +14,9 @@ struct guest_ram {
         uint64_t size_bytes;
         enum ram_backing backing;
         int fd; /* RAM_MEMFD, RAM_HUGETLB: the memory itself, from offset 0 on; else not looked at */
+        /* Ranges that are private mappings of a snapshot's files; borrowed. Sorted, apart. */
+        const struct pager_range *mapped;
+        size_t nr_mapped;
         /* Ranges that are private mappings of a template (core/template.h); borrowed. */
         const struct pager_range *shared;
         size_t nr_shared;
@@ -26,9 +29,9 @@ int  guest_ram_map(uint64_t size_bytes, bool huge, struct guest_ram *ret, struct
 int  guest_ram_map_as(enum ram_backing backing, uint64_t size_bytes, bool huge, struct guest_ram *ret, struct err *e);
 void guest_ram_unmap(struct guest_ram *r); /* accepts a zeroed one */
 
-/* Puts MAP_PRIVATE mappings of the raw runs over the anonymous memory. *ret_mappings: how many. */
-int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, uint64_t max_map_count, uint64_t *ret_mappings,
-                        struct err *e);
+/* Puts MAP_PRIVATE mappings of the sources over the anonymous memory: one for each range, which lies within one raw run; the ranges are
+ * borrowed. That there are not too many is the plan's to know (plan_check). */
+int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, const struct pager_range *mapped, size_t nr_mapped, struct err *e);
 
 /* Reads and unpacks every run that has bytes, on up to nr_threads threads, checks the sums where verify is on. A page that cannot be read or does not match:
  * -EBADMSG with file, offset, expected, found. */

@@ -21,9 +21,24 @@ static void show(struct inspection *i, const struct snapshot *s)
         i->layout = &s->layout;
         i->pages = &s->pages;
         i->verifiable = s->verifiable;
+        i->partly = s->partly;
         i->nr_notes = MIN(s->nr_notes, ARRAY_LEN(i->notes));
         for (size_t k = 0; k < i->nr_notes; k++)
                 i->notes[k] = s->notes[k];
+}
+
+static int show_levels(struct inspection *i, const struct snapshot *s, struct err *e)
+{
+        i->levels = calloc(s->nr_levels + 1, sizeof(*i->levels));
+        if (!i->levels)
+                return err_set(e, -ENOMEM, "no memory for a chain of snapshots");
+        for (size_t k = 0; k < s->nr_levels; k++) {
+                const struct snapshot_level *l = &s->levels[k];
+
+                i->levels[k] = (struct inspect_level){l->path, l->format, l->identity, l->data_pages, l->used_pages};
+        }
+        i->nr_levels = s->nr_levels;
+        return 0;
 }
 
 static void look_for_hints(struct inspection *i, struct snapshot *s, const char *data_dir)
@@ -34,26 +49,29 @@ static void look_for_hints(struct inspection *i, struct snapshot *s, const char 
 
         if (r < 0 && r != -ENOENT)
                 snapshot_note(s, "hints are not used: %s", err.text);
-        i->has_hints = r >= 0;
-        i->nr_hints = h.nr;
+        if (r >= 0 && hints_summary_make(&h, &i->hints) == 0) {
+                i->has_hints = true;
+                i->nr_recordings = h.recordings;
+        }
         hints_free(&h);
 }
 
-int inspect_open(const char *path, const char *format, const char *data_dir, struct inspection *ret, struct err *e)
+int inspect_open(const char *path, const struct inspect_options *o, struct inspection *ret, struct err *e)
 {
-        struct snapshot_open_options o = {.format = format, .data_dir = data_dir};
+        struct snapshot_open_options so = {.format = o->format, .data_dir = o->data_dir, .bases = o->bases, .nr_bases = o->nr_bases};
         struct inspection i = {0};
         int r;
 
         i.snapshot = calloc(1, sizeof(*i.snapshot));
         if (!i.snapshot)
                 return err_set(e, -ENOMEM, "no memory for a snapshot");
-        r = snapshot_open(path, &o, i.snapshot, e);
+        r = snapshot_open(path, &so, i.snapshot, e);
+        r = r < 0 ? r : show_levels(&i, i.snapshot, e);
         if (r < 0) {
-                free(i.snapshot);
+                inspect_close(&i);
                 return r;
         }
-        look_for_hints(&i, i.snapshot, data_dir);
+        look_for_hints(&i, i.snapshot, o->data_dir);
         show(&i, i.snapshot);
         *ret = i;
         return 0;
@@ -64,6 +82,8 @@ void inspect_close(struct inspection *i)
         if (i->snapshot)
                 snapshot_close(i->snapshot);
         free(i->snapshot);
+        free(i->levels);
+        hints_summary_free(&i->hints);
         *i = (struct inspection){0};
 }
 

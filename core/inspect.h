@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/base/err.h"
+#include "core/model/hints_summary.h"
 #include "core/model/identity.h"
 #include "core/model/mem_layout.h"
 #include "core/model/page_map.h"
@@ -12,22 +13,37 @@
 
 struct snapshot;
 
+/* One snapshot of a chain. */
+struct inspect_level {
+        const char     *path, *format;
+        struct identity identity;
+        uint64_t        data_pages, used_pages; /* that it holds itself; of those, that the one that is looked at still needs */
+};
+
 struct inspection {
         const char              *path, *format, *version;
         struct identity          identity, parent; /* parent.s empty: none */
         const struct vm_state   *vm;
         const struct mem_layout *layout;
         const struct page_map   *pages;
-        bool                     verifiable;
+        bool                     verifiable, partly; /* partly: some pages have checksums, others none */
+        size_t                   nr_levels; /* of its chain, itself first; 0: it needs no parent */
+        struct inspect_level    *levels;
         size_t                   nr_notes;
         const char              *notes[8];
         bool                     has_hints; /* for this snapshot, in it or in data_dir */
-        size_t                   nr_hints;
+        uint32_t                 nr_recordings;
+        struct hints_summary     hints;
         struct snapshot         *snapshot;
 };
 
-/* format: insist, or NULL. data_dir: where indexes and hints are kept by identity, or NULL. */
-int  inspect_open(const char *path, const char *format, const char *data_dir, struct inspection *ret, struct err *e);
+struct inspect_options {
+        const char        *format;   /* insist, or NULL */
+        const char        *data_dir; /* where indexes and hints are kept by identity, or NULL */
+        const char *const *bases;    /* where parents are now */
+        size_t             nr_bases;
+};
+int  inspect_open(const char *path, const struct inspect_options *o, struct inspection *ret, struct err *e);
 void inspect_close(struct inspection *i); /* accepts a zeroed one */
 
 typedef void (*inspect_progress)(void *arg, uint64_t done_bytes, uint64_t all_bytes);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 
-int mapped_sources_watch(const struct page_map *map, int *ret_fd)
+int mapped_sources_watch(const struct plan *plan, const struct page_map *map, int *ret_fd)
 {
         _cleanup_close_ int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         char path[64];
@@ -15,6 +15,8 @@ int mapped_sources_watch(const struct page_map *map, int *ret_fd)
         if (fd < 0)
                 return -errno;
         for (size_t i = 0; i < map->nr_sources; i++) {
+                if (!plan_maps_source(plan, map, i))
+                        continue;
                 snprintf(path, sizeof(path), "/proc/self/fd/%d", map->sources[i].fd);
                 if (inotify_add_watch(fd, path, IN_MODIFY) < 0)
                         return -errno;
@@ -31,13 +33,13 @@ void mapped_sources_drain(int fd)
                 ;
 }
 
-bool mapped_sources_changed(const struct page_map *map, struct err *e)
+bool mapped_sources_changed(const struct plan *plan, const struct page_map *map, struct err *e)
 {
         for (size_t i = 0; i < map->nr_sources; i++) {
                 const struct page_source *src = &map->sources[i];
                 uint64_t size_bytes;
 
-                if (!page_source_is_changed(src, &size_bytes))
+                if (!plan_maps_source(plan, map, i) || !page_source_is_changed(src, &size_bytes))
                         continue;
                 if (size_bytes < src->size_bytes)
                         err_bad(e, src->name, size_bytes, "expected %llu bytes, found the end of the file; pages are lost: it was cut short while it was "

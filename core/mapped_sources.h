@@ -6,14 +6,14 @@
 #pragma once
 
 #include "core/base/err.h"
-#include "core/model/page_map.h"
+#include "core/plan.h"
 
-/* An inotify descriptor, readable when one of the sources was written or cut; nonblocking. 0 or -errno: without it a change shows
+/* An inotify descriptor, readable when one of the sources that the plan maps was written or cut; nonblocking. 0 or -errno: without it a change shows
  * only when the VM ends or KVM fails. */
-int mapped_sources_watch(const struct page_map *map, int *ret_fd);
+int mapped_sources_watch(const struct plan *plan, const struct page_map *map, int *ret_fd);
 
 /* Empties the descriptor. */
 void mapped_sources_drain(int fd);
 
-/* True when a source is no longer what page_map holds of it (size, mtime): then *e says so, kind ERR_LOST. */
-bool mapped_sources_changed(const struct page_map *map, struct err *e);
+/* True when a source that the plan maps is no longer what page_map holds of it (size, mtime): then *e says so, kind ERR_LOST. */
+bool mapped_sources_changed(const struct plan *plan, const struct page_map *map, struct err *e);

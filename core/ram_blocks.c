@@ -10,14 +10,14 @@
 
 #define BLOCK_PAGES PRESENCE_PAGES_MAX
 
-int ram_blocks_walk(const struct guest_ram *ram, bool anonymous, ram_block_fn fn, void *arg, struct err *e)
+int ram_blocks_walk(const struct guest_ram *ram, ram_block_fn fn, void *arg, struct err *e)
 {
         _cleanup_(ram_presence_close) struct ram_presence there;
         _cleanup_free_ uint8_t *block = malloc(pages_to_bytes(BLOCK_PAGES));
         uint64_t nr_pages = bytes_to_pages(ram->size_bytes);
         int r = 0;
 
-        ram_presence_open(&there, ram, anonymous);
+        ram_presence_open(&there, ram);
         if (!block)
                 return err_set(e, -ENOMEM, "no memory for a block of 2 MiB");
         for (uint64_t page = 0; page < nr_pages && r >= 0; page += BLOCK_PAGES) {
@@ -41,7 +41,7 @@ uint64_t ram_blocks_resident(const struct guest_ram *ram, uint64_t first_page, u
         _cleanup_(ram_presence_close) struct ram_presence there;
         uint64_t nr = 0;
 
-        ram_presence_open(&there, ram, true);
+        ram_presence_open(&there, ram);
         for (uint64_t done = 0; done < nr_pages; done += BLOCK_PAGES)
                 nr += ram_presence_count(&there, first_page + done, MIN(BLOCK_PAGES, nr_pages - done));
         return nr;

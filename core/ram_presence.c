@@ -12,10 +12,10 @@
 /* /proc/PID/pagemap: bit 63 present, bit 62 swapped (Documentation/admin-guide/mm/pagemap.rst, Linux 2.6.25). */
 #define PAGEMAP_HERE (3ULL << 62)
 
-void ram_presence_open(struct ram_presence *p, const struct guest_ram *ram, bool anonymous)
+void ram_presence_open(struct ram_presence *p, const struct guest_ram *ram)
 {
-        *p = (struct ram_presence){.ram = ram, .anonymous = anonymous, .pagemap_fd = -1};
-        if (ram->backing == RAM_ANON && anonymous)
+        *p = (struct ram_presence){.ram = ram, .pagemap_fd = -1};
+        if (ram->backing == RAM_ANON)
                 p->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 }
 
@@ -74,17 +74,25 @@ static uint64_t count_huge(const struct ram_presence *p, uint64_t page, uint64_t
         return nr;
 }
 
-static bool is_shared(const struct guest_ram *ram, uint64_t page, uint64_t nr_pages)
+/* Does one of the ranges reach into [page, +nr_pages)? */
+static bool overlaps(const struct pager_range *v, size_t nr, uint64_t page, uint64_t nr_pages)
 {
-        for (size_t i = 0; i < ram->nr_shared; i++)
-                if (page < ram->shared[i].first_page + ram->shared[i].nr_pages && ram->shared[i].first_page < page + nr_pages)
-                        return true;
-        return false;
+        size_t low = 0, high = nr;
+
+        while (low < high) { /* the first range that ends past page */
+                size_t mid = low + (high - low) / 2;
+
+                if (v[mid].first_page + v[mid].nr_pages <= page)
+                        low = mid + 1;
+                else
+                        high = mid;
+        }
+        return low < nr && v[low].first_page < page + nr_pages;
 }
 
 uint64_t ram_presence_count(const struct ram_presence *p, uint64_t page, uint64_t nr_pages)
 {
-        if (is_shared(p->ram, page, nr_pages))
+        if (overlaps(p->ram->mapped, p->ram->nr_mapped, page, nr_pages) || overlaps(p->ram->shared, p->ram->nr_shared, page, nr_pages))
                 return nr_pages;
         switch (p->ram->backing) {
         case RAM_MEMFD:
@@ -94,7 +102,7 @@ uint64_t ram_presence_count(const struct ram_presence *p, uint64_t page, uint64_
         case RAM_ANON:
                 break;
         }
-        return p->anonymous ? count_anonymous(p, page, nr_pages) : nr_pages;
+        return count_anonymous(p, page, nr_pages);
 }
 
 /* What is read through the mapping, so that a lost page is an error. */

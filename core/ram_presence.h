@@ -17,11 +17,10 @@
 
 struct ram_presence {
         const struct guest_ram *ram;
-        bool                    anonymous; /* RAM_ANON only: no page of it is a file's */
         int                     pagemap_fd;
 };
 
-void ram_presence_open(struct ram_presence *p, const struct guest_ram *ram, bool anonymous);
+void ram_presence_open(struct ram_presence *p, const struct guest_ram *ram);
 void ram_presence_close(struct ram_presence *p);
 
 /* How many of at most PRESENCE_PAGES_MAX pages hold something; all of them, where nobody tells. */

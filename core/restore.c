@@ -3,12 +3,10 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
-#include "core/find_hints.h"
 #include "core/mapped_sources.h"
 #include "core/match_devices.h"
-#include "core/plan.h"
+#include "core/plan_snapshot.h"
 #include "core/probe.h"
-#include "formats/hints_file.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,13 +20,13 @@ static void fill_ledger_head(struct session *s, const struct restore_options *o)
         l->identity = s->snap.identity;
         l->memory_bytes = s->layout.total_bytes;
         l->zero_bytes = pages_to_bytes(page_map_count(&s->snap.pages).zero_pages);
-        l->verify = !s->snap.verifiable || o->mode == RESTORE_MMAP ? "none" : o->verify ? "on" : "off";
+        l->verify = !s->snap.verifiable || o->mode == RESTORE_MMAP ? "none" : !o->verify ? "off" : s->snap.partly ? "part" : "on";
 }
 
 static int stage_open(struct session *s, const struct restore_options *o, struct err *e)
 {
-        struct snapshot_open_options so = {.format = o->format, .data_dir = o->data_dir};
-        int r = host_require(&s->caps, o->mode == RESTORE_LAZY, e);
+        struct snapshot_open_options so = {.format = o->format, .data_dir = o->data_dir, .bases = o->bases, .nr_bases = o->nr_bases};
+        int r = host_require(&s->caps, false, e);
 
         if (r >= 0)
                 r = snapshot_open(o->path, &so, &s->snap, e);
@@ -39,136 +37,148 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
         s->data_dir = o->data_dir;
         s->record_path = o->record_path;
         s->record_past_t4 = o->record_path && !o->fill; /* nobody waits for the mark to bring the rest in */
-        s->index_wanted = !s->snap.pages.zeros_known && o->data_dir;
+        s->index_wanted = !s->snap.pages.zeros_known && !s->snap.nr_levels && o->data_dir; /* of a chain: the foreign parent's own restores */
         if (o->data_dir && asprintf(&s->cpuid_cache, "%s/host-cpuid", o->data_dir) < 0)
                 s->cpuid_cache = NULL;
         fill_ledger_head(s, o);
         return 0;
 }
 
-/* Hints that are there but belong to something else stop a restore only when the user named them. */
-static int find_hints(struct session *s, const struct restore_options *o, struct hints *ret, struct err *e)
-{
-        struct err mine = {0};
-        int r;
+/* --- plan: decided, checked, and everything allocated that it needs --- */
 
-        if (o->hints == HINTS_FILE)
-                return hints_file_read_path(o->hints_path, &s->snap.identity, s->snap.pages.nr_pages, ret, e);
-        if (o->hints == HINTS_NONE)
-                return 0;
-        r = hints_find(&s->snap, o->data_dir, ret, &mine);
-        if (r < 0 && r != -ENOENT)
-                snapshot_note(&s->snap, "hints are not used: %s", mine.text);
-        return 0;
+static void fill_ledger_plan(struct session *s)
+{
+        struct ledger *l = &s->ledger;
+
+        memcpy(l->arm, s->plan.arm, sizeof(l->arm));
+        l->nr_plan = s->plan.nr_rows;
+        memcpy(l->plan, s->plan.rows, sizeof(l->plan));
 }
 
-/* What a run touched by chance is not brought to every run. */
-static int read_hints(struct session *s, const struct restore_options *o, struct hints *ret, struct err *e)
+static int decide(struct session *s, const struct restore_options *o, struct err *e)
 {
-        int r = find_hints(s, o, ret, e);
+        struct plan_limits limits;
+        int r = plan_snapshot(&s->snap, o, &s->caps, &s->plan, &limits, e);
 
         if (r >= 0)
-                hints_keep_seen(ret, hints_min_seen(ret));
-        return r;
-}
-
-static void set_arm(struct session *s, const char *arm)
-{
-        snprintf(s->ledger.arm, sizeof(s->ledger.arm), "%s", arm);
+                r = plan_check(&s->plan, &limits, e);
+        if (r >= 0 && s->plan.nr_served)
+                r = host_require(&s->caps, true, e);
+        if (r < 0)
+                return r;
+        fill_ledger_plan(s);
+        /* relaxed: no other thread is there yet */
+        atomic_store_explicit(&s->replays_left, (s->plan.nr_replay > 0) + (s->plan.nr_populate > 0), memory_order_relaxed);
+        atomic_store_explicit(&s->settles_left, (s->plan.nr_served > 0) + (s->plan.nr_mapped > 0), memory_order_relaxed);
+        return 0;
 }
 
 static int plan_pager(struct session *s, const struct restore_options *o, struct err *e)
 {
-        _cleanup_(hints_free) struct hints h = {0};
         bool record = o->record_path != NULL;
         struct pager_config c = {
                 .ram = s->ram.base,
                 .map = &s->snap.pages,
+                .served = s->plan.served,
+                .nr_served = s->plan.nr_served,
+                .replay = s->plan.replay,
+                .nr_replay = s->plan.nr_replay,
                 .record = record,
                 .fill = o->fill,
                 .paused = o->common.paused,
                 .verify = o->verify && s->snap.verifiable,
                 .around_pages = record ? 1 : PLAN_AROUND_PAGES,
+                .spare_cpu = s->caps.nr_cpus > s->nr_vcpus,
                 .source_timeout_ms = o->source_timeout_ms,
                 .caps = &s->caps,
         };
-        int r = record ? 0 : read_hints(s, o, &h, e);
 
+        if (!s->plan.nr_served)
+                return 0;
         if (s->snap.pages.nr_chunks) /* until the pager unpacks */
                 return err_usage(e, "packed memory needs --mode eager");
-        if (r >= 0 && plan_served(&s->snap.pages, record, &s->served, &c.nr_served, &s->ledger) < 0)
-                r = err_set(e, -ENOMEM, "no memory for the plan of %llu pages", (unsigned long long)s->snap.pages.nr_pages);
-        if (r < 0)
-                return r;
-        c.served = s->served;
-        plan_replay(&h, &s->replay, &c.nr_replay);
-        c.replay = s->replay;
         session_fill_pager_events(s, &c.events);
-        set_arm(s, record ? "record" : c.nr_replay ? "hints" : "lazy");
         return pager_new(&c, &s->pager, e);
 }
 
-static int plan_mmap(struct session *s, struct err *e)
+static int plan_mapped(struct session *s, const struct restore_options *o, struct err *e)
 {
-        struct page_counts n = page_map_count(&s->snap.pages);
-        uint64_t mappings;
-        int r;
-
-        if (n.packed_pages)
-                return err_usage(e, "--mode mmap: expected memory that is not packed, found %llu packed pages; use --mode auto, lazy or eager, or "
-                                 "unpack it: rouse convert --pack none", (unsigned long long)n.packed_pages);
-        r = guest_ram_map_files(&s->ram, &s->snap.pages, s->caps.max_map_count, &mappings, e);
+        struct mapper_config c = {.ram = &s->ram, .map = &s->snap.pages, .plan = &s->plan, .settle = o->fill && s->plan.nr_mapped,
+                                  .paused = o->common.paused};
+        int r = guest_ram_map_files(&s->ram, &s->snap.pages, s->plan.mapped, s->plan.nr_mapped, e);
 
         if (r < 0)
                 return r;
-        s->sources_mapped = true;
-        r = mapped_sources_watch(&s->snap.pages, &s->sources_fd);
-        if (r < 0)
-                snapshot_note(&s->snap, "the memory file is not watched (inotify: %s): a change of it shows late", strerror(-r));
-        else
-                session_watch(s, s->sources_fd, POLLIN, session_sources_changed, s);
-        s->ram_is_anonymous = false;
-        set_arm(s, "mmap");
-        plan_row(&s->ledger, "map", mappings, n.raw_pages, "MAP_PRIVATE of the memory file: the kernel is the pager");
-        plan_row(&s->ledger, "anon", s->snap.pages.nr_runs - mappings, n.zero_pages, "zeros, left to the kernel");
-        return 0;
+        if (s->plan.nr_mapped) {
+                r = mapped_sources_watch(&s->plan, &s->snap.pages, &s->sources_fd);
+                if (r < 0)
+                        snapshot_note(&s->snap, "the memory file is not watched (inotify: %s): a change of it shows late", strerror(-r));
+                else
+                        session_watch(s, s->sources_fd, POLLIN, session_sources_changed, s);
+        }
+        /* mode mmap is the kernel's own paging and nothing else: the arm to compare with */
+        if (o->mode != RESTORE_AUTO || (!s->plan.nr_populate && !c.settle))
+                return 0;
+        session_fill_mapper_events(s, &c);
+        return mapper_start(&c, &s->mapper, e);
+}
+
+static int begin_prefill(struct session *s, const struct restore_options *o, struct err *e)
+{
+        struct prefill_config c = {.ram = &s->ram, .map = &s->snap.pages, .ranges = s->plan.prefill, .nr_ranges = s->plan.nr_prefill,
+                                   .verify = o->verify && s->snap.verifiable, .nr_threads = s->caps.nr_cpus};
+
+        return prefill_begin(&c, &s->prefill, e);
 }
 
 /* Everything is brought in before anybody looks, so huge pages may stand behind it all. */
-static int plan_eager(struct session *s, const struct restore_options *o, struct err *e)
+static int read_all(struct session *s, const struct restore_options *o, struct err *e)
 {
-        struct page_counts n = page_map_count(&s->snap.pages);
+        int r = guest_ram_read_all(&s->ram, &s->snap.pages, o->verify && s->snap.verifiable, MIN(s->caps.nr_cpus, 4), &s->eager_bytes, e);
 
-        set_arm(s, "eager");
-        plan_row(&s->ledger, "prefill", s->snap.pages.nr_runs, n.raw_pages + n.packed_pages, "read completely before the guest runs");
-        plan_row(&s->ledger, "anon", 1, n.zero_pages, "zeros, left to the kernel");
-        return guest_ram_read_all(&s->ram, &s->snap.pages, o->verify && s->snap.verifiable, MIN(s->caps.nr_cpus, 4), &s->eager_bytes, e);
+        session_stamp(s, LEDGER_T6, now_ns());
+        session_post(s, EVENT_SETTLED);
+        return r;
 }
 
 static int stage_plan(struct session *s, const struct restore_options *o, struct err *e)
 {
         int r;
 
-        if (o->mode == RESTORE_LAZY && o->common.memory_backing == RAM_HUGETLB)
+        if (o->mode != RESTORE_EAGER && o->common.memory_backing == RAM_HUGETLB)
                 return err_usage(e, "--memory-backing hugetlb: needs --mode eager");
-        r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
-
+        r = decide(s, o, e);
+        if (r >= 0)
+                r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
         if (r < 0)
                 return r;
         s->layout.ram = s->ram.base;
-        s->ram_is_anonymous = true;
-        switch (o->mode) {
-        case RESTORE_MMAP:
-                return plan_mmap(s, e);
-        case RESTORE_EAGER:
-                r = plan_eager(s, o, e);
+        if (o->mode == RESTORE_EAGER)
+                return read_all(s, o, e);
+        r = begin_prefill(s, o, e);
+        if (r >= 0)
+                r = plan_mapped(s, o, e);
+        if (r >= 0)
+                r = plan_pager(s, o, e);
+        return r;
+}
+
+/* Before KVM looks at RAM: a range that is half read, and not registered, would show it zeros. */
+static int end_prefill(struct session *s, const struct restore_options *o, struct err *e)
+{
+        int r = prefill_finish(TAKE_PTR(s->prefill), &s->eager_bytes, e);
+
+        if (r < 0 || o->mode != RESTORE_AUTO)
+                return r;
+        if (s->plan.nr_hints && !s->plan.nr_replay && !s->plan.nr_populate) {
+                session_stamp(s, LEDGER_T5, now_ns());
+                session_post(s, EVENT_REPLAYED);
+        }
+        if (!s->plan.nr_served && !s->plan.nr_mapped) {
                 session_stamp(s, LEDGER_T6, now_ns());
                 session_post(s, EVENT_SETTLED);
-                return r;
-        case RESTORE_LAZY:
-                return plan_pager(s, o, e);
         }
-        return -EINVAL;
+        return 0;
 }
 
 static void note_device(void *arg, const char *text)
@@ -237,6 +247,8 @@ static int stage_build(struct session *s, const struct restore_options *o, struc
         r = vm_new(&c, &s->vm, &s->ledger.slots_ns, e);
         if (r >= 0)
                 r = check_cpu(s, o, e);
+        if (r >= 0)
+                r = end_prefill(s, o, e);
         if (r >= 0)
                 r = vm_load(s->vm, &s->snap.vm, &rep, e);
         if (r >= 0)

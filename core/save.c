@@ -166,7 +166,7 @@ static int write_stopped(struct saving *v, struct err *e)
                 r = v->ops->check(&vm, e);
         v->asked_ns = now_ns();
         if (r >= 0)
-                r = ram_blocks_walk(&s->ram, s->ram_is_anonymous, write_block, v, e);
+                r = ram_blocks_walk(&s->ram, write_block, v, e);
         if (r >= 0)
                 r = v->ops->state(v->writer, &vm, &s->layout, e);
         if (r >= 0)
@@ -254,7 +254,7 @@ int session_hash_ram(const struct session *s, uint64_t *ret_xxh3, struct err *e)
         if (!x)
                 return err_set(e, -ENOMEM, "no memory for a hash");
         XXH3_64bits_reset(x);
-        r = ram_blocks_walk(&s->ram, s->ram_is_anonymous, hash_block, x, e);
+        r = ram_blocks_walk(&s->ram, hash_block, x, e);
         if (r >= 0)
                 *ret_xxh3 = XXH3_64bits_digest(x);
         XXH3_freeState(x);

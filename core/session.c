@@ -70,15 +70,16 @@ void session_free(struct session *s)
         if (s->console)
                 console_hold_open(s->console, true); /* nobody waits for a reader any more */
         session_set_live(s, NULL);
+        (void)prefill_finish(s->prefill, &s->eager_bytes, NULL);
         vm_free(s->vm); /* the pager still answers: no vCPU is left waiting inside KVM */
         discard_fini(&s->discard);
         if (!pager_free(s->pager))
                 return; /* its thread is held up in a file system, and has the rest in its hands; the process ends it */
+        mapper_free(s->mapper);
         guest_ram_unmap(&s->ram);
         console_free(s->console);
         snapshot_close(&s->snap);
-        free(s->served);
-        free(s->replay);
+        plan_free(&s->plan);
         free(s->cpuid_cache);
         if (s->sources_fd >= 0)
                 close(s->sources_fd);
@@ -265,6 +266,8 @@ int session_wait_settled(struct session *s, int timeout_ms)
 {
         int r = s->pager ? pager_wait(s->pager, timeout_ms) : 0;
 
+        if (r >= 0 && s->mapper)
+                r = mapper_wait(s->mapper, timeout_ms);
         session_handle_events(s);
         return r;
 }
@@ -360,7 +363,7 @@ bool session_is_settled(const struct session *s)
         if (!session_is_restored(s))
                 return true;
         /* What is mapped needs its file as long as it lives. Relaxed: a stamp is all that is asked. */
-        return !s->sources_mapped && atomic_load_explicit(&s->stamp_ns[LEDGER_T6], memory_order_relaxed) != 0;
+        return !s->plan.nr_mapped && atomic_load_explicit(&s->stamp_ns[LEDGER_T6], memory_order_relaxed) != 0;
 }
 
 uint64_t session_memory_bytes(const struct session *s)

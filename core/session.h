@@ -42,7 +42,7 @@ struct boot_options {
         uint32_t               nr_vcpus;
 };
 
-enum restore_mode { RESTORE_LAZY, RESTORE_MMAP, RESTORE_EAGER };
+enum restore_mode { RESTORE_AUTO, RESTORE_LAZY, RESTORE_MMAP, RESTORE_EAGER };
 enum hints_choice { HINTS_AUTO, HINTS_NONE, HINTS_FILE };
 
 struct restore_options {
@@ -50,11 +50,14 @@ struct restore_options {
         const char            *path;     /* the snapshot's directory */
         const char            *format;   /* insist, or NULL */
         const char            *data_dir; /* where indexes and hints are kept by identity; NULL: nowhere */
+        const char *const     *bases;    /* where parents of the snapshot are now; until session_restore returns */
+        size_t                 nr_bases;
         enum restore_mode      mode;
         enum hints_choice      hints;
         const char            *hints_path;  /* HINTS_FILE */
         const char            *record_path; /* a file, "auto" (data_dir, where HINTS_AUTO finds it), or NULL */
         bool                   fill, verify;
+        bool                   leaves_files; /* after T6 the files of the snapshot are not needed: nothing is mapped in mode auto */
         uint32_t               source_timeout_ms;
         bool                   allow_cpu_mismatch; /* a CPU that lacks what the guest saw is a message, not a refusal */
 };

@@ -33,10 +33,9 @@ void session_count(struct session *s, struct ledger_counters *ret, bool with_pss
                 c.has_stall = true;
                 c.stall_us = p.stall_ns / NS_PER_US;
                 c.pager_cpu_us = p.cpu_ns / NS_PER_US;
-        } else {
-                c.installed_bytes = s->eager_bytes;
-                c.read_bytes = s->eager_bytes;
         }
+        c.installed_bytes += s->eager_bytes;
+        c.read_bytes += s->eager_bytes;
         getrusage(RUSAGE_SELF, &u);
         c.major_faults = (uint64_t)u.ru_majflt;
         c.rss_peak_bytes = (uint64_t)u.ru_maxrss * KIB;

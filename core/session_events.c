@@ -46,6 +46,8 @@ static void on_entered(void *arg, uint64_t ns)
         session_stamp(s, LEDGER_T2, ns);
         if (s->pager)
                 pager_guest_entered(s->pager, ns);
+        if (s->mapper)
+                mapper_guest_entered(s->mapper, ns);
         session_post(s, EVENT_ENTERED);
 }
 
@@ -79,6 +81,8 @@ static void on_first_byte(void *arg, uint64_t ns)
         session_stamp(s, LEDGER_T3, ns);
         if (s->pager)
                 pager_guest_spoke(s->pager, ns);
+        if (s->mapper)
+                mapper_guest_spoke(s->mapper, ns);
         session_post(s, EVENT_SPOKE);
 }
 
@@ -109,10 +113,13 @@ static bool on_lost(void *arg, const struct pager_lost *lost)
         return lost->demanded;
 }
 
+/* Pager and mapper each tell once. */
 static void on_replayed(void *arg, uint64_t ns)
 {
         struct session *s = arg;
 
+        if (atomic_fetch_sub_explicit(&s->replays_left, 1, memory_order_relaxed) != 1)
+                return;
         session_stamp(s, LEDGER_T5, ns);
         session_post(s, EVENT_REPLAYED);
 }
@@ -121,8 +128,22 @@ static void on_settled(void *arg, uint64_t ns)
 {
         struct session *s = arg;
 
+        if (atomic_fetch_sub_explicit(&s->settles_left, 1, memory_order_relaxed) != 1)
+                return;
         session_stamp(s, LEDGER_T6, ns);
         session_post(s, EVENT_SETTLED);
+}
+
+/* The mapper's thread. The kernel could not bring a mapped page in: its file was cut, cannot be read, or there is no memory. */
+static void on_not_mapped(void *arg, uint64_t page, int error)
+{
+        struct session *s = arg;
+
+        pthread_mutex_lock(&s->lock);
+        s->unmapped_page = page;
+        s->unmapped_error = error;
+        pthread_mutex_unlock(&s->lock);
+        session_post(s, EVENT_NOT_MAPPED);
 }
 
 /* A balloon's thread. It may wait for the pager here, which waits for nobody. */
@@ -171,7 +192,7 @@ void session_set_live(struct session *s, struct vm *vm)
 
 void session_fill_vm_events(struct session *s, struct vm_events *ret)
 {
-        discard_init(&s->discard, &s->ram, s->ram_is_anonymous ? NULL : &s->snap.pages, s->caps.max_map_count);
+        discard_init(&s->discard, &s->ram, s->caps.max_map_count);
         *ret = (struct vm_events){.arg = s, .entered = on_entered, .serial_out = on_serial_out, .exited = on_exited,
                                   .discard = on_discard, .message = on_message};
 }
@@ -186,6 +207,14 @@ void session_fill_console_events(struct session *s, struct console_config *ret)
 void session_fill_pager_events(struct session *s, struct pager_events *ret)
 {
         *ret = (struct pager_events){.arg = s, .lost = on_lost, .replayed = on_replayed, .done = on_settled};
+}
+
+void session_fill_mapper_events(struct session *s, struct mapper_config *ret)
+{
+        ret->arg = s;
+        ret->populated = on_replayed;
+        ret->settled = on_settled;
+        ret->failed = on_not_mapped;
 }
 
 static void describe_lost(struct session *s, const struct pager_lost *l, struct err *e)
@@ -275,7 +304,7 @@ static void handle_said(struct session *s)
 
 static bool find_changed_source(const struct session *s, struct err *e)
 {
-        return s->sources_mapped && mapped_sources_changed(&s->snap.pages, e);
+        return s->plan.nr_mapped && mapped_sources_changed(&s->plan, &s->snap.pages, e);
 }
 
 void session_sources_changed(void *arg, int fd, short revents)
@@ -286,6 +315,18 @@ void session_sources_changed(void *arg, int fd, short revents)
         mapped_sources_drain(fd);
         if (find_changed_source(s, &s->result.err))
                 session_end(s, SESSION_LOST);
+}
+
+/* The guest may never need it: it goes on, as with a page that is lost ahead of anybody's asking. */
+static void handle_not_mapped(struct session *s)
+{
+        if (find_changed_source(s, &s->result.err)) {
+                session_end(s, SESSION_LOST);
+        } else if (!s->told_not_mapped) {
+                s->told_not_mapped = true;
+                session_message(s, "page %llu cannot be brought in from its mapped file: %s; the VM goes on until it needs it",
+                                (unsigned long long)s->unmapped_page, strerror(-s->unmapped_error));
+        }
 }
 
 static void handle_exit(struct session *s)
@@ -351,6 +392,8 @@ void session_handle_events(struct session *s)
                 handle_lost(s);
         if (ev & EVENT_NOT_FREED)
                 handle_not_freed(s);
+        if (ev & EVENT_NOT_MAPPED)
+                handle_not_mapped(s);
         if (ev & EVENT_ENTERED)
                 session_count_at(s, LEDGER_T2, false);
         if (ev & EVENT_SPOKE) {
@@ -366,9 +409,9 @@ void session_handle_events(struct session *s)
                 session_count_at(s, LEDGER_T5, false);
         if (ev & EVENT_SETTLED) {
                 session_count_at(s, LEDGER_T6, true);
-                if (!has_lost(s)) /* else devices go on looking before they let a page out */
+                if (!has_lost(s) && !s->plan.nr_mapped) /* else devices go on looking before they let a page out */
                         vm_settled(s->vm);
-                if (s->pager)
+                if (s->pager || s->mapper)
                         session_start_index(s); /* of a guest that never spoke */
         }
         if (ev & EVENT_UNTIL)

@@ -8,6 +8,9 @@
 #include "core/discard.h"
 #include "core/guest_ram.h"
 #include "core/indexer.h"
+#include "core/mapper.h"
+#include "core/plan.h"
+#include "core/prefill.h"
 #include "core/session.h"
 #include "formats/format.h"
 #include "kvm/vm.h"
@@ -29,6 +32,7 @@ enum session_event {
         EVENT_ENTERED = 1 << 7,  /* T2 */
         EVENT_NOT_FREED = 1 << 8, /* a page that the balloon gave back is zero, but still takes memory */
         EVENT_SAID = 1 << 9,      /* said has lines of devices */
+        EVENT_NOT_MAPPED = 1 << 10, /* unmapped_* is set */
 };
 
 #define SAID_LINES 16 /* that wait for the session thread; it is rarely busy for long */
@@ -46,30 +50,29 @@ struct session {
         struct snapshot        snap; /* zeroed when booted */
         struct mem_layout      layout;
         struct guest_ram       ram;
-        bool                   ram_is_anonymous; /* a page that is not resident reads as zeros */
         struct discard         discard;          /* has a lock of its own */
         uint32_t               nr_vcpus;
         size_t                 nr_devices;
         struct device_config   devices[DEVICE_CONFIGS_MAX];
         struct vm             *vm;
         struct pager          *pager; /* NULL without one */
-        struct pager_range    *served;
-        struct hint           *replay;
+        struct plan            plan;  /* zeroed when booted */
+        struct mapper         *mapper;  /* NULL without one */
+        struct prefill        *prefill; /* until KVM looks at RAM */
         struct console        *console;
         const char            *record_path, *data_dir;
         bool                   record_past_t4; /* the recording goes on after the mark */
         char                  *cpuid_cache; /* a file in data_dir, or NULL */
         int                    event_fd;
-        bool                   sources_mapped; /* the memory file itself is the RAM: it must not change */
-        int                    sources_fd;     /* told when it does; -1 where nobody tells */
+        int                    sources_fd;     /* told when a mapped file changes; -1 where nobody tells */
         bool                   index_wanted;
-        uint64_t               eager_bytes; /* read before the guest ran, where no pager was needed */
+        uint64_t               eager_bytes; /* read before the guest ran, by no pager */
         /* session thread only */
         struct ledger         ledger;
         struct indexer       *indexer;
         struct session_result result;
         bool                  running;
-        bool                  told_lost, told_not_freed;
+        bool                  told_lost, told_not_freed, told_not_mapped;
         void (*changed)(void *arg, enum session_change what); /* session_observe; NULL: nobody */
         void *changed_arg;
         size_t                nr_watches;
@@ -78,6 +81,8 @@ struct session {
         /* atomic: stamped by vCPU and pager threads (release), read after the matching event bit (acquire) */
         _Atomic uint32_t events;
         _Atomic uint64_t stamp_ns[LEDGER_STAMPS];
+        /* Of pager and mapper: those that have not told yet. Whoever comes last stamps; relaxed, the stamp's event carries it over. */
+        _Atomic int      replays_left, settles_left;
         /* under lock: the first of each only */
         pthread_mutex_t   lock;
         struct vm        *live_vm; /* vm once it may run, until it is freed */
@@ -88,6 +93,8 @@ struct session {
         gpa_t             exit_gpa;
         char              exit_text[200];
         bool              exit_set;
+        uint64_t          unmapped_page; /* the mapper could not have it */
+        int               unmapped_error;
         /* under lock: what devices have to say to the user */
         uint32_t nr_said, nr_unsaid; /* lines; those that found no room */
         char     said[SAID_LINES][SAID_CHARS];
@@ -100,6 +107,7 @@ void session_message(struct session *s, const char *fmt, ...) __attribute__((for
 void session_fill_vm_events(struct session *s, struct vm_events *ret);
 void session_fill_console_events(struct session *s, struct console_config *ret);
 void session_fill_pager_events(struct session *s, struct pager_events *ret);
+void session_fill_mapper_events(struct session *s, struct mapper_config *ret);
 /* From here on (NULL: no longer) a demanded page that is lost condemns the VM. */
 void session_set_live(struct session *s, struct vm *vm);
 /* True when a page is lost that somebody waits, or waited, for; *e says which, also of one that nobody asked for yet. */

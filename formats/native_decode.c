@@ -75,6 +75,37 @@ static int read_identity(struct sections *in, struct native_state *ret, struct e
         return 0;
 }
 
+static int copy_path(struct sections *in, const struct section *s, uint64_t at, uint32_t len, bool absolute, char **ret, struct err *e)
+{
+        const char *bytes = (const char *)s->bytes + at;
+
+        if (!len)
+                return 0;
+        if (!parent_place_is_path(bytes, len, absolute))
+                return err_bad(e, in->file, s->offset_bytes + at, "section parent: expected a%s path of less than %d plain characters, found "
+                               "other bytes" DAMAGED, absolute ? "n absolute" : " relative", PATH_MAX);
+        *ret = strndup(bytes, len);
+        return *ret ? 0 : err_set(e, -ENOMEM, "no memory for the path of a parent");
+}
+
+static int read_parent(struct sections *in, struct parent_place *ret, struct err *e)
+{
+        struct native_parent n;
+        struct section      *s = NULL;
+        int                  r = find(in, "parent", &s, e);
+
+        if (r <= 0)
+                return r;
+        if (s->len < sizeof(n))
+                return err_bad(e, in->file, s->offset_bytes, "section parent: expected %zu bytes, found %" PRIu64 DAMAGED, sizeof(n), s->len);
+        memcpy(&n, s->bytes, sizeof(n));
+        if (s->len != sizeof(n) + (uint64_t)n.absolute_bytes + n.relative_bytes)
+                return err_bad(e, in->file, s->offset_bytes, "section parent: expected two paths of %u and %u bytes, found %" PRIu64
+                               " bytes in all" DAMAGED, n.absolute_bytes, n.relative_bytes, s->len);
+        r = copy_path(in, s, sizeof(n), n.absolute_bytes, true, &ret->absolute, e);
+        return r < 0 ? r : copy_path(in, s, sizeof(n) + n.absolute_bytes, n.relative_bytes, false, &ret->relative, e);
+}
+
 static int read_memory(struct sections *in, struct mem_layout *ret, struct err *e)
 {
         struct native_memory m;
@@ -336,6 +367,7 @@ int native_state_decode(struct sections *in, struct native_state *ret, struct er
         struct native_state s = { 0 };
         int                 r = read_identity(in, &s, e);
 
+        r = r < 0 ? r : read_parent(in, &s.parent_place, e);
         r = r < 0 ? r : read_memory(in, &s.layout, e);
         r = r < 0 ? r : read_vm(in, &s.vm, e);
         r = r < 0 ? r : sections_check_unused(in, e);

@@ -13,6 +13,17 @@ static void add_identity(struct section_out *out, const struct identity *self, c
         section_out_add(out, "identity", &id, sizeof(id), NULL, 0);
 }
 
+static void add_parent_place(struct section_out *out, const struct parent_place *place)
+{
+        const char          *absolute = place->absolute ? place->absolute : "", *relative = place->relative ? place->relative : "";
+        struct native_parent n = { .absolute_bytes = (uint32_t)strlen(absolute), .relative_bytes = (uint32_t)strlen(relative) };
+        char                 paths[2 * PATH_MAX];
+
+        memcpy(paths, absolute, n.absolute_bytes); /* parent_place.h: each is shorter than PATH_MAX */
+        memcpy(paths + n.absolute_bytes, relative, n.relative_bytes);
+        section_out_add(out, "parent", &n, sizeof(n), paths, n.absolute_bytes + n.relative_bytes);
+}
+
 static void add_machine(struct section_out *out, const struct vm_state *vm)
 {
         struct native_machine m = { .kind = NATIVE_MACHINE_MICROVM, .nr_vcpus = vm->nr_vcpus, .nr_devices = vm->nr_devices };
@@ -161,15 +172,16 @@ static int check(const struct mem_layout *l, const struct vm_state *vm, struct e
         return r;
 }
 
-int native_state_encode(const struct identity *self, const struct identity *parent, const struct mem_layout *l,
-                        const struct vm_state *vm,
-                        struct section_out *out, struct err *e)
+int native_state_encode(const struct identity *self, const struct identity *parent, const struct parent_place *place,
+                        const struct mem_layout *l, const struct vm_state *vm, struct section_out *out, struct err *e)
 {
         int r = check(l, vm, e);
 
         if (r < 0)
                 return r;
         add_identity(out, self, parent);
+        if (place && parent->s[0])
+                add_parent_place(out, place);
         add_machine(out, vm);
         add_memory(out, l);
         add_cpu(out, vm);

@@ -5,7 +5,8 @@
  *
  *   DIR/            mode 0700, files 0600: they hold a guest's secrets
  *     state         struct native_header, then sections back to back until the file's end
- *     memory        raw:    page N at N * 4096 (windows in order of guest address, no gap); as long as RAM is; zero pages are holes
+ *     memory        raw:    page N at N * 4096 (windows in order of guest address, no gap); as long as RAM is; zero pages are holes, and
+ *                           so are those that are the parent's
  *                   packed: chunks of neighbouring data pages in order of RAM, each an LZ4 block (or as it is, where that is no smaller),
  *                           back to back; nothing of zero pages
  *     pages         table_file.h: runs; raw: one XXH3-64 per data page; packed: the chunks, with one each, in the order of the runs
@@ -18,6 +19,7 @@
  *
  *   section             how often          bytes
  *   identity            once               struct native_identity
+ *   parent              at most once       struct native_parent, then two paths: needed where identity has a parent
  *   machine             once               struct native_machine
  *   memory              once               struct native_memory, then struct native_window each
  *   cpu                 at most once       struct native_cpu: lacks where the vCPUs' cpuid says it
@@ -74,6 +76,13 @@ struct native_identity {
         char parent[IDENTITY_MAX];
 };
 static_assert(sizeof(struct native_identity) == 192, "on-disk section");
+
+/* Where the parent was when the child was written. Either may be empty. */
+struct native_parent {
+        uint32_t absolute_bytes; /* of a path, without a NUL */
+        uint32_t relative_bytes; /* the same, as seen from the child's directory; it follows */
+};
+static_assert(sizeof(struct native_parent) == 8, "on-disk section");
 
 struct native_machine {
         uint32_t kind; /* enum native_machine_kind */

@@ -66,6 +66,7 @@ static int read_state(struct snapshot *s, struct err *e)
                 return r;
         s->identity = n.self;
         s->parent = n.parent;
+        s->parent_place = n.parent_place;
         s->layout = n.layout;
         s->vm = n.vm;
         snprintf(s->version, sizeof(s->version), "version %d", NATIVE_VERSION);
@@ -96,7 +97,7 @@ static int check_raw_places(const struct page_map *m, struct err *e)
         for (size_t i = 0; i < m->nr_runs; i++) {
                 const struct page_run *run = &m->runs[i];
 
-                if (run->kind == RUN_ZERO)
+                if (run->kind == RUN_ZERO || run->kind == RUN_PARENT)
                         continue;
                 if (run->kind == RUN_PACKED)
                         return err_bad(e, NATIVE_PAGES, entries_at, "run %zu at page %" PRIu64 ": expected a raw run, as others are, found a packed "
@@ -142,7 +143,7 @@ static int check_packed_places(const struct page_map *m, struct err *e)
                 const struct page_run *run = &m->runs[i];
                 uint64_t               chunk_pages = m->sources[0].chunk_pages, tail;
 
-                if (run->kind == RUN_ZERO)
+                if (run->kind == RUN_ZERO || run->kind == RUN_PARENT)
                         continue;
                 if (run->kind != RUN_PACKED || run->first_chunk != chunks)
                         return err_bad(e, NATIVE_PAGES, sizeof(struct table_header) + sizeof(struct table_packing),
@@ -195,14 +196,27 @@ static int add_memory(struct snapshot *s, const struct table_file *t, struct err
         return 0;
 }
 
-/* A memory that is not packed has a place for every page, for zero pages too: holes, if nobody filled them. */
+/* A memory that is not packed has a place for every page, for zero pages too: holes, if nobody filled them. Those of a parent's pages are
+ * its own. */
 static int add_raw_pages(struct snapshot *s, struct err *e)
 {
-        struct page_run all = { .nr_pages = s->pages.nr_pages, .kind = RUN_RAW };
-        int             r;
+        int r = 0;
 
         page_map_init(&s->raw_pages, s->pages.nr_pages);
-        r = page_map_append(&s->raw_pages, &all);
+        if (s->pages.codec && !page_map_needs_parent(&s->pages))
+                return 0;
+        for (size_t i = 0; i < s->pages.nr_runs && r >= 0; i++) {
+                const struct page_run *run = &s->pages.runs[i];
+                struct page_run        place = { .first_page = run->first_page, .nr_pages = run->nr_pages, .kind = RUN_PARENT };
+
+                if (run->kind != RUN_PARENT && s->pages.codec)
+                        place.kind = RUN_ZERO;
+                else if (run->kind != RUN_PARENT) {
+                        place.kind = RUN_RAW;
+                        place.file_offset_bytes = pages_to_bytes(run->first_page);
+                }
+                r = page_map_append(&s->raw_pages, &place);
+        }
         return r < 0 ? err_set(e, r, "no memory for the page map") : 0;
 }
 
@@ -221,14 +235,16 @@ static int read_pages(struct snapshot *s, struct err *e)
                 return r;
         page_map_init(&s->pages, t.ram_pages);
         r = add_memory(s, &t, e);
-        if (r >= 0)
-                r = t.kind->packed ? add_chunks(s, &t, e) : add_raw_pages(s, e);
+        if (r >= 0 && t.kind->packed)
+                r = add_chunks(s, &t, e);
         r = r < 0 ? r : table_runs_unpack(&t, NATIVE_PAGES, &s->pages, e);
+        r = r < 0 ? r : add_raw_pages(s, e);
         if (r < 0)
                 return r;
         s->pages.sums = TAKE_PTR(t.sums);
         s->pages.nr_sums = t.nr_sums;
         s->pages.zeros_known = true;
+        s->pages.is_level = true;
         r = page_map_check(&s->pages, e);
         if (r < 0)
                 return err_wrap(e, r, NATIVE_PAGES);
@@ -243,6 +259,9 @@ static int read_snapshot(struct snapshot *s, const struct snapshot_open_options 
         r = r < 0 ? r : read_pages(s, e);
         if (r < 0)
                 return r;
+        if (page_map_needs_parent(&s->pages) && !s->parent.s[0])
+                return err_bad(e, NATIVE_STATE, ERR_NO_OFFSET, "expected a parent in section identity, as pages are left to it, found none"
+                               "; the files are not of one snapshot");
         s->verifiable = true;
         return 0;
 }

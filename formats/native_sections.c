@@ -114,4 +114,5 @@ void native_device_section(char ret[NATIVE_NAME_MAX], uint32_t device, const cha
 void native_state_free(struct native_state *s)
 {
         vm_state_free(&s->vm);
+        parent_place_free(&s->parent_place);
 }

@@ -8,6 +8,7 @@
 #include "core/model/identity.h"
 #include "core/model/mem_layout.h"
 #include "core/model/vm_pieces.h"
+#include "formats/parent_place.h"
 #include "formats/section_file.h"
 
 /* What a file may say of a piece; where it lies in memory is vm_pieces.h's. */
@@ -33,9 +34,10 @@ bool native_id_is_good(const char id[NATIVE_NAME_MAX]);
 
 /* All that `state` holds. */
 struct native_state {
-        struct identity   self, parent;
-        struct mem_layout layout;
-        struct vm_state   vm;
+        struct identity     self, parent;
+        struct parent_place parent_place;
+        struct mem_layout   layout;
+        struct vm_state     vm;
 };
 void native_state_free(struct native_state *s);
 
@@ -50,7 +52,8 @@ void        native_virtio_add(struct section_out *out, uint32_t i, const struct 
 int native_virtio_read(const struct sections *in, const struct section *s, struct device_record *ret, struct err *e);
 
 /* native_encode.c */
-int native_state_encode(const struct identity *self, const struct identity *parent, const struct mem_layout *l,
-                        const struct vm_state *vm, struct section_out *out, struct err *e);
+/* place: of the parent; NULL: not known, or no parent. */
+int native_state_encode(const struct identity *self, const struct identity *parent, const struct parent_place *place,
+                        const struct mem_layout *l, const struct vm_state *vm, struct section_out *out, struct err *e);
 /* native_decode.c: every section that a microVM has must be there, once, of a known version and of its size. */
 int native_state_decode(struct sections *in, struct native_state *ret, struct err *e);

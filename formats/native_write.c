@@ -5,6 +5,7 @@
 #include "core/base/fdio.h"
 #include "core/base/is_zero.h"
 #include "core/model/page_map.h"
+#include "formats/hints_file.h"
 #include "formats/snapshot_dir.h"
 #include "formats/native_pack.h"
 #include "formats/native_sections.h"
@@ -22,6 +23,7 @@ struct native_writer {
         struct snapshot_dir dir;
         bool              replace;
         struct identity   self, parent;
+        const struct parent_place *parent_place;
         int               memory_fd;
         int               pack_level;
         uint32_t          chunk_pages;
@@ -32,7 +34,7 @@ struct native_writer {
         uint64_t       *sums;
         uint64_t        nr_sums, cap_sums;
         bool            failed; /* a snapshot with a hole in it must not be committed */
-        bool            state_written;
+        bool            state_written, hints_written;
 };
 
 void native_writer_free(struct native_writer *w)
@@ -115,6 +117,7 @@ int native_writer_new(const struct native_writer_options *o, struct native_write
         w->memory_fd = -1;
         w->replace = o->replace;
         w->parent = o->parent;
+        w->parent_place = o->parent_place;
         page_map_init(&w->map, o->ram_pages);
         r = make_uuid(&w->self, e);
         r = r < 0 ? r : snapshot_dir_new(o->path, o->replace, o->need_bytes, &w->dir, e);
@@ -199,14 +202,30 @@ static int write_pages(struct native_writer *w, const uint8_t *bytes, uint64_t n
         return r < 0 || !w->pack ? r : native_pack_settle(w->pack);
 }
 
+static int check_room(const struct native_writer *w, uint64_t nr_pages, struct err *e)
+{
+        if (range_fits(w->next_page, nr_pages, w->map.nr_pages))
+                return 0;
+        return err_set(e, -EINVAL, "snapshot %s: expected %" PRIu64 " pages in all, found %" PRIu64 " more after %" PRIu64, w->dir.path,
+                       w->map.nr_pages, nr_pages, w->next_page);
+}
+
+int native_writer_parent_pages(struct native_writer *w, uint64_t nr_pages, struct err *e)
+{
+        int r = check_room(w, nr_pages, e);
+
+        if (r == 0 && nr_pages)
+                r = add_run(w, RUN_PARENT, nr_pages);
+        if (r == 0)
+                return 0;
+        w->failed = true;
+        return r == -EINVAL ? r : write_failed(w, NATIVE_PAGES, r, e);
+}
+
 int native_writer_pages(struct native_writer *w, const void *bytes, uint64_t nr_pages, struct err *e)
 {
-        int r = 0;
+        int r = check_room(w, nr_pages, e);
 
-        if (!range_fits(w->next_page, nr_pages, w->map.nr_pages))
-                r = err_set(e, -EINVAL, "snapshot %s: expected %" PRIu64 " pages in all, found %" PRIu64 " more after %" PRIu64,
-                            w->dir.path,
-                            w->map.nr_pages, nr_pages, w->next_page);
         if (r == 0)
                 r = write_pages(w, bytes, nr_pages);
         if (r == 0)
@@ -229,7 +248,7 @@ static int write_file(const struct native_writer *w, const char *name, const voi
 static int write_state(const struct native_writer *w, const struct vm_state *vm, const struct mem_layout *l, struct err *e)
 {
         _cleanup_(section_out_free) struct section_out out = { 0 };
-        int                                            r = native_state_encode(&w->self, &w->parent, l, vm, &out, e);
+        int                                            r = native_state_encode(&w->self, &w->parent, w->parent_place, l, vm, &out, e);
 
         return r < 0 ? r : write_file(w, NATIVE_STATE, out.bytes, out.len, e);
 }
@@ -286,6 +305,23 @@ static int sync_file(const struct native_writer *w, const char *name, struct err
         return 0;
 }
 
+int native_writer_hints(struct native_writer *w, const struct hints *h, struct err *e)
+{
+        _cleanup_free_ void *buf = NULL;
+        struct hints         own = *h;
+        size_t               len;
+        int                  r;
+
+        if (h->ram_pages != w->map.nr_pages)
+                return err_set(e, -EINVAL, "snapshot %s: expected hints for %" PRIu64 " RAM pages, found them for %" PRIu64, w->dir.path,
+                               w->map.nr_pages, h->ram_pages);
+        own.snapshot = w->self;
+        r = hints_file_pack(&own, &buf, &len, e);
+        r = r < 0 ? r : write_file(w, HINTS_NAME, buf, len, e);
+        w->hints_written |= r == 0;
+        return r;
+}
+
 int native_writer_commit(struct native_writer *w, struct identity *ret_identity, struct err *e)
 {
         static const char *const files[] = { NATIVE_MEMORY, NATIVE_STATE, NATIVE_PAGES };
@@ -295,6 +331,8 @@ int native_writer_commit(struct native_writer *w, struct identity *ret_identity,
                 return err_set(e, -EINVAL, "snapshot %s: expected its state before the commit, found none", w->dir.path);
         for (size_t i = 0; r == 0 && i < ARRAY_LEN(files); i++)
                 r = sync_file(w, files[i], e);
+        if (r == 0 && w->hints_written)
+                r = sync_file(w, HINTS_NAME, e);
         r = r < 0 ? r : snapshot_dir_publish(&w->dir, w->replace, e);
         if (r < 0)
                 return r;
@@ -308,6 +346,7 @@ struct native_writer_counts native_writer_counts(const struct native_writer *w)
         struct page_counts          c = page_map_count(&w->map);
         struct native_writer_counts ret = { .data_pages = c.raw_pages + c.packed_pages, .zero_pages = c.zero_pages };
 
+        ret.parent_pages = c.parent_pages;
         ret.stored_bytes = pages_to_bytes(c.raw_pages);
         for (size_t i = 0; i < w->map.nr_chunks; i++)
                 ret.stored_bytes += w->map.chunks[i].packed_bytes;

@@ -1,5 +1,6 @@
 /* formats/registry.c: the formats in probe order, and how a directory finds its own. */
 #include "core/base/cleanup.h"
+#include "formats/chain.h"
 #include "formats/format.h"
 
 #include <errno.h>
@@ -96,7 +97,7 @@ static int open_dir(const char *path, struct snapshot *s, struct err *e)
         return err_set(e, -errno, "%s: open the snapshot: %s", path, strerror(errno));
 }
 
-int snapshot_open(const char *path, const struct snapshot_open_options *o, struct snapshot *ret, struct err *e)
+int snapshot_open_level(const char *path, const struct snapshot_open_options *o, struct snapshot *ret, struct err *e)
 {
         _cleanup_(snapshot_close) struct snapshot s = { 0 };
         int                                       r;
@@ -115,6 +116,21 @@ int snapshot_open(const char *path, const struct snapshot_open_options *o, struc
         return 0;
 }
 
+int snapshot_open(const char *path, const struct snapshot_open_options *o, struct snapshot *ret, struct err *e)
+{
+        _cleanup_(snapshot_close) struct snapshot s = { 0 };
+        int                                       r = snapshot_open_level(path, o, &s, e);
+
+        if (r < 0)
+                return r;
+        r = chain_put_together(&s, o, e);
+        if (r < 0)
+                return err_wrap(e, r, "%s", path);
+        *ret = s;
+        s = (struct snapshot){ 0 }; /* given away */
+        return 0;
+}
+
 void snapshot_close(struct snapshot *s)
 {
         if (!s)
@@ -125,6 +141,10 @@ void snapshot_close(struct snapshot *s)
         if (s->path && s->dir_fd >= 0) /* a zeroed one has no path, and descriptor 0 is not its own */
                 close(s->dir_fd);
         free(s->path);
+        parent_place_free(&s->parent_place);
+        for (size_t i = 0; i < s->nr_levels; i++)
+                free(s->levels[i].path);
+        free(s->levels);
         *s = (struct snapshot){ 0 };
 }
 

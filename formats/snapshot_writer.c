@@ -51,6 +51,7 @@ static int native_new(const struct snapshot_writer_options *o, struct snapshot_w
                                            .ram_pages  = o->ram_pages,
                                            .need_bytes = o->need_bytes,
                                            .parent     = o->parent,
+                                           .parent_place = o->parent_place,
                                            .pack       = o->pack,
                                            .pack_level = o->pack_level };
 
@@ -68,9 +69,19 @@ static int native_pages(struct snapshot_writer *w, const void *bytes, uint64_t n
         return native_writer_pages(native(w), bytes, nr_pages, e);
 }
 
+static int native_parent_pages(struct snapshot_writer *w, uint64_t nr_pages, struct err *e)
+{
+        return native_writer_parent_pages(native(w), nr_pages, e);
+}
+
 static int native_state(struct snapshot_writer *w, const struct vm_state *vm, const struct mem_layout *l, struct err *e)
 {
         return native_writer_state(native(w), vm, l, e);
+}
+
+static int native_hints(struct snapshot_writer *w, const struct hints *h, struct err *e)
+{
+        return native_writer_hints(native(w), h, e);
 }
 
 static int native_commit(struct snapshot_writer *w, struct identity *ret_identity, struct err *e)
@@ -82,7 +93,8 @@ static struct snapshot_writer_counts native_counts(const struct snapshot_writer 
 {
         struct native_writer_counts n = native_writer_counts((const struct native_writer *)w);
 
-        return (struct snapshot_writer_counts){ .data_pages = n.data_pages, .zero_pages = n.zero_pages, .stored_bytes = n.stored_bytes };
+        return (struct snapshot_writer_counts){ .data_pages = n.data_pages, .zero_pages = n.zero_pages, .parent_pages = n.parent_pages,
+                                                .stored_bytes = n.stored_bytes };
 }
 
 static void native_free(struct snapshot_writer *w)
@@ -97,7 +109,9 @@ const struct snapshot_writer_ops native_writer_ops = {
         .advise = native_advise,
         .new    = native_new,
         .pages  = native_pages,
+        .parent_pages = native_parent_pages,
         .state  = native_state,
+        .hints  = native_hints,
         .commit = native_commit,
         .counts = native_counts,
         .free   = native_free,

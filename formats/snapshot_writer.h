@@ -8,9 +8,11 @@
 #pragma once
 
 #include "core/base/err.h"
+#include "core/model/hints.h"
 #include "core/model/identity.h"
 #include "core/model/mem_layout.h"
 #include "core/model/vm_state.h"
+#include "formats/parent_place.h"
 
 struct snapshot_writer;
 
@@ -20,13 +22,14 @@ struct snapshot_writer_options {
         uint64_t        ram_pages;
         uint64_t        need_bytes; /* refused at once, -ENOSPC, when the file system has less free; 0: not checked */
         struct identity parent;     /* empty: none */
+        const struct parent_place *parent_place; /* borrowed until state; NULL where there is no parent */
         bool            pack;       /* by LZ4: for a writer whose `packs` says so */
         int             pack_level;
 };
 
 struct snapshot_writer_counts {
-        uint64_t data_pages, zero_pages; /* so far */
-        uint64_t stored_bytes;           /* of data pages on disk */
+        uint64_t data_pages, zero_pages, parent_pages; /* so far */
+        uint64_t stored_bytes;                         /* of data pages on disk */
 };
 
 struct snapshot_writer_ops {
@@ -42,8 +45,13 @@ struct snapshot_writer_ops {
         /* The next nr_pages pages of RAM, ascending and without a gap over all calls. bytes NULL: all zero. Pages of zeros take
          * no room. Safe to call while the guest is paused: no fsync. */
         int (*pages)(struct snapshot_writer *w, const void *bytes, uint64_t nr_pages, struct err *e);
+        /* The next nr_pages are as the parent has them. NULL: this format knows no parents. */
+        int (*parent_pages)(struct snapshot_writer *w, uint64_t nr_pages, struct err *e);
         /* All RAM pages must have been given. */
         int (*state)(struct snapshot_writer *w, const struct vm_state *vm, const struct mem_layout *l, struct err *e);
+        /* Hints for the same RAM become those of the snapshot that is written. NULL: the format has no place for them; they are kept beside it,
+         * by the identity that commit tells. Before commit. */
+        int (*hints)(struct snapshot_writer *w, const struct hints *h, struct err *e);
         /* fsync of every file and directory, then the rename. *ret_identity is what a reader will find. */
         int (*commit)(struct snapshot_writer *w, struct identity *ret_identity, struct err *e);
         struct snapshot_writer_counts (*counts)(const struct snapshot_writer *w);

@@ -37,7 +37,7 @@ struct table_header {
         uint64_t nr_entries;
         uint64_t nr_sums;
         uint32_t recordings; /* hints only */
-        uint32_t reserved;   /* 0 */
+        uint32_t min_seen;   /* hints only: pages that fewer recordings have were left out; else 0 */
         uint64_t entries_sum;
         uint64_t sums_sum;
         uint64_t header_sum; /* over everything before it */
@@ -86,7 +86,7 @@ struct table_run {
 static_assert(sizeof(struct table_run) == 40, "on-disk run");
 static_assert(offsetof(struct table_run, file_offset_bytes) == 24, "on-disk run");
 
-enum table_run_kind { TABLE_RUN_ZERO = 1, TABLE_RUN_RAW = 2, TABLE_RUN_PACKED = 3 };
+enum table_run_kind { TABLE_RUN_ZERO = 1, TABLE_RUN_RAW = 2, TABLE_RUN_PACKED = 3, TABLE_RUN_PARENT = 4 };
 
 /* What tells one of these files from another. */
 struct table_kind {
@@ -95,6 +95,7 @@ struct table_kind {
         uint32_t entry_bytes;
         const struct table_kind *older; /* that is read as well, or NULL */
         bool     packed;      /* it has a struct table_packing and chunks */
+        bool     parents;     /* runs may be left to a parent */
 };
 extern const struct table_kind table_pages, table_pages_packed, table_index, table_hints;
 
@@ -102,7 +103,7 @@ struct table_file {
         const struct table_kind *kind; /* as it was read: what was asked for, or an older one */
         struct identity identity;
         uint64_t        ram_pages;
-        uint32_t        recordings;
+        uint32_t        recordings, min_seen;
         uint64_t        nr_entries, nr_sums;
         void           *entries;
         uint64_t       *sums; /* NULL when nr_sums is 0 */

@@ -7,11 +7,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-const struct table_kind table_pages = { .magic = "rouse-pg", .version = 1, .entry_bytes = sizeof(struct table_run) };
+const struct table_kind table_pages = { .magic = "rouse-pg", .version = 1, .entry_bytes = sizeof(struct table_run), .parents = true };
 const struct table_kind table_pages_packed = { .magic       = "rouse-pg",
                                                .version     = 2,
                                                .entry_bytes = sizeof(struct table_run),
                                                .packed      = true,
+                                               .parents     = true,
                                                .older       = &table_pages };
 const struct table_kind table_index = { .magic = "rouse-ix", .version = 1, .entry_bytes = sizeof(struct table_run) };
 
@@ -25,7 +26,9 @@ int table_runs_pack(const struct page_map *m, struct table_run **ret)
                 const struct page_run *run = &m->runs[i];
 
                 v[i] = (struct table_run){ .first_page = run->first_page, .nr_pages = run->nr_pages, .kind = TABLE_RUN_ZERO };
-                if (run->kind == RUN_ZERO)
+                if (run->kind == RUN_PARENT)
+                        v[i].kind = TABLE_RUN_PARENT;
+                if (run->kind == RUN_ZERO || run->kind == RUN_PARENT)
                         continue;
                 v[i].source = run->source;
                 if (run->kind == RUN_PACKED) {
@@ -59,12 +62,14 @@ static bool set_place(const struct table_run *v, struct page_run *run)
 static int check_entry(const struct table_run *v, uint64_t place, const struct table_file *t, const char *name, struct err *e)
 {
         uint32_t last = t->kind->packed ? TABLE_RUN_PACKED : TABLE_RUN_RAW;
+        bool     parent = t->kind->parents && v->kind == TABLE_RUN_PARENT;
 
-        if (v->kind < TABLE_RUN_ZERO || v->kind > last)
-                return err_bad(e, name, place, "expected a run of kind %d (zero)%s, found %u; a newer rouse may read it", TABLE_RUN_ZERO,
-                               t->kind->packed ? ", 2 (raw) or 3 (packed)" : " or 2 (raw)", v->kind);
-        if (v->kind == TABLE_RUN_ZERO && (v->source || v->file_offset_bytes || v->first_sum))
-                return err_bad(e, name, place, "expected a zero run without a place in a file, found one; the file is damaged, "
+        if (!parent && (v->kind < TABLE_RUN_ZERO || v->kind > last))
+                return err_bad(e, name, place, "expected a run of kind 1 (zero)%s%s, found %u; a newer rouse may read it",
+                               t->kind->packed ? ", 2 (raw) or 3 (packed)" : " or 2 (raw)", t->kind->parents ? ", or 4 (the parent's)" : "",
+                               v->kind);
+        if ((parent || v->kind == TABLE_RUN_ZERO) && (v->source || v->file_offset_bytes || v->first_sum))
+                return err_bad(e, name, place, "expected a zero run (or a parent's) without a place in a file, found one; the file is damaged, "
                                "use another copy");
         return 0;
 }
@@ -74,13 +79,13 @@ static int unpack(const struct table_run *v, uint64_t place, const struct table_
         struct page_run run = {
                 .first_page = v->first_page,
                 .nr_pages   = (uint32_t)MIN(v->nr_pages, RAM_PAGES_MAX), /* more than RAM has: refused below */
-                .kind       = RUN_ZERO,
+                .kind       = v->kind == TABLE_RUN_PARENT ? RUN_PARENT : RUN_ZERO,
         };
         int r = check_entry(v, place, t, name, e);
 
         if (r < 0)
                 return r;
-        if (v->kind != TABLE_RUN_ZERO && !set_place(v, &run))
+        if (run.kind != RUN_PARENT && v->kind != TABLE_RUN_ZERO && !set_place(v, &run))
                 return err_bad(e, name, place, "expected the number of a chunk, found %" PRIu64 "; the file is damaged, use another copy",
                                v->file_offset_bytes);
         r = v->nr_pages == run.nr_pages ? page_map_append(map, &run) : -EINVAL;

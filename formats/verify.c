@@ -230,6 +230,10 @@ static void check_zero_run(struct walk *w, const struct page_run *run)
 
                 if (!raw)
                         return;
+                if (raw->kind != RUN_RAW) { /* of a parent whose zeros have no bytes */
+                        page = raw->first_page + raw->nr_pages;
+                        continue;
+                }
                 all = stretch_of(w->s, raw);
                 st = part_of(&all, page - raw->first_page, MIN(end, raw->first_page + raw->nr_pages) - page);
                 st.zero = true;

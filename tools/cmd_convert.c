@@ -12,6 +12,8 @@
 
 static const struct option options[] = {
         {"format", required_argument, NULL, 'F'},
+        {"base", required_argument, NULL, 'b'},
+        {"hints", required_argument, NULL, 'H'},
         {"replace", no_argument, NULL, 'r'},
         PACK_OPTIONS,
         CLI_LAST_OPTIONS,
@@ -63,7 +65,10 @@ static int convert(const struct convert_options *asked)
         printf("%s: %s from %s, %" PRIu64 " data pages", o.dst, report.to, report.from, bytes_to_pages(report.data_bytes));
         if (o.pack && report.data_bytes)
                 printf(" packed to %.1f %%", 100.0 * (double)report.stored_bytes / (double)report.data_bytes);
-        printf(", %" PRIu64 " zero pages, identity %s\n", bytes_to_pages(report.zero_bytes), report.identity.s);
+        printf(", %" PRIu64 " zero pages", bytes_to_pages(report.zero_bytes));
+        if (report.hints)
+                printf(", hints of %" PRIu64 " pages", report.hints);
+        printf(", identity %s\n", report.identity.s);
         return EXIT_OK;
 }
 
@@ -71,6 +76,7 @@ static int run(int argc, char **argv, uint64_t t0_ns)
 {
         struct convert_options o = {.format = "native"};
         struct pack_option pack = PACK_OPTION_DEFAULT;
+        struct cli_bases bases = {0};
         char data_dir[4096];
         int c;
         (void)t0_ns;
@@ -80,6 +86,10 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                         return EXIT_USAGE;
                 if (c == 'F')
                         o.format = optarg;
+                if (c == 'b' && !cli_base("convert", optarg, &bases))
+                        return EXIT_USAGE;
+                if (c == 'H')
+                        o.hints_path = optarg;
                 if (c == 'r')
                         o.replace = true;
         }
@@ -91,6 +101,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         o.pack_level = pack.level;
         o.src = argv[optind];
         o.dst = argv[optind + 1];
+        o.bases = bases.v;
+        o.nr_bases = bases.nr;
         o.data_dir = cli_data_dir(data_dir, sizeof(data_dir));
         return convert(&o);
 }
@@ -98,11 +110,15 @@ static int run(int argc, char **argv, uint64_t t0_ns)
 const struct verb verb_convert = {
         .name = "convert",
         .summary = "write a snapshot of one format as another",
-        .help = "usage: rouse convert SRC DST [--format native|stratovirt] [--replace] [--pack lz4|none] [--pack-level N]\n\n"
+        .help = "usage: rouse convert SRC DST [OPTIONS]\n\n"
                 "Writes the snapshot SRC, of any format, into the new directory DST. DST is there whole or not at all.\n"
                 "INT, TERM and HUP give up and leave nothing behind.\n"
+                "A snapshot that refers to parents becomes one that needs none.\n"
                 "Checksums of SRC are checked on the way. What the other format has no place for is refused by name.\n\n"
                 "  --format NAME              native (default), or stratovirt: what StratoVirt 2.5 restores\n"
+                CLI_BASE_HELP
+                "  --hints FILE|none          DST gets these hints, which must be of SRC, for its own (default: those that a\n"
+                "                             restore of SRC would find, if any)\n"
                 "  --replace                  exchange a snapshot that is there already\n"
                 PACK_HELP
                 "\n"

@@ -10,12 +10,14 @@ static const struct option options[] = {
         {"pages", no_argument, NULL, 'p'},
         {"index", no_argument, NULL, 'i'},
         {"format", required_argument, NULL, 'F'},
+        {"base", required_argument, NULL, 'b'},
         CLI_LAST_OPTIONS,
 };
 
 struct words {
-        const char *format;
-        bool        json, pages, index;
+        const char      *format;
+        struct cli_bases bases;
+        bool             json, pages, index;
 };
 
 static int inspect(const char *path, const struct words *w)
@@ -23,7 +25,9 @@ static int inspect(const char *path, const struct words *w)
         char data_dir[4096];
         struct inspection i = {0};
         struct err err = {0};
-        int r = inspect_open(path, w->format, cli_data_dir(data_dir, sizeof(data_dir)), &i, &err);
+        struct inspect_options o = {.format = w->format, .data_dir = cli_data_dir(data_dir, sizeof(data_dir)),
+                                    .bases = w->bases.v, .nr_bases = w->bases.nr};
+        int r = inspect_open(path, &o, &i, &err);
 
         if (r >= 0 && w->index)
                 r = inspect_index(&i, &err);
@@ -49,6 +53,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                 w.index |= c == 'i';
                 if (c == 'F')
                         w.format = optarg;
+                if (c == 'b' && !cli_base("inspect", optarg, &w.bases))
+                        return EXIT_USAGE;
         }
         if (argc - optind != 1)
                 return cli_usage("inspect", "expected one DIR, found %d words", argc - optind);
@@ -59,11 +65,12 @@ const struct verb verb_inspect = {
         .name = "inspect",
         .summary = "what is in a snapshot",
         .help = "usage: rouse inspect DIR [OPTIONS]\n\n"
-                "Format, version, machine, vCPUs, devices, memory, identity, hints. Nothing is started.\n\n"
-                "  --json          one JSON document\n"
-                "  --pages         every run of pages\n"
-                "  --index         find the zero pages of a foreign memory file now, and write the page map beside it\n"
-                "  --format NAME   insist on a format: native, stratovirt\n\n"
+                "Format, version, machine, vCPUs, devices, memory, identity, parents, hints. Nothing is started.\n\n"
+                "  --json                one JSON document\n"
+                "  --pages               every run of pages\n"
+                "  --index               find the zero pages of a foreign memory file now, and write the page map beside it\n"
+                "  --format NAME         insist on a format: native, stratovirt\n"
+                CLI_BASE_HELP "\n"
                 "example: rouse inspect --index /srv/templates/microvm\n",
         .run = run,
 };

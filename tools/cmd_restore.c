@@ -14,6 +14,7 @@ static const struct option options[] = {
         DEVICE_RESTORE_OPTIONS,
         {"mode", required_argument, NULL, 'M'},
         {"format", required_argument, NULL, 'F'},
+        {"base", required_argument, NULL, 'B'},
         {"hints", required_argument, NULL, 'H'},
         {"record", required_argument, NULL, 'R'},
         {"fill", required_argument, NULL, 'L'},
@@ -34,7 +35,7 @@ static int take_mode(const char *value, enum restore_mode *ret)
         static const struct {
                 const char       *name;
                 enum restore_mode mode;
-        } modes[] = {{"auto", RESTORE_LAZY}, {"lazy", RESTORE_LAZY}, {"mmap", RESTORE_MMAP}, {"eager", RESTORE_EAGER}};
+        } modes[] = {{"auto", RESTORE_AUTO}, {"lazy", RESTORE_LAZY}, {"mmap", RESTORE_MMAP}, {"eager", RESTORE_EAGER}};
 
         for (size_t i = 0; i < ARRAY_LEN(modes); i++)
                 if (strcmp(modes[i].name, value) == 0) {
@@ -60,7 +61,13 @@ static int take_timeout(const char *value, uint32_t *ret_ms)
         return 1;
 }
 
-static int take_option(int c, struct front *f, struct device_options *d, struct restore_options *o)
+/* Options whose values are lists. */
+struct lists {
+        struct device_options devices;
+        struct cli_bases      bases;
+};
+
+static int take_option(int c, struct front *f, struct lists *l, struct restore_options *o)
 {
         int r;
 
@@ -70,6 +77,8 @@ static int take_option(int c, struct front *f, struct device_options *d, struct 
         case 'F':
                 o->format = optarg;
                 return 1;
+        case 'B':
+                return cli_base("restore", optarg, &l->bases) ? 1 : -1;
         case 'H':
                 take_hints(optarg, o);
                 return 1;
@@ -86,7 +95,7 @@ static int take_option(int c, struct front *f, struct device_options *d, struct 
                 o->allow_cpu_mismatch = true;
                 return 1;
         }
-        r = device_option_restore(&verb_restore, c, optarg, d);
+        r = device_option_restore(&verb_restore, c, optarg, &l->devices);
         return r ? r : front_option(&verb_restore, c, optarg, f, &o->common);
 }
 
@@ -103,14 +112,14 @@ static int check_mode(const struct restore_options *o, uint32_t asked)
                 {'S', "source-timeout", "only a pager reads while the guest runs"},
         };
 
-        for (size_t i = 0; i < ARRAY_LEN(pager_only) && o->mode != RESTORE_LAZY; i++)
+        for (size_t i = 0; i < ARRAY_LEN(pager_only) && o->mode != RESTORE_LAZY && o->mode != RESTORE_AUTO; i++)
                 if (asked & 1u << (pager_only[i].option - 'A') && !(pager_only[i].option == 'H' && o->hints != HINTS_FILE))
-                        return cli_usage("restore", "--%s needs --mode lazy: %s", pager_only[i].name, pager_only[i].why);
+                        return cli_usage("restore", "--%s needs --mode auto or lazy: %s", pager_only[i].name, pager_only[i].why);
         if (o->mode == RESTORE_MMAP && o->common.memory_backing != RAM_ANON)
-                return cli_usage("restore", "--mode mmap cannot have --memory-backing %s: guest RAM is the memory file itself; use --mode lazy or eager",
+                return cli_usage("restore", "--mode mmap cannot have --memory-backing %s: guest RAM is the memory file itself; use --mode auto, lazy or eager",
                                  ram_backing_name(o->common.memory_backing));
         if (o->mode == RESTORE_MMAP && o->verify && asked & 1u << ('V' - 'A'))
-                return cli_usage("restore", "--verify on needs --mode lazy or eager: what is mapped is not checked");
+                return cli_usage("restore", "--verify on needs --mode auto, lazy or eager: what is mapped is not checked");
         return EXIT_OK;
 }
 
@@ -130,18 +139,23 @@ static int wake(struct front *f, struct restore_options *o)
         return front_run(s, f);
 }
 
+static void lists_free(struct lists *l)
+{
+        device_options_free(&l->devices);
+}
+
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
-        struct restore_options o = {.mode = RESTORE_LAZY, .hints = HINTS_AUTO, .fill = true, .verify = true, .source_timeout_ms = 30000};
+        struct restore_options o = {.mode = RESTORE_AUTO, .hints = HINTS_AUTO, .fill = true, .verify = true, .source_timeout_ms = 30000};
         char data_dir[4096];
-        _cleanup_(device_options_free) struct device_options d = {0};
+        _cleanup_(lists_free) struct lists l = {0};
         struct front f;
         uint32_t asked = 0; /* 1 << (option - 'A') of restore's own */
         int c;
 
         front_defaults(&f, &o.common, t0_ns);
         while ((c = cli_getopt(&verb_restore, argc, argv, options)) != -1) {
-                if (c == '?' || take_option(c, &f, &d, &o) < 0)
+                if (c == '?' || take_option(c, &f, &l, &o) < 0)
                         return EXIT_USAGE;
                 if (c >= 'A' && c <= 'Z')
                         asked |= 1u << (c - 'A');
@@ -154,8 +168,10 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         o.data_dir = cli_data_dir(data_dir, sizeof(data_dir));
         if (o.record_path && strcmp(o.record_path, "auto") == 0 && !o.data_dir)
                 return cli_usage("restore", "--record auto needs a home: set XDG_DATA_HOME");
-        o.common.devices = d.configs;
-        o.common.nr_devices = d.nr;
+        o.common.devices = l.devices.configs;
+        o.common.nr_devices = l.devices.nr;
+        o.bases = l.bases.v;
+        o.nr_bases = l.bases.nr;
         return wake(&f, &o);
 }
 
@@ -164,9 +180,11 @@ const struct verb verb_restore = {
         .summary = "wake a snapshot, and bring its memory in while it runs",
         .help = "usage: rouse restore DIR [OPTIONS]\n\n"
                 "Restores a native snapshot or a StratoVirt microVM template (2.3 to 2.5); the format is found by looking.\n\n"
-                "  --mode MODE           lazy: userfaultfd (the default, and what auto means until there is more);\n"
-                "                        mmap: MAP_PRIVATE of the memory file, nothing is checked; eager: read everything first\n"
+                "  --mode MODE           auto (the default): what is fastest for each run of pages (rouse inspect --plan shows it);\n"
+                "                        lazy: userfaultfd for all data; mmap: MAP_PRIVATE of the memory file, nothing is checked;\n"
+                "                        eager: read everything first\n"
                 "  --format NAME         insist on a format: native, stratovirt\n"
+                CLI_BASE_HELP
                 "  --hints auto|none|FILE  replay a recorded working set; auto: the one kept for this snapshot, if any\n"
                 "  --record FILE|auto    record first touches until --mark or --until; auto: where --hints auto finds them\n"
                 "  --fill on|off         bring the rest in behind the guest (default on)\n"

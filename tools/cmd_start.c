@@ -147,7 +147,7 @@ static void fill_common(struct start *st, struct session_options *o)
 
 static int wake(struct start *st, struct session_options *common, struct session **ret, struct err *e)
 {
-        struct restore_options o = {.mode = RESTORE_LAZY, .hints = HINTS_AUTO, .fill = true, .verify = true, .source_timeout_ms = 30000};
+        struct restore_options o = {.mode = RESTORE_AUTO, .leaves_files = true, .hints = HINTS_AUTO, .fill = true, .verify = true, .source_timeout_ms = 30000};
 
         o.common = *common;
         o.path = st->state_path;

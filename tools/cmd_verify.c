@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-static const struct option options[] = {{"format", required_argument, NULL, 'F'}, CLI_LAST_OPTIONS};
+static const struct option options[] = {{"format", required_argument, NULL, 'F'}, {"base", required_argument, NULL, 'b'}, CLI_LAST_OPTIONS};
 
 static int verify(const struct inspection *i)
 {
@@ -21,7 +21,7 @@ static int verify(const struct inspection *i)
                 return cli_fail(&err);
         printf("%s: %" PRIu64 " data pages read, %" PRIu64 " zero pages", i->path, v.data_pages, v.zero_pages);
         if (i->verifiable)
-                printf(", %" PRIu64 " checksums match\n", v.checked_pages);
+                printf(", %" PRIu64 " checksums match%s\n", v.checked_pages, i->partly ? "; the pages of a foreign parent have none" : "");
         else
                 printf("; memory not verifiable: format %s has no checksums\n", i->format);
         return EXIT_OK;
@@ -29,7 +29,8 @@ static int verify(const struct inspection *i)
 
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
-        const char *format = NULL;
+        struct inspect_options o = {0};
+        struct cli_bases bases = {0};
         char data_dir[4096];
         struct inspection i = {0};
         struct err err = {0};
@@ -39,11 +40,17 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         while ((c = cli_getopt(&verb_verify, argc, argv, options)) != -1) {
                 if (c == '?')
                         return EXIT_USAGE;
-                format = optarg;
+                if (c == 'F')
+                        o.format = optarg;
+                if (c == 'b' && !cli_base("verify", optarg, &bases))
+                        return EXIT_USAGE;
         }
         if (argc - optind != 1)
                 return cli_usage("verify", "expected one DIR, found %d words", argc - optind);
-        if (inspect_open(argv[optind], format, cli_data_dir(data_dir, sizeof(data_dir)), &i, &err) < 0)
+        o.data_dir = cli_data_dir(data_dir, sizeof(data_dir));
+        o.bases = bases.v;
+        o.nr_bases = bases.nr;
+        if (inspect_open(argv[optind], &o, &i, &err) < 0)
                 return cli_fail(&err);
         status = verify(&i);
         inspect_close(&i);
@@ -53,7 +60,9 @@ static int run(int argc, char **argv, uint64_t t0_ns)
 const struct verb verb_verify = {
         .name = "verify",
         .summary = "read every byte of a snapshot, check every checksum",
-        .help = "usage: rouse verify DIR [--format NAME]\n\n"
+        .help = "usage: rouse verify DIR [OPTIONS]\n\n"
+                "  --format NAME         insist on a format: native, stratovirt\n"
+                CLI_BASE_HELP "\n"
                 "Exit 0: whole. Exit 4: the first thing that is wrong, with file, offset, expected, found.\n"
                 "A StratoVirt memory file has no checksums: its pages are read, and it is said that they are not verifiable.\n\n"
                 "example: rouse verify /srv/snapshots/web\n",

@@ -100,7 +100,8 @@ static struct json_object *memory_json(const struct inspection *i, bool pages)
                 json_add_u64(o, "zero_pages", n.zero_pages);
         if (i->pages->nr_chunks)
                 json_object_object_add(o, "packed", packing_json(i->pages));
-        add_bool(o, "verifiable", i->verifiable);
+        add_bool(o, "verifiable", i->verifiable && !i->partly);
+        json_add_str(o, "checksums", !i->verifiable ? "none" : i->partly ? "some" : "all");
         for (size_t k = 0; k < i->layout->nr; k++) {
                 struct json_object *w = json_object_new_object();
 
@@ -124,6 +125,35 @@ static struct json_object *devices_json(const struct inspection *i)
         return a;
 }
 
+static struct json_object *chain_json(const struct inspection *i)
+{
+        struct json_object *a = json_object_new_array();
+
+        for (size_t k = 0; k < i->nr_levels; k++) {
+                struct json_object *o = json_object_new_object();
+
+                json_add_str(o, "path", i->levels[k].path);
+                json_add_str(o, "format", i->levels[k].format);
+                json_add_str(o, "identity", i->levels[k].identity.s);
+                json_add_u64(o, "data_bytes", pages_to_bytes(i->levels[k].data_pages));
+                json_add_u64(o, "used_bytes", pages_to_bytes(i->levels[k].used_pages));
+                json_object_array_add(a, o);
+        }
+        return a;
+}
+
+static struct json_object *hints_json(const struct inspection *i)
+{
+        struct json_object *o = json_object_new_object(), *phases = json_object_new_object();
+
+        json_add_u64(o, "recordings", i->nr_recordings);
+        json_add_u64(o, "replayed", i->hints.kept);
+        for (int p = 0; p < HINT_PHASES; p++)
+                json_add_u64(phases, hint_phase_name((enum hint_phase)p), i->hints.phase[p].pages);
+        json_object_object_add(o, "phases", phases);
+        return o;
+}
+
 void inspect_print_json(FILE *to, const struct inspection *i, bool pages)
 {
         struct json_object *o = json_object_new_object(), *vcpus = json_object_new_array(), *notes = json_object_new_array();
@@ -134,14 +164,18 @@ void inspect_print_json(FILE *to, const struct inspection *i, bool pages)
         json_add_str(o, "identity", i->identity.s);
         if (i->parent.s[0])
                 json_add_str(o, "parent", i->parent.s);
+        if (i->nr_levels)
+                json_object_object_add(o, "chain", chain_json(i));
         json_add_str(o, "machine", "microvm");
         for (uint32_t k = 0; k < i->vm->nr_vcpus; k++)
                 json_object_array_add(vcpus, vcpu_json(&i->vm->vcpus[k]));
         json_object_object_add(o, "vcpus", vcpus);
         json_object_object_add(o, "devices", devices_json(i));
         json_object_object_add(o, "memory", memory_json(i, pages));
-        if (i->has_hints)
-                json_add_u64(o, "hints", i->nr_hints);
+        if (i->has_hints) {
+                json_add_u64(o, "hints", i->hints.all.pages);
+                json_object_object_add(o, "hints_detail", hints_json(i));
+        }
         for (size_t k = 0; k < i->nr_notes; k++)
                 json_object_array_add(notes, json_object_new_string(i->notes[k]));
         json_object_object_add(o, "notes", notes);

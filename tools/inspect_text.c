@@ -17,6 +17,15 @@ static void print_packing(FILE *to, const struct page_map *m)
                 (double)p.packed_bytes / (double)MIB, 100.0 * (double)p.packed_bytes / (double)p.unpacked_bytes);
 }
 
+static const char *checksums(const struct inspection *i)
+{
+        if (!i->verifiable)
+                return "memory not verifiable: this format has none";
+        if (i->partly)
+                return "XXH3-64 of some data pages: a parent has none";
+        return i->pages->nr_chunks ? "XXH3-64 of every chunk" : "XXH3-64 of every data page";
+}
+
 static void print_memory(FILE *to, const struct inspection *i)
 {
         struct page_counts n = page_map_count(i->pages);
@@ -32,7 +41,7 @@ static void print_memory(FILE *to, const struct inspection *i)
                 fprintf(to, "pages      %" PRIu64 " not looked through yet: rouse inspect --index finds the zero ones\n", n.raw_pages);
         if (i->pages->nr_chunks)
                 print_packing(to, i->pages);
-        fprintf(to, "checksums  %s\n", i->verifiable ? i->pages->nr_chunks ? "XXH3-64 of every chunk" : "XXH3-64 of every data page" : "memory not verifiable: this format has none");
+        fprintf(to, "checksums  %s\n", checksums(i));
 }
 
 static void print_vcpus(FILE *to, const struct inspection *i)
@@ -125,17 +134,44 @@ static void print_devices(FILE *to, const struct inspection *i)
         }
 }
 
+#define INDENTS_MAX 20 /* of a tree that is wider nobody sees the end */
+
+/* The youngest first: each stands on the one below it. */
+static void print_chain(FILE *to, const struct inspection *i)
+{
+        for (size_t k = 0; k < i->nr_levels; k++) {
+                const struct inspect_level *l = &i->levels[k];
+
+                fprintf(to, "%-11s", k ? "" : "chain");
+                if (k)
+                        fprintf(to, "%*s`- ", (int)(3 * MIN(k - 1, (size_t)INDENTS_MAX)), "");
+                fprintf(to, "%s: %s %s, %.1f MiB of its own", l->path, l->format, l->identity.s, mib(l->data_pages));
+                if (l->used_pages != l->data_pages)
+                        fprintf(to, ", %.1f MiB of them needed here", mib(l->used_pages));
+                fprintf(to, "\n");
+        }
+}
+
+static void print_hints(FILE *to, const struct inspection *i)
+{
+        fprintf(to, "hints      %" PRIu64 " pages of %" PRIu32 " recording%s", i->hints.all.pages, i->nr_recordings, i->nr_recordings == 1 ? "" : "s");
+        for (int p = 0; p < HINT_PHASES; p++)
+                fprintf(to, "%s%" PRIu64 " %s", p ? ", " : ": ", i->hints.phase[p].pages, hint_phase_name((enum hint_phase)p));
+        fprintf(to, "; %" PRIu64 " are replayed\n", i->hints.kept);
+}
+
 void inspect_print(FILE *to, const struct inspection *i, bool pages)
 {
         fprintf(to, "snapshot   %s\nformat     %s, %s\nidentity   %s\n", i->path, i->format, i->version, i->identity.s);
         if (i->parent.s[0])
                 fprintf(to, "parent     %s\n", i->parent.s);
+        print_chain(to, i);
         fprintf(to, "machine    microvm, %u vCPU%s\n", i->vm->nr_vcpus, i->vm->nr_vcpus == 1 ? "" : "s");
         print_vcpus(to, i);
         print_devices(to, i);
         print_memory(to, i);
         if (i->has_hints)
-                fprintf(to, "hints      %zu pages\n", i->nr_hints);
+                print_hints(to, i);
         else
                 fprintf(to, "hints      none\n");
         for (size_t k = 0; k < i->nr_notes; k++)

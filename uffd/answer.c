@@ -124,7 +124,7 @@ void pager_hold_up(struct pager *p)
 }
 
 /* A removed page stays removed: the madvise that told of it may only now take away what was put there. */
-static void answer_removed(struct pager *p, uint64_t page)
+void pager_answer_removed(struct pager *p, uint64_t page)
 {
         uint64_t done;
         int      r = install_zero(&p->in, page, 1, &done);
@@ -154,24 +154,29 @@ static bool is_wanted(const struct pager *p, uint64_t page)
         return page_state_get(&p->states, page) == PAGE_WANTED;
 }
 
-/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window of
- * around_pages that it lies in and the wanted ones behind it.
+/* What recent faults call for: asked once per fault, as the answer depends on how often it was asked. */
+static struct around_window window_of(struct pager *p, uint64_t page)
+{
+        if (record_is_on(&p->record))
+                return (struct around_window){ page, page + 1 };
+        return around_fault(&p->around, page, page_states_near(&p->states, page, AROUND_NEAR_PAGES), MIN(p->c.around_pages, FILL_POLITE_PAGES));
+}
+
+/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window and the
+ * wanted ones behind it.
  *
- *   |....window....|........|        . absent  W wanted  # there
- *   #..W...WW.....#|                 from the page after the first # to the one before the next */
-static struct extent around(const struct pager *p, const struct page_run *run, uint64_t page)
+ *   |..window...|........|           . absent  W wanted  # there
+ *   #..W...WW...W.....#|             from the page after the first # to the end of the window, or of the wanted ones that follow it */
+static struct extent around(const struct pager *p, const struct page_run *run, uint64_t page, const struct around_window *w)
 {
         const struct pager_range *r = served_find(&p->view.served, page);
-        uint64_t                  window = record_is_on(&p->record) ? 1 : MAX(p->c.around_pages, 1u);
-        uint64_t                  low = MAX(r->first_page, run->first_page);
+        uint64_t                  low = MAX(MAX(r->first_page, run->first_page), w->first);
         uint64_t                  high = MIN(r->first_page + r->nr_pages, run->first_page + run->nr_pages);
         uint64_t                  first = page, end = page + 1;
 
-        window = MIN(window, (uint64_t)FILL_POLITE_PAGES);
-        low = MAX(low, page / window * window);
         while (first > low && is_free(p, first - 1))
                 first--;
-        while (end < high && end - first < FILL_POLITE_PAGES && (end % window ? is_free(p, end) : is_wanted(p, end)))
+        while (end < high && end - first < FILL_POLITE_PAGES && (end < w->end ? is_free(p, end) : is_wanted(p, end)))
                 end++;
         return (struct extent){ .run = run, .first_page = first, .nr_pages = end - first };
 }
@@ -209,20 +214,16 @@ static bool answer_cached(struct pager *p, const struct extent *x, uint64_t page
         return true;
 }
 
-/* What others have put there already. False: not this page. */
-static bool answer_shared(struct pager *p, const struct extent *x, uint64_t page)
-{
-        return pager_bring_shared(p, x->first_page, x->nr_pages, FAULT_AROUND) > 0 && !is_wanted(p, page);
-}
-
 static void answer_wanted(struct pager *p, uint64_t page)
 {
         const struct page_run *run = page_map_find(p->c.map, page);
-        struct extent          x = around(p, run, page), wanted;
+        struct around_window   w;
+        struct extent          x, wanted;
 
-        if (answer_shared(p, &x, page))
+        if (pager_answer_shared(p, page))
                 return;
-        x = around(p, run, page);
+        w = window_of(p, page);
+        x = around(p, run, page, &w);
         wanted = wanted_from(p, &x, page);
         if (run->kind == RUN_ZERO)
                 pager_deliver_zeros(p, wanted.first_page, wanted.nr_pages);
@@ -249,7 +250,7 @@ static void answer_page(struct pager *p, uint64_t page)
                 answer_wanted(p, page);
                 break;
         case PAGE_REMOVED:
-                answer_removed(p, page);
+                pager_answer_removed(p, page);
                 break;
         case PAGE_LOST:
                 pager_answer_lost(p, page);
@@ -264,8 +265,7 @@ static void answer_page(struct pager *p, uint64_t page)
         }
 }
 
-/* Those whose messages were dropped fault anew once there is room for them. */
-static void wake_missed(struct pager *p)
+void pager_wake_missed(struct pager *p)
 {
         if (!p->missed || p->demand.nr > DEMAND_MAX / 2)
                 return;
@@ -285,5 +285,5 @@ void pager_answer(struct pager *p)
                 answer_page(p, page);
                 page++;
         }
-        wake_missed(p);
+        pager_wake_missed(p);
 }

@@ -15,7 +15,7 @@ int busy_pages_init(struct busy_pages *b, uint64_t nr_pages)
 
         while (nr_slots < 2 * max)
                 nr_slots *= 2;
-        v = mmap(NULL, nr_slots * sizeof(*b->slots), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        v = mmap(NULL, nr_slots * sizeof(*b->slots), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
         if (v == MAP_FAILED)
                 return -ENOMEM;
         *b = (struct busy_pages){ .slots = v, .nr_max = max, .mask = nr_slots - 1 };

@@ -1,5 +1,5 @@
 /* uffd/busy_pages.h: the few pages that somebody waits for or reads just now, each with a few bits; a bounded hash table.
- * Owns:    its slots, which the kernel backs only where they are touched.
+ * Owns:    its slots, all there from the start: a page fault of the pager's own is one more wait for whoever faults.
  * Threads: pager thread only.
  * Blocks:  never. */
 #pragma once
@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* More than all faults that can wait (DEMAND_MAX) and all pages that reads can be under way for: 64 reads of 2 MiB. The slots are then
- * half full at most, 512 KiB, and a small RAM has a small table. */
-#define BUSY_PAGES_MAX 32768
+/* More than all faults that can wait (DEMAND_MAX) and all pages that reads are under way for: READ_SLOTS of 64 pages, and two granules.
+ * Whoever wants to begin one asks for room first. The slots are half full at most, 128 KiB; a small RAM has a small table. */
+#define BUSY_PAGES_MAX 8192
 
 struct busy_pages {
         uint64_t *slots;      /* page << 8 | bits; 0: free, as no page is kept without a bit */

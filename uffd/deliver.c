@@ -147,8 +147,7 @@ static bool tell_lost(const struct pager *p, uint64_t page)
         return p->c.events.lost && pager_describe_lost(p, page, &lost) && p->c.events.lost(p->c.events.arg, &lost);
 }
 
-/* Poison or zeros. An unread event makes it wait, and may remove the page. */
-static int let_go(struct pager *p, uint64_t page, bool with_poison)
+int pager_let_go(struct pager *p, uint64_t page, bool with_poison)
 {
         uint64_t done;
         int      r = -EAGAIN;
@@ -161,7 +160,7 @@ static int let_go(struct pager *p, uint64_t page, bool with_poison)
         return r;
 }
 
-static void poisoned(struct pager *p, uint64_t page)
+void pager_note_poisoned(struct pager *p, uint64_t page)
 {
         uint64_t unit = p->in.ops->unit_pages;
 
@@ -176,27 +175,12 @@ void pager_answer_lost(struct pager *p, uint64_t page)
 {
         bool unseen = tell_lost(p, page);
 
-        if (p->c.caps->uffd_poison && let_go(p, page, true) == 0)
-                poisoned(p, page);
+        if (p->c.caps->uffd_poison && pager_let_go(p, page, true) == 0)
+                pager_note_poisoned(p, page);
         else if (unseen)
-                (void)let_go(p, page, false); /* it stays lost by name */
+                (void)pager_let_go(p, page, false); /* it stays lost by name */
         if (page_state_get(&p->states, page) != PAGE_REMOVED) /* given back meanwhile: its waiters get zeros as such */
                 count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
-}
-
-static void let_one_go(struct pager *p, uint64_t page)
-{
-        if (is_open(p, page))
-                page_state_lose(&p->states, page, -ECANCELED);
-        if (!p->c.caps->uffd_poison || let_go(p, page, true) != 0)
-                (void)let_go(p, page, false);
-        (void)demand_take(&p->demand, page, 1, now_ns());
-}
-
-void pager_let_all_go(struct pager *p)
-{
-        while (p->demand.nr > 0 && !pager_must_end(p))
-                let_one_go(p, p->demand.v[0].page);
 }
 
 void pager_lose(struct pager *p, uint64_t page, int error)

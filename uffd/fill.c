@@ -16,6 +16,8 @@ uint64_t fill_when_ns(const struct fill_times *t, uint64_t now_ns)
                 return UINT64_MAX;
         if (!is_polite(t, now_ns))
                 return 0;
+        if (t->spare_cpu && t->spoke_ns)
+                return now_ns >= t->last_fault_ns + FILL_POLITE_QUIET_NS ? 0 : t->last_fault_ns + FILL_POLITE_QUIET_NS;
         return MAX(t->last_batch_ns + FILL_POLITE_EVERY_NS, t->last_fault_ns + FILL_POLITE_QUIET_NS);
 }
 

@@ -6,14 +6,15 @@
 
 #include "uffd/replay.h"
 
-/* Polite: one small batch each 2 ms, and none within 1 ms of a fault: a guest that starts up sees a tenth of a core at most. */
+/* Polite: one small batch each 2 ms, and none within 1 ms of a fault: a guest that starts up sees a tenth of a core at most. Where the host
+ * has a CPU for the pager alone, a guest that has spoken and has not faulted for 1 ms loses nothing by a fill at full rate. */
 #define FILL_POLITE_PAGES     64
 #define FILL_POLITE_EVERY_NS  (2 * NS_PER_MS)
 #define FILL_POLITE_QUIET_NS  (1 * NS_PER_MS)
 #define FILL_POLITE_AFTER_T3  (2 * NS_PER_S) /* architecture.md */
 #define FILL_POLITE_AFTER_T2  (5 * NS_PER_S) /* for a guest that stays silent */
 /* 1 MiB: UFFDIO_COPY costs 1.5 us a page alone, 1.2 in 64 pages, 1.15 in 256 or 512 (measured on the host of restore-costs.md),
- * and a fault waits for a whole batch. */
+ * and a fault waits for a whole batch: so only where nobody runs. */
 #define FILL_FULL_PAGES 256
 
 /* What the pager knows when it asks. Times in ns of CLOCK_MONOTONIC, 0: not yet. */
@@ -21,6 +22,7 @@ struct fill_times {
         bool     on;      /* config.fill, and not recording */
         bool     hurried; /* pager_hurry */
         bool     paused;  /* config.paused */
+        bool     spare_cpu; /* config.spare_cpu */
         uint64_t entered_ns, spoke_ns;
         uint64_t last_fault_ns, last_batch_ns;
 };

@@ -63,7 +63,7 @@ static bool is_free(const struct pager *p, uint64_t page)
         return page_state_is_free(page_state_get(&p->states, page));
 }
 
-/* The next pages of the granule that nobody reads, of one run; nr_pages 0: none. */
+/* The next pages of the granule that nobody reads, of one run, as many as are judged at once; nr_pages 0: none. */
 static struct extent next_part(const struct pager *p, const struct granule *g, uint64_t page)
 {
         uint64_t      end = g->first_page + GRANULE_PAGES;
@@ -75,6 +75,7 @@ static struct extent next_part(const struct pager *p, const struct granule *g, u
                 return x;
         x = (struct extent){ .run = page_map_find(p->c.map, page), .first_page = page, .nr_pages = 1 };
         end = MIN(end, x.run->first_page + x.run->nr_pages);
+        end = MIN(end, page + ARRAY_LEN(p->verdicts));
         while (page + x.nr_pages < end && is_free(p, page + x.nr_pages))
                 x.nr_pages++;
         return x;

@@ -262,6 +262,13 @@ uint64_t page_states_end_of_absent(const struct page_states *s, uint64_t page, u
         return next_flagged(s, page, end, flag_not_absent);
 }
 
+uint32_t page_states_near(const struct page_states *s, uint64_t page, uint32_t nr)
+{
+        uint64_t first = page & ~(uint64_t)(nr - 1), w = load_word(s, page);
+
+        return (uint32_t)__builtin_popcountll(w & ~(w >> 1) & spread(LOW_BITS, first, nr));
+}
+
 void page_state_demand(struct page_states *s, uint64_t page)
 {
         enum page_state st = page_state_get(s, page);

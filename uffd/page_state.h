@@ -62,6 +62,8 @@ bool            page_state_demanded(const struct page_states *s, uint64_t page);
 /* Of [page, end): the first that is absent, the first that is not; end where there is none. 32 pages at a time. */
 uint64_t page_states_next_absent(const struct page_states *s, uint64_t page, uint64_t end);
 uint64_t page_states_end_of_absent(const struct page_states *s, uint64_t page, uint64_t end);
+/* How many pages are installed in the aligned block of nr pages (a power of two up to 32) that holds page. */
+uint32_t page_states_near(const struct page_states *s, uint64_t page, uint32_t nr);
 
 struct page_loss {
         int  error;

@@ -13,7 +13,6 @@
 #include "uffd/uffd.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -50,8 +49,11 @@ static void unregister_range(struct pager *p, const struct pager_range *r)
         while (page < end) {
                 while (page < end && page_state_get(&p->states, page) != PAGE_LOST)
                         page++;
-                if (page > first) /* should it fail: closing the uffd does the same */
+                if (page > first) { /* should it fail: closing the uffd does the same */
                         (void)uffd_unregister(p->in.uffd, p->c.ram + pages_to_bytes(first), pages_to_bytes(page - first));
+                        /* it woke whoever still waited there, for a page that was given back: no answer would reach them any more */
+                        count(&p->n.stall_ns, demand_take(&p->demand, first, page - first, now_ns()));
+                }
                 first = ++page;
         }
 }
@@ -86,28 +88,6 @@ static bool settle_all(struct pager *p)
 }
 
 /* --- the loop --- */
-
-static void nap(struct pager *p, uint64_t when_ns)
-{
-        struct pollfd   fds[] = {
-                { .fd = p->in.uffd, .events = POLLIN },
-                { .fd = p->kick_fd, .events = POLLIN },
-                { .fd = p->ring ? read_ring_fd(p->ring) : -1, .events = POLLIN },
-        };
-        uint64_t        now = now_ns(), left_ns;
-        struct timespec t;
-
-        if (p->ring)
-                when_ns = MIN(when_ns, read_ring_next_deadline_ns(p->ring));
-        left_ns = when_ns > now ? when_ns - now : 0;
-        t = (struct timespec){ .tv_sec = (time_t)(left_ns / NS_PER_S), .tv_nsec = (long)(left_ns % NS_PER_S) };
-        (void)ppoll(fds, ARRAY_LEN(fds), when_ns == UINT64_MAX ? NULL : &t, NULL);
-        if (fds[1].revents) {
-                eventfd_t commands;
-
-                (void)eventfd_read(p->kick_fd, &commands);
-        }
-}
 
 /* From here on this thread starts no read, so nothing holds it up. */
 static void say_given_up(struct pager *p)
@@ -164,7 +144,7 @@ static void serve(struct pager *p)
                 if (!p->settled && all_settled(p) && settle_all(p))
                         return;
                 if (!more && !pager_must_end(p))
-                        nap(p, when_ns);
+                        pager_nap(p, when_ns);
         }
 }
 

@@ -62,6 +62,7 @@ struct pager_config {
         bool                       paused;             /* nobody runs: fill at full rate at once */
         bool                       verify;             /* check map->sums before a page is installed */
         uint32_t                   around_pages;       /* fault-around window, 1: none; only pages already cached */
+        bool                       spare_cpu;          /* the host has more CPUs for this process than the guest has vCPUs */
         uint32_t                   source_timeout_ms;  /* a read that takes longer makes its pages lost; 0, or a host without io_uring: no limit */
         const struct host_caps    *caps;
         struct pager_events        events;

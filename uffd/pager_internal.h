@@ -1,18 +1,21 @@
 /* uffd/pager_internal.h: the pager's body, shared by the files that each do one of its jobs.
  * Owns:    what pager.h says.
  * Threads: by group, see the struct. Every function here belongs to the pager thread.
- * Blocks:  only pager_hold_up, for 100 us.
+ * Blocks:  pager_nap, and pager_hold_up for 100 us.
  *
  *   pager.c     the handle and the loop
+ *   nap.c       nothing to do: look for a while, then sleep
  *   answer.c    messages of the uffd ──► states, and answers to those who wait
  *   prefetch.c  replay and fill ──► what to bring when nobody waits
  *   granule.c, bring_shared.c   pages of 2 MiB, and pages that other VMs have already
  *   slow.c      bytes that are not cached: started, ended, given up
- *   deliver.c   bytes have come: checked, installed, counted, or their pages lost */
+ *   deliver.c   bytes have come: checked, installed, counted, or their pages lost
+ *   give_up.c   nobody will use the guest any more: whoever waits is let go */
 #pragma once
 
 #include "core/base/bitmap.h"
 #include "core/base/uapi.h"
+#include "uffd/around.h"
 #include "uffd/cold.h"
 #include "uffd/demand.h"
 #include "uffd/depth.h"
@@ -72,6 +75,7 @@ struct pager {
         struct bitmap      written; /* units of the template that the hints say are written; in.written */
         struct granules    granules;
         struct demand      demand;
+        struct around      around;
         struct sources     sources;
         struct read_ring  *ring; /* NULL: this host has no io_uring */
         bool               ring_is_ready; /* its buffer and files are registered */
@@ -85,10 +89,12 @@ struct pager {
         uint64_t           replay_end_ns, replay_left_pages; /* of its budget; UINT64_MAX: none was set */
         struct fill        fill;
         uint64_t           last_fault_ns, last_batch_ns;
+        uint64_t           look_ns;       /* nap.c: how long to look before sleep */
         uint32_t           demand_rounds; /* in a row, with prefetch waiting */
         bool               fresh;         /* messages were read since the demand was last looked at */
         bool               missed;        /* a message was dropped: those who wait must fault anew */
         bool               settled;       /* done was told; still here for lost pages that could not be poisoned */
+        bool               let_lost_go;   /* given up: those who were left waiting for lost pages were let go */
         int                failed;        /* -errno that ends the thread */
         struct uffd_msg    msgs[PAGER_MSGS];
         uint8_t            verdicts[FILL_FULL_PAGES];
@@ -129,6 +135,10 @@ static inline void pager_publish_resident(struct pager *p)
 int pager_drain(struct pager *p);
 /* Answers those whose pages can be had now. */
 void pager_answer(struct pager *p);
+/* A fault waits for a page that was given back: it gets zeros, now or in the next round. */
+void pager_answer_removed(struct pager *p, uint64_t page);
+/* Those whose messages were dropped fault anew, once there is room for them. */
+void pager_wake_missed(struct pager *p);
 /* After -EAGAIN: reads events, or waits a little where none is there. Pages may be removed when it returns. */
 void pager_hold_up(struct pager *p);
 
@@ -143,10 +153,17 @@ void pager_settle(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum 
 void pager_lose(struct pager *p, uint64_t page, int error);
 /* A fault waits for a page that is lost: tells of it and lets the waiters go, where they may. */
 void pager_answer_lost(struct pager *p, uint64_t page);
-/* After pager_give_up: lets everybody go. */
-void pager_let_all_go(struct pager *p);
+/* Lets those go who wait for a lost page, over poison or zeros. An unread event makes it wait, and may remove the page: then, and where
+ * the kernel refuses, -errno. */
+int pager_let_go(struct pager *p, uint64_t page, bool with_poison);
+/* It was, with all of its unit. */
+void pager_note_poisoned(struct pager *p, uint64_t page);
 /* How pager_lost describes a lost page; false: it is none. Any thread. */
 bool pager_describe_lost(const struct pager *p, uint64_t page, struct pager_lost *ret);
+
+/* nap.c */
+/* Until something comes, or when_ns. */
+void pager_nap(struct pager *p, uint64_t when_ns);
 
 /* pager_backing.c */
 void pager_find_backing(struct pager *p);    /* fills p->in, but for its uffd */
@@ -157,6 +174,12 @@ int  pager_register(struct pager *p, struct err *e);
 /* bring_shared.c */
 /* Maps what the template has of these pages, where they are open. How many. */
 uint64_t pager_bring_shared(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum fault_class why);
+/* The same for one that a fault waits for, and its neighbours. False: the template has not got it. */
+bool pager_answer_shared(struct pager *p, uint64_t page);
+
+/* give_up.c */
+/* After pager_give_up, each time that somebody may have come to wait: lets everybody go. */
+void pager_let_all_go(struct pager *p);
 
 /* slow.c */
 /* Starts (without io_uring: does) the read of neighbours of one raw run that are free: how many. 0: no room in the ring, later. */

@@ -153,6 +153,7 @@ static struct fill_times fill_times(const struct pager *p)
                 .on            = p->c.fill && !record_is_on(&p->record),
                 .hurried       = atomic_load_explicit(&p->hurried, memory_order_relaxed),
                 .paused        = p->c.paused,
+                .spare_cpu     = p->c.spare_cpu,
                 .entered_ns    = atomic_load_explicit(&p->entered_ns, memory_order_relaxed),
                 .spoke_ns      = atomic_load_explicit(&p->spoke_ns, memory_order_relaxed),
                 .last_fault_ns = p->last_fault_ns,
@@ -177,6 +178,11 @@ static bool fill_batch(struct pager *p, uint64_t max_pages, size_t max_slots)
         return pages > 0;
 }
 
+static size_t max_fill_reads(const struct fill_times *t)
+{
+        return t->entered_ns ? FILL_SLOTS : FILL_PAUSED_SLOTS;
+}
+
 static bool fill_step(struct pager *p, uint64_t now, uint64_t *ret_when_ns)
 {
         struct fill_times t = fill_times(p);
@@ -187,7 +193,7 @@ static bool fill_step(struct pager *p, uint64_t now, uint64_t *ret_when_ns)
         if (when > now)
                 return false;
         *ret_when_ns = UINT64_MAX; /* what stops it from here on ends with a read, not at a time */
-        if (!fill_batch(p, full ? FILL_FULL_PAGES : FILL_POLITE_PAGES, !full ? FILL_POLITE_SLOTS : t.entered_ns ? FILL_SLOTS : FILL_PAUSED_SLOTS))
+        if (!fill_batch(p, full && !t.entered_ns ? FILL_FULL_PAGES : FILL_POLITE_PAGES, full ? max_fill_reads(&t) : FILL_POLITE_SLOTS))
                 return false;
         p->last_batch_ns = now;
         return true;

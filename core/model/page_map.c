@@ -82,7 +82,7 @@ static bool goes_on(const struct page_map *m, const struct page_run *a, const st
 {
         if (a->kind != b->kind || (uint64_t)a->nr_pages + b->nr_pages > UINT32_MAX)
                 return false;
-        if (a->kind == RUN_ZERO)
+        if (a->kind == RUN_ZERO || a->kind == RUN_PARENT)
                 return true;
         if (a->kind == RUN_PACKED) /* they could only be joined where the chunk in between is full: not worth a look */
                 return false;
@@ -160,6 +160,8 @@ struct page_counts page_map_count(const struct page_map *m)
                         c.zero_pages += m->runs[i].nr_pages;
                 else if (m->runs[i].kind == RUN_RAW)
                         c.raw_pages += m->runs[i].nr_pages;
+                else if (m->runs[i].kind == RUN_PARENT)
+                        c.parent_pages += m->runs[i].nr_pages;
                 else
                         c.packed_pages += m->runs[i].nr_pages;
         }
@@ -190,7 +192,7 @@ static bool run_equal(const struct page_run *a, const struct page_run *b, bool w
 {
         if (a->first_page != b->first_page || a->nr_pages != b->nr_pages || a->kind != b->kind)
                 return false;
-        if (a->kind == RUN_ZERO)
+        if (a->kind == RUN_ZERO || a->kind == RUN_PARENT)
                 return true;
         if (a->kind == RUN_PACKED)
                 return a->source == b->source && a->first_chunk == b->first_chunk && a->skip_pages == b->skip_pages;

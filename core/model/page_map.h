@@ -12,12 +12,13 @@
 #include <stddef.h>
 #include <time.h>
 
-/* A page that its snapshot left to a parent has the parent's run: a reader puts the chain together, so that nobody behind it knows
- * of parents. Remote runs get a kind of their own when something writes them. */
+/* A page that its snapshot left to a parent has the parent's run: the chain is put together when a snapshot is opened
+ * (page_map_put_under), so that nobody behind that meets RUN_PARENT. Remote runs get a kind of their own when something writes them. */
 enum run_kind {
         RUN_ZERO,   /* reads as zeros; no bytes anywhere */
         RUN_RAW,    /* nr_pages * 4096 bytes at file_offset_bytes of sources[source] */
         RUN_PACKED, /* in chunks of sources[source], from page skip_pages of chunks[first_chunk] on */
+        RUN_PARENT, /* as the parent has it; in a map with is_level alone */
 };
 
 #define NO_SUM UINT64_MAX /* page_run.first_sum of a raw run that has no checksums */
@@ -75,6 +76,7 @@ struct page_map {
         const struct page_codec *codec; /* unpacks chunks; NULL where there are none */
         /* False for a foreign memory file that nobody has looked through yet: zero pages hide in its raw runs. */
         bool zeros_known;
+        bool is_level; /* one snapshot of a chain, by itself: RUN_PARENT may be in it */
 };
 
 void page_map_init(struct page_map *m, uint64_t nr_pages);
@@ -109,7 +111,7 @@ static inline const uint64_t *run_sums(const struct page_map *m, const struct pa
 }
 
 struct page_counts {
-        uint64_t zero_pages, raw_pages, packed_pages;
+        uint64_t zero_pages, raw_pages, packed_pages, parent_pages;
 };
 struct page_counts page_map_count(const struct page_map *m);
 
@@ -123,3 +125,17 @@ struct page_packing page_map_packing(const struct page_map *m);
 
 /* Compares runs, not sources. */
 bool page_map_equal(const struct page_map *a, const struct page_map *b);
+
+/* --- chains: page_map_chain.c --- */
+
+/* True while a page is left to a parent. */
+bool page_map_needs_parent(const struct page_map *m);
+
+/* Puts what *parent says in the place of every RUN_PARENT of *m; what it leaves to its own parent stays RUN_PARENT. Its sources become
+ * *m's, behind those that are there, its sums and chunks are copied as far as they are used; it is left without sources.
+ * -EINVAL: they have not the same number of pages; -ENOTSUP: two codecs. On failure *m is only good to be freed. */
+int page_map_put_under(struct page_map *m, struct page_map *parent);
+
+/* The same for the runs alone, of maps without sums and chunks: source k of *parent is source_shift + k of *m. A parent without runs counts
+ * as zeros. */
+int page_map_put_runs_under(struct page_map *m, const struct page_map *parent, uint16_t source_shift);

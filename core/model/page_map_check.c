@@ -122,6 +122,10 @@ static int check_run(const struct page_map *m, size_t i, uint64_t expected_first
                 return r < 0 ? r : check_sums(m, i, e);
         case RUN_PACKED:
                 return check_chunks(m, i, e);
+        case RUN_PARENT:
+                if (m->is_level)
+                        return 0;
+                break;
         }
         return err_bad(e, MAP, ERR_NO_OFFSET, "run %zu: expected kind %d (zero), %d (raw) or %d (packed), found %d; a newer rouse may know it", i,
                        RUN_ZERO, RUN_RAW, RUN_PACKED, (int)m->runs[i].kind);

@@ -160,6 +160,16 @@ Test(balloon, it_moves_over_a_mapped_memory_file, .timeout = 200)
         check(WORDS("--mode", "mmap"));
 }
 
+Test(balloon, it_moves_where_auto_serves_verified_pages, .timeout = 200)
+{
+        check(WORDS("--mode", "auto"));
+}
+
+Test(balloon, it_moves_where_auto_maps, .timeout = 200)
+{
+        check(WORDS("--mode", "auto", "--verify", "off"));
+}
+
 Test(balloon, it_moves_after_an_eager_restore, .timeout = 200)
 {
         check(WORDS("--mode", "eager"));
@@ -182,7 +192,7 @@ static uint64_t resident_bytes(pid_t pid)
 
 Test(balloon, the_host_has_its_memory_back_and_a_snapshot_has_zeros_for_it, .timeout = 200)
 {
-        static const char *const modes[] = {"eager", "lazy", "mmap"};
+        static const char *const modes[] = {"eager", "lazy", "mmap", "auto"};
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         char path[4300], other[4300], name[64];
         struct saved s;

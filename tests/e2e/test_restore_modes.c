@@ -20,6 +20,10 @@ static void assert_wakes_in_every_mode(const struct saved *s, const struct tmpdi
         assert_wakes(s, 3, WORDS("--record", hints));
         assert_wakes(s, TICKS, WORDS("--mode", "lazy", "--hints", hints));
         assert_wakes(s, TICKS, WORDS("--mode", "lazy", "--hints", hints, "--fill", "off"));
+        assert_wakes(s, TICKS, WORDS("--mode", "auto", "--hints", "none"));
+        assert_wakes(s, TICKS, WORDS("--mode", "auto", "--hints", "none", "--verify", "off", "--fill", "off"));
+        assert_wakes(s, TICKS, WORDS("--mode", "auto", "--hints", hints));
+        assert_wakes(s, TICKS, WORDS("--mode", "auto", "--hints", hints, "--verify", "off"));
 }
 
 static void check_native(const char *memory, const char *cpus)

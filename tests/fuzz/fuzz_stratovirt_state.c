@@ -40,7 +40,7 @@ static void check_machine(const struct vm_state *vm)
         struct mem_layout                                l = { 0 };
 
         must(mem_layout_add(&l, 0, RAM_BYTES, NULL) == 0);
-        must(native_state_encode(&self, &none, &l, vm, &out, NULL) == 0);
+        must(native_state_encode(&self, &none, NULL, &l, vm, &out, NULL) == 0);
         must(sections_read("state", out.bytes, out.len, &in, NULL) == 0);
         must(native_state_decode(&in, &back, NULL) == 0);
         must(vm_state_equal(vm, &back.vm, NULL));

@@ -53,12 +53,11 @@ void need_hugetlb(unsigned nr)
         if (r < 0)
                 need_lacks("a larger pool of 2 MiB pages (vm.nr_hugepages)", -r);
         after = get(POOL "nr_hugepages");
-        added = after > before ? (unsigned)(after - before) : 0;
-        if (added < nr) {
+        if (after < before + (long)nr) {
                 set(before);
-                added = 0;
                 need_lacks("a larger pool of 2 MiB pages (vm.nr_hugepages): no memory in one piece", ENOMEM);
         }
+        added += nr;
 }
 
 void huge_pool_give_back(void)

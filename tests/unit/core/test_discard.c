@@ -59,7 +59,7 @@ Test(discard, anonymous_memory_reads_zero_after_and_is_free_also_a_part_of_a_hug
 
         cr_assert_eq(guest_ram_map(2 * HUGE_PAGE_BYTES, true, &ram, &e), 0);
         memset(ram.base, 0xaa, ram.size_bytes);
-        discard_init(&d, &ram, NULL, 65530);
+        discard_init(&d, &ram, 65530);
         cr_assert_eq(discard_pages(&d, 100, 300), 0);
         for (uint64_t page = 0; page < 1024; page++)
                 cr_assert(page_is(ram.base, page, page >= 100 && page < 400 ? 0 : 0xaa), "page %llu", (unsigned long long)page);
@@ -76,7 +76,7 @@ Test(discard, what_is_written_after_stays_until_it_is_discarded_again)
         struct err e = {0};
 
         cr_assert_eq(guest_ram_map(64 * PAGE_BYTES, false, &ram, &e), 0);
-        discard_init(&d, &ram, NULL, 65530);
+        discard_init(&d, &ram, 65530);
         for (int round = 1; round < 4; round++) {
                 fill_page(ram.base, 5, (uint8_t)round);
                 cr_assert(page_is(ram.base, 5, (uint8_t)round));
@@ -95,6 +95,7 @@ struct mapped {
         struct page_map  map;
         struct guest_ram ram;
         struct discard   d;
+        struct pager_range range;
         uint64_t         nr_pages;
 };
 
@@ -107,7 +108,7 @@ static uint8_t file_byte(uint64_t page)
 
 static void mapped_init(struct mapped *m, uint64_t nr_pages, uint64_t max_map_count)
 {
-        uint64_t raw = nr_pages - 2 * EDGE, mappings;
+        uint64_t raw = nr_pages - 2 * EDGE;
         uint8_t *bytes = malloc(pages_to_bytes(raw));
         struct page_run runs[] = {{.nr_pages = EDGE}, {.first_page = EDGE, .nr_pages = raw, .kind = RUN_RAW},
                                   {.first_page = nr_pages - EDGE, .nr_pages = EDGE}};
@@ -124,8 +125,9 @@ static void mapped_init(struct mapped *m, uint64_t nr_pages, uint64_t max_map_co
         for (size_t i = 0; i < 3; i++)
                 cr_assert_eq(page_map_append(&m->map, &runs[i]), 0);
         cr_assert_eq(guest_ram_map(pages_to_bytes(nr_pages), false, &m->ram, &e), 0);
-        cr_assert_eq(guest_ram_map_files(&m->ram, &m->map, 65530, &mappings, &e), 0, "%s", e.text);
-        discard_init(&m->d, &m->ram, &m->map, max_map_count);
+        m->range = (struct pager_range){EDGE, raw};
+        cr_assert_eq(guest_ram_map_files(&m->ram, &m->map, &m->range, 1, &e), 0, "%s", e.text);
+        discard_init(&m->d, &m->ram, max_map_count);
 }
 
 static void mapped_free(struct mapped *m)
@@ -238,7 +240,7 @@ static void served_init(struct served_ram *s, uint64_t nr_pages)
 {
         s->g = rig_new(nr_pages, RIG_TMPFS);
         s->ram = (struct guest_ram){.base = s->g->ram, .size_bytes = pages_to_bytes(nr_pages)};
-        discard_init(&s->d, &s->ram, NULL, 65530);
+        discard_init(&s->d, &s->ram, 65530);
 }
 
 static void served_free(struct served_ram *s)

@@ -1,100 +1,518 @@
-/* core/plan: which ranges are served. */
+/* core/plan: what is mapped, served, read ahead and left alone, decided from made-up page maps, hints and hosts. */
 #include "core/plan.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define HUGE 512
 
 static void add(struct page_map *m, enum run_kind kind, uint64_t nr)
 {
         uint64_t first = m->nr_runs ? m->runs[m->nr_runs - 1].first_page + m->runs[m->nr_runs - 1].nr_pages : 0;
-        struct page_run r = {.first_page = first, .nr_pages = nr, .kind = kind, .file_offset_bytes = kind == RUN_RAW ? pages_to_bytes(first) : 0};
+        struct page_run r = {.first_page = first, .nr_pages = nr, .kind = kind, .file_offset_bytes = kind == RUN_RAW ? pages_to_bytes(first) : 0,
+                             .first_sum = NO_SUM};
 
         cr_assert_eq(page_map_append(m, &r), 0);
 }
 
-Test(plan, data_is_served_and_zeros_are_left_to_the_kernel)
-{
-        struct page_map m;
-        struct pager_range *v;
-        struct ledger l = {0};
-        size_t nr;
+/* One plan, and all that it was made from. A host with everything; a test takes away. */
+struct made {
+        struct page_map     map;
+        struct hints        hints;
+        struct host_caps    caps;
+        const char         *unmappable[1];
+        struct plan_facts   facts;
+        struct plan_request q;
+        struct plan         plan;
+};
 
-        page_map_init(&m, 100);
-        m.zeros_known = true;
-        add(&m, RUN_ZERO, 10);
-        add(&m, RUN_RAW, 5);
-        add(&m, RUN_ZERO, 1);
-        add(&m, RUN_RAW, 4);
-        add(&m, RUN_ZERO, 80);
-        cr_assert_eq(plan_served(&m, false, &v, &nr, &l), 0);
-        cr_assert_eq(nr, 2);
-        cr_expect_eq(v[0].first_page, 10);
-        cr_expect_eq(v[0].nr_pages, 5);
-        cr_expect_eq(v[1].first_page, 16);
-        cr_expect_eq(v[1].nr_pages, 4);
-        cr_assert_eq(l.nr_plan, 2);
-        cr_expect_str_eq(l.plan[0].mechanism, "copy");
-        cr_expect_eq(l.plan[0].bytes, pages_to_bytes(9));
-        cr_expect_str_eq(l.plan[1].mechanism, "anon");
-        cr_expect_eq(l.plan[1].bytes, pages_to_bytes(91));
-        free(v);
-        page_map_free(&m);
+static void made_init(struct made *m, uint64_t nr_pages)
+{
+        memset(m, 0, sizeof(*m));
+        page_map_init(&m->map, nr_pages);
+        m->map.zeros_known = true;
+        m->caps.max_map_count = 65530;
+        m->facts = (struct plan_facts){.unmappable = m->unmappable, .nr_sources = 1, .huge_pages = true};
+        m->q = (struct plan_request){.map = &m->map, .hints = &m->hints, .mode = RESTORE_AUTO, .verify = true, .fill = true, .facts = &m->facts,
+                                     .caps = &m->caps};
 }
 
-Test(plan, many_runs_are_joined_over_the_shortest_zeros_until_they_fit)
+static void hint(struct made *m, uint32_t page, uint8_t flags)
 {
-        struct page_map m;
-        struct pager_range *v;
-        struct ledger l = {0};
+        m->hints.v = realloc(m->hints.v, (m->hints.nr + 1) * sizeof(*m->hints.v));
+        m->hints.v[m->hints.nr++] = (struct hint){.page = page, .seen = 1, .flags = flags};
+}
+
+static void hint_many(struct made *m, uint32_t first, uint32_t nr, uint32_t every)
+{
+        for (uint32_t i = 0; i < nr; i++)
+                hint(m, first + i * every, HINT_WRITTEN);
+}
+
+/* Every data page has a checksum; their values do not matter to a plan. */
+static void add_sums(struct made *m)
+{
+        uint64_t nr = 0;
+
+        for (size_t i = 0; i < m->map.nr_runs; i++)
+                if (m->map.runs[i].kind == RUN_RAW) {
+                        m->map.runs[i].first_sum = nr;
+                        nr += m->map.runs[i].nr_pages;
+                }
+        m->map.sums = calloc(nr, sizeof(*m->map.sums));
+        m->map.nr_sums = nr;
+}
+
+static void make(struct made *m)
+{
+        struct err e = {0};
+
+        cr_assert_eq(plan_make(&m->q, &m->plan, &e), 0, "%s", e.text);
+}
+
+static void made_free(struct made *m)
+{
+        plan_free(&m->plan);
+        hints_free(&m->hints);
+        page_map_free(&m->map);
+}
+
+static const struct ledger_plan_row *row(const struct made *m, const char *mechanism)
+{
+        for (size_t i = 0; i < m->plan.nr_rows; i++)
+                if (strcmp(m->plan.rows[i].mechanism, mechanism) == 0)
+                        return &m->plan.rows[i];
+        return NULL;
+}
+
+static void assert_range(const struct pager_range *v, size_t nr, size_t i, uint64_t first, uint64_t pages)
+{
+        cr_assert_gt(nr, i);
+        cr_expect_eq(v[i].first_page, first, "range %zu", i);
+        cr_expect_eq(v[i].nr_pages, pages, "range %zu", i);
+}
+
+/* --- mode lazy --- */
+
+Test(plan, lazy_serves_data_and_leaves_zeros_to_the_kernel)
+{
+        struct made m;
+
+        made_init(&m, 100);
+        m.q.mode = RESTORE_LAZY;
+        add(&m.map, RUN_ZERO, 10);
+        add(&m.map, RUN_RAW, 5);
+        add(&m.map, RUN_ZERO, 1);
+        add(&m.map, RUN_RAW, 4);
+        add(&m.map, RUN_ZERO, 80);
+        make(&m);
+        cr_assert_eq(m.plan.nr_served, 2);
+        assert_range(m.plan.served, 2, 0, 10, 5);
+        assert_range(m.plan.served, 2, 1, 16, 4);
+        cr_expect_eq(m.plan.nr_mapped, 0);
+        cr_expect_eq(row(&m, "copy")->bytes, pages_to_bytes(9));
+        cr_expect_eq(row(&m, "anon")->bytes, pages_to_bytes(91));
+        cr_expect_str_eq(m.plan.arm, "lazy");
+        made_free(&m);
+}
+
+Test(plan, many_served_runs_are_joined_over_the_shortest_zeros_until_they_fit)
+{
+        struct made m;
         size_t nr;
 
-        page_map_init(&m, 1000 * 3 + 100 * 33);
+        made_init(&m, 1000 * 3 + 100 * 33);
+        m.q.mode = RESTORE_LAZY;
         for (int i = 0; i < 1000; i++) { /* 1000 runs, one or two pages apart */
-                add(&m, RUN_RAW, 1);
-                add(&m, RUN_ZERO, 2);
+                add(&m.map, RUN_RAW, 1);
+                add(&m.map, RUN_ZERO, 2);
         }
         for (int i = 0; i < 100; i++) { /* 100 runs far apart */
-                add(&m, RUN_RAW, 1);
-                add(&m, RUN_ZERO, 32);
+                add(&m.map, RUN_RAW, 1);
+                add(&m.map, RUN_ZERO, 32);
         }
-        cr_assert_eq(plan_served(&m, false, &v, &nr, &l), 0);
-        cr_expect_leq(nr, PLAN_RANGES_MAX);
+        make(&m);
+        nr = m.plan.nr_served;
         cr_expect_eq(nr, 100, "the thousand are one range with the first of the hundred, found %zu ranges", nr);
         for (size_t i = 1; i < nr; i++)
-                cr_expect_gt(v[i].first_page, v[i - 1].first_page + v[i - 1].nr_pages);
-        free(v);
-        page_map_free(&m);
+                cr_expect_gt(m.plan.served[i].first_page, m.plan.served[i - 1].first_page + m.plan.served[i - 1].nr_pages);
+        cr_expect_eq(row(&m, "copy")->bytes + row(&m, "anon")->bytes, pages_to_bytes(m.map.nr_pages), "zeros that were joined count once");
+        made_free(&m);
 }
 
-Test(plan, a_recording_sees_all_of_ram)
+Test(plan, a_recording_sees_all_of_ram_in_mode_auto_too)
 {
-        struct page_map m;
-        struct pager_range *v;
-        struct ledger l = {0};
-        size_t nr;
+        struct made m;
 
-        page_map_init(&m, 50);
-        add(&m, RUN_ZERO, 20);
-        add(&m, RUN_RAW, 30);
-        cr_assert_eq(plan_served(&m, true, &v, &nr, &l), 0);
-        cr_assert_eq(nr, 1);
-        cr_expect_eq(v[0].first_page, 0);
-        cr_expect_eq(v[0].nr_pages, 50);
-        free(v);
-        page_map_free(&m);
+        made_init(&m, 50);
+        m.q.record = true;
+        add(&m.map, RUN_ZERO, 20);
+        add(&m.map, RUN_RAW, 30);
+        make(&m);
+        cr_expect_eq(m.plan.nr_served, 1);
+        assert_range(m.plan.served, 1, 0, 0, 50);
+        cr_expect_eq(m.plan.nr_mapped, 0);
+        cr_expect_str_eq(m.plan.arm, "record");
+        made_free(&m);
 }
 
-Test(plan, ram_of_zeros_alone_has_nothing_to_serve)
+Test(plan, ram_of_zeros_alone_has_nothing_to_serve_or_map)
 {
-        struct page_map m;
-        struct pager_range *v;
-        struct ledger l = {0};
-        size_t nr;
+        struct made m;
 
-        page_map_init(&m, 50);
-        add(&m, RUN_ZERO, 50);
-        cr_assert_eq(plan_served(&m, false, &v, &nr, &l), 0);
-        cr_expect_eq(nr, 0);
-        free(v);
-        page_map_free(&m);
+        made_init(&m, 50);
+        add(&m.map, RUN_ZERO, 50);
+        make(&m);
+        cr_expect_eq(m.plan.nr_served + m.plan.nr_mapped, 0);
+        made_free(&m);
+}
+
+/* --- mode auto: per run --- */
+
+Test(plan, auto_without_hints_and_checksums_is_mmap_with_zeros_anonymous)
+{
+        struct made m;
+
+        made_init(&m, 100);
+        add(&m.map, RUN_RAW, 30);
+        add(&m.map, RUN_ZERO, 50);
+        add(&m.map, RUN_RAW, 20);
+        make(&m);
+        cr_expect_eq(m.plan.nr_mapped, 2);
+        assert_range(m.plan.mapped, 2, 0, 0, 30);
+        assert_range(m.plan.mapped, 2, 1, 80, 20);
+        cr_expect_eq(m.plan.nr_served, 0);
+        cr_expect_eq(m.plan.nr_prefill, 0);
+        cr_expect_eq(m.plan.nr_populate, 0);
+        cr_expect_eq(m.plan.needs.resident_bytes, 0);
+        cr_expect_str_eq(m.plan.arm, "auto");
+        made_free(&m);
+}
+
+Test(plan, auto_serves_what_is_verified_and_maps_it_when_nobody_wants_it_verified)
+{
+        struct made m;
+
+        made_init(&m, 100);
+        add(&m.map, RUN_RAW, 100);
+        add_sums(&m);
+        make(&m);
+        cr_expect_eq(m.plan.nr_served, 1);
+        cr_expect_eq(m.plan.nr_mapped, 0);
+        cr_expect(strstr(row(&m, "copy")->why, "verified"));
+        plan_free(&m.plan);
+        m.q.verify = false;
+        make(&m);
+        cr_expect_eq(m.plan.nr_served, 0);
+        cr_expect_eq(m.plan.nr_mapped, 1);
+        made_free(&m);
+}
+
+Test(plan, auto_mixes_verified_and_unverified_runs_in_one_restore)
+{
+        struct made m;
+
+        made_init(&m, 100);
+        add(&m.map, RUN_RAW, 40);
+        add_sums(&m);
+        add(&m.map, RUN_ZERO, 10);
+        add(&m.map, RUN_RAW, 50); /* a parent's, without sums */
+        make(&m);
+        assert_range(m.plan.served, m.plan.nr_served, 0, 0, 40);
+        assert_range(m.plan.mapped, m.plan.nr_mapped, 0, 50, 50);
+        made_free(&m);
+}
+
+Test(plan, auto_copies_from_a_file_system_that_may_stall_and_says_which)
+{
+        struct made m;
+
+        made_init(&m, 100);
+        m.unmappable[0] = "on NFS: copied";
+        add(&m.map, RUN_RAW, 100);
+        make(&m);
+        cr_expect_eq(m.plan.nr_mapped, 0);
+        cr_expect_eq(m.plan.nr_served, 1);
+        cr_expect_str_eq(row(&m, "copy")->why, "on NFS: copied");
+        made_free(&m);
+}
+
+Test(plan, auto_maps_nothing_of_files_that_go_away)
+{
+        struct made m;
+
+        made_init(&m, 100);
+        m.q.leaves_files = true;
+        add(&m.map, RUN_RAW, 100);
+        make(&m);
+        cr_expect_eq(m.plan.nr_mapped, 0);
+        cr_expect_eq(m.plan.nr_served, 1);
+        made_free(&m);
+}
+
+Test(plan, runs_too_short_for_the_map_budget_go_by_copy_and_long_ones_stay_mapped)
+{
+        struct made m;
+        struct plan_limits l = {.max_map_count = 200, .address_bytes = PLAN_NO_LIMIT, .memlock_bytes = PLAN_NO_LIMIT, .cgroup_bytes = PLAN_NO_LIMIT};
+        struct err e = {0};
+
+        made_init(&m, 10000 + 200 * 2 * 2);
+        m.caps.max_map_count = 200;
+        for (int i = 0; i < 200; i++) {
+                add(&m.map, RUN_RAW, 2);
+                add(&m.map, RUN_ZERO, 2);
+        }
+        add(&m.map, RUN_RAW, 10000);
+        make(&m);
+        cr_expect_eq(m.plan.nr_mapped, 1);
+        assert_range(m.plan.mapped, 1, 0, 800, 10000);
+        cr_expect_gt(m.plan.nr_served, 0);
+        cr_expect(strstr(row(&m, "copy")->why, "vm.max_map_count"), "%s", row(&m, "copy")->why);
+        cr_expect_eq(plan_check(&m.plan, &l, &e), 0, "%s", e.text);
+        made_free(&m);
+}
+
+/* --- prefill and populate --- */
+
+Test(plan, a_densely_hinted_range_is_read_whole_before_anything_else_and_scattered_hints_are_not)
+{
+        struct made m;
+
+        made_init(&m, 8 * HUGE);
+        add(&m.map, RUN_RAW, 8 * HUGE);
+        hint_many(&m, 2 * HUGE, 256, 2);
+        hint_many(&m, 5 * HUGE, 4, 100);
+        make(&m);
+        cr_expect_eq(m.plan.nr_prefill, 1);
+        assert_range(m.plan.prefill, 1, 0, 2 * HUGE, HUGE);
+        assert_range(m.plan.mapped, m.plan.nr_mapped, 0, 0, 2 * HUGE);
+        assert_range(m.plan.mapped, m.plan.nr_mapped, 1, 3 * HUGE, 5 * HUGE);
+        cr_expect_eq(m.plan.nr_populate, 4, "only the scattered ones are left, found %zu", m.plan.nr_populate);
+        cr_expect_eq(m.plan.needs.prefill_bytes, HUGE_PAGE_BYTES);
+        made_free(&m);
+}
+
+Test(plan, a_prefilled_range_spans_zeros_and_verified_data_alike)
+{
+        struct made m;
+
+        made_init(&m, 4 * HUGE);
+        add(&m.map, RUN_RAW, HUGE + 100);
+        add(&m.map, RUN_ZERO, 300);
+        add(&m.map, RUN_RAW, 2 * HUGE + 112);
+        add_sums(&m);
+        hint_many(&m, HUGE, 500, 1);
+        make(&m);
+        assert_range(m.plan.prefill, m.plan.nr_prefill, 0, HUGE, HUGE);
+        cr_expect_eq(m.plan.nr_served, 2);
+        assert_range(m.plan.served, 2, 0, 0, HUGE);
+        assert_range(m.plan.served, 2, 1, 2 * HUGE, 2 * HUGE);
+        made_free(&m);
+}
+
+Test(plan, from_a_cold_disk_a_range_must_be_denser_to_be_read_whole)
+{
+        struct made m;
+
+        made_init(&m, 2 * HUGE);
+        add(&m.map, RUN_RAW, 2 * HUGE);
+        hint_many(&m, 0, 80, 6);
+        make(&m);
+        cr_expect_eq(m.plan.nr_prefill, 1, "warm");
+        plan_free(&m.plan);
+        m.facts.cold = true;
+        hints_free(&m.hints);
+        hint_many(&m, 0, 80, 6);
+        make(&m);
+        cr_expect_eq(m.plan.nr_prefill, 0, "cold");
+        made_free(&m);
+}
+
+Test(plan, a_host_without_huge_pages_reads_nothing_whole)
+{
+        struct made m;
+
+        made_init(&m, 2 * HUGE);
+        m.facts.huge_pages = false;
+        add(&m.map, RUN_RAW, 2 * HUGE);
+        hint_many(&m, 0, HUGE, 1);
+        make(&m);
+        cr_expect_eq(m.plan.nr_prefill, 0);
+        cr_expect_eq(m.plan.nr_populate, 1);
+        made_free(&m);
+}
+
+Test(plan, the_tail_of_ram_that_is_shorter_than_a_huge_page_is_never_read_whole)
+{
+        struct made m;
+
+        made_init(&m, HUGE + 200);
+        add(&m.map, RUN_RAW, HUGE + 200);
+        hint_many(&m, HUGE, 200, 1);
+        make(&m);
+        cr_expect_eq(m.plan.nr_prefill, 0);
+        made_free(&m);
+}
+
+Test(plan, hints_after_the_first_answer_do_not_hold_it_up)
+{
+        struct made m;
+
+        made_init(&m, 2 * HUGE);
+        add(&m.map, RUN_RAW, 2 * HUGE);
+        hint_many(&m, 0, HUGE, 1);
+        for (size_t i = 0; i < m.hints.nr; i++)
+                m.hints.v[i].phase = HINT_PHASE_LATER;
+        make(&m);
+        cr_expect_eq(m.plan.nr_prefill, 0);
+        made_free(&m);
+}
+
+Test(plan, hinted_neighbours_of_one_kind_become_one_call_and_what_is_only_read_stays_the_page_caches)
+{
+        struct made m;
+
+        made_init(&m, 2 * HUGE);
+        add(&m.map, RUN_RAW, 2 * HUGE);
+        hint(&m, 12, HINT_WRITTEN);
+        hint(&m, 10, HINT_WRITTEN);
+        hint(&m, 11, HINT_DIFFERS);
+        hint(&m, 13, 0);
+        hint(&m, 20, 0);
+        make(&m);
+        cr_assert_eq(m.plan.nr_populate, 3);
+        cr_expect_eq(m.plan.populate[0].first_page, 10);
+        cr_expect_eq(m.plan.populate[0].nr_pages, 3);
+        cr_expect(m.plan.populate[0].write);
+        cr_expect_eq(m.plan.populate[1].first_page, 13);
+        cr_expect_not(m.plan.populate[1].write);
+        cr_expect_eq(m.plan.needs.resident_bytes, pages_to_bytes(3));
+        made_free(&m);
+}
+
+Test(plan, hints_of_served_runs_are_the_pagers)
+{
+        struct made m;
+
+        made_init(&m, 2 * HUGE);
+        add(&m.map, RUN_RAW, 2 * HUGE);
+        add_sums(&m);
+        hint(&m, 7, 0);
+        make(&m);
+        cr_expect_eq(m.plan.nr_replay, 1);
+        cr_expect_eq(m.plan.replay[0].page, 7);
+        cr_expect_eq(m.plan.nr_populate, 0);
+        made_free(&m);
+}
+
+/* --- limits --- */
+
+static const struct plan_limits none = {PLAN_NO_LIMIT, PLAN_NO_LIMIT, PLAN_NO_LIMIT, PLAN_NO_LIMIT, PLAN_NO_LIMIT, "memory.max"};
+
+static void assert_refused(const struct plan *p, const struct plan_limits *l, const char *mends)
+{
+        struct err e = {0};
+
+        cr_expect_lt(plan_check(p, l, &e), 0);
+        cr_expect_eq(e.kind, ERR_HOST);
+        cr_expect(strstr(e.text, mends), "%s", e.text);
+}
+
+Test(plan_limits, mode_mmap_with_more_runs_than_mappings_is_refused_with_the_command_that_mends_it)
+{
+        struct made m;
+        struct plan_limits l = none;
+
+        made_init(&m, 400);
+        m.q.mode = RESTORE_MMAP;
+        for (int i = 0; i < 100; i++) {
+                add(&m.map, RUN_RAW, 2);
+                add(&m.map, RUN_ZERO, 2);
+        }
+        make(&m);
+        l.max_map_count = 100;
+        assert_refused(&m.plan, &l, "sysctl -w vm.max_map_count=");
+        l.max_map_count = 1000;
+        cr_expect_eq(plan_check(&m.plan, &l, NULL), 0);
+        made_free(&m);
+}
+
+Test(plan_limits, a_cgroup_that_cannot_hold_what_will_be_brought_in_is_refused_and_without_fill_it_fits)
+{
+        struct made m;
+        struct plan_limits l = none;
+
+        made_init(&m, 1000);
+        add(&m.map, RUN_RAW, 1000);
+        add_sums(&m);
+        make(&m);
+        l.cgroup_bytes = pages_to_bytes(999);
+        assert_refused(&m.plan, &l, "memory.max");
+        plan_free(&m.plan);
+        m.q.fill = false;
+        make(&m);
+        cr_expect_eq(plan_check(&m.plan, &l, NULL), 0);
+        made_free(&m);
+}
+
+Test(plan_limits, mapped_pages_are_the_page_caches_and_need_no_memory)
+{
+        struct made m;
+        struct plan_limits l = none;
+
+        made_init(&m, 1000);
+        add(&m.map, RUN_RAW, 1000);
+        make(&m);
+        l.cgroup_bytes = 4096;
+        cr_expect_eq(plan_check(&m.plan, &l, NULL), 0);
+        made_free(&m);
+}
+
+Test(plan_limits, eager_needs_memory_for_all_data)
+{
+        struct made m;
+        struct plan_limits l = none;
+
+        made_init(&m, 1000);
+        m.q.mode = RESTORE_EAGER;
+        add(&m.map, RUN_RAW, 600);
+        add(&m.map, RUN_ZERO, 400);
+        make(&m);
+        l.cgroup_bytes = pages_to_bytes(599);
+        assert_refused(&m.plan, &l, "--fill off");
+        l.cgroup_bytes = pages_to_bytes(600);
+        cr_expect_eq(plan_check(&m.plan, &l, NULL), 0);
+        made_free(&m);
+}
+
+Test(plan_limits, too_little_address_space_names_ulimit)
+{
+        struct made m;
+        struct plan_limits l = none;
+
+        made_init(&m, 1000);
+        add(&m.map, RUN_RAW, 1000);
+        make(&m);
+        l.address_bytes = MIB;
+        assert_refused(&m.plan, &l, "ulimit -v");
+        made_free(&m);
+}
+
+Test(plan_limits, a_pool_of_huge_pages_that_is_too_small_names_its_sysctl)
+{
+        struct plan p = {.needs.huge_2m_pages = 5};
+        struct plan_limits l = none;
+
+        l.huge_2m_free = 4;
+        assert_refused(&p, &l, "vm.nr_hugepages");
+}
+
+Test(plan_limits, too_little_lockable_memory_names_ulimit)
+{
+        struct plan p = {.needs.locked_bytes = 5 * MIB};
+        struct plan_limits l = none;
+
+        l.memlock_bytes = MIB;
+        assert_refused(&p, &l, "ulimit -l");
 }

@@ -72,7 +72,7 @@ static struct seen walk(const struct guest_ram *ram)
         struct seen s = {0};
         struct err e = {0};
 
-        cr_assert_eq(ram_blocks_walk(ram, true, see, &s, &e), 0, "%s", e.text);
+        cr_assert_eq(ram_blocks_walk(ram, see, &s, &e), 0, "%s", e.text);
         return s;
 }
 
@@ -119,7 +119,7 @@ Test(ram_backing, what_is_discarded_of_a_memfd_reads_zero_and_is_free)
         struct discard d;
 
         fill(&ram, 0, PAGES, 9);
-        discard_init(&d, &ram, NULL, 65530);
+        discard_init(&d, &ram, 65530);
         cr_assert_eq(discard_pages(&d, 100, 50), 0);
         cr_expect_eq(memory_bytes(&ram), pages_to_bytes(PAGES - 50));
         for (uint64_t page = 0; page < PAGES; page++)
@@ -148,7 +148,7 @@ Test(ram_backing, whole_huge_pages_are_freed_and_parts_of_one_are_zero)
         struct discard d;
 
         fill(&ram, 0, PAGES, 9);
-        discard_init(&d, &ram, NULL, 65530);
+        discard_init(&d, &ram, 65530);
         cr_assert_eq(discard_pages(&d, first, end - first), 1); /* zero, not all of it freed */
         cr_expect_eq(memory_bytes(&ram), 3 * HUGE_PAGE_BYTES);
         for (uint64_t page = 0; page < PAGES; page++)

@@ -726,7 +726,7 @@ Test(native, runs_that_do_not_fit_are_refused_whatever_their_checksums_say)
                            "expected a checksum for each of 0 data pages, found 1");
         assert_run_refused(&(struct table_run){ 0, RAM_PAGES, TABLE_RUN_RAW, 0, 0, 0 }, RAM_PAGES - 1, "512 checksums");
         assert_run_refused(&(struct table_run){ 0, RAM_PAGES, 3, 0, 0, 0 }, 0,
-                           "expected a run of kind 1 (zero) or 2 (raw), found 3");
+                           "or 4 (the parent's), found 3");
         assert_run_refused(&(struct table_run){ 1, UINT64_MAX, TABLE_RUN_ZERO, 0, 0, 0 }, 0,
                            "expected a run that begins where the last one ended");
 }

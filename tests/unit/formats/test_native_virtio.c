@@ -89,7 +89,7 @@ static int encode(const struct vm_state *vm, struct section_out *ret, struct err
         struct mem_layout     l = { 0 };
 
         cr_assert_eq(mem_layout_add(&l, 0, 16 * MIB, NULL), 0);
-        return native_state_encode(&self, &parent, &l, vm, ret, e);
+        return native_state_encode(&self, &parent, NULL, &l, vm, ret, e);
 }
 
 static int decode(const struct section_out *in, struct native_state *ret, struct err *e)

@@ -144,6 +144,10 @@ Test(page_state, absent_pages_are_found_across_words)
         cr_assert_eq(page_states_end_of_absent(&s, 65, 100), 70);
         cr_assert_eq(page_states_next_absent(&s, 70, 100), 71);
         cr_assert_eq(page_states_end_of_absent(&s, 71, 100), 100);
+        cr_assert_eq(page_states_near(&s, 7, 16), 11);
+        cr_assert_eq(page_states_near(&s, 64, 32), 1);
+        cr_assert_eq(page_states_near(&s, 70, 16), 1);
+        cr_assert_eq(page_states_near(&s, 99, 32), 0);
         for (uint64_t page = 0; page < 100; page++)
                 cr_assert_eq(page_state_get(&s, page), page == 70 ? PAGE_READING : page >= 5 && page < 65 ? PAGE_INSTALLED : PAGE_ABSENT);
         page_states_free(&s);

@@ -67,34 +67,50 @@ Test(pager_demand, one_fault_brings_one_page_and_is_counted_once)
         rig_free(g);
 }
 
-Test(pager_demand, a_fault_brings_the_cached_window_around_it)
+Test(pager_demand, faults_in_sequence_bring_more_and_more_of_what_is_cached)
 {
-        struct rig        *g = rig_new(64, RIG_TMPFS);
-        struct pager_stats s;
+        static const uint64_t touches[] = { 20, 21, 23, 27 }; /* windows of 1, 2, 4 and 8: up to page 35 */
+        struct rig           *g = rig_new(64, RIG_TMPFS);
+        struct pager_stats    s;
 
-        g->c.around_pages = 16;
+        g->c.around_pages = 8;
         g->map.zeros_known = true;
         rig_start(g);
-        rig_touch(g, 21);
-        rig_await(rig_stats(g).resident_pages == 16);
+        for (size_t i = 0; i < ARRAY_LEN(touches); i++)
+                rig_touch(g, touches[i]);
+        rig_await(rig_stats(g).resident_pages == 15);
         for (uint64_t page = 0; page < 64; page++)
-                cr_assert_eq(rig_is_resident(g, page), page >= 16 && page < 32, "page %llu", (unsigned long long)page);
+                cr_assert_eq(rig_is_resident(g, page), page >= 20 && page < 35, "page %llu", (unsigned long long)page);
         s = rig_stats(g);
-        cr_assert_eq(s.faults[FAULT_DEMAND], 1);
-        cr_assert_eq(s.faults[FAULT_AROUND], 15);
+        cr_assert_eq(s.faults[FAULT_DEMAND], 4);
+        cr_assert_eq(s.faults[FAULT_AROUND], 11);
         rig_free(g);
 }
 
-Test(pager_demand, the_window_stops_at_the_run_and_at_what_is_there)
+Test(pager_demand, faults_far_from_one_another_bring_a_page_each)
+{
+        struct rig *g = rig_new(256, RIG_TMPFS);
+
+        g->c.around_pages = 16;
+        rig_start(g);
+        for (uint64_t page = 0; page < 256; page += 16)
+                rig_touch(g, page);
+        rig_await(rig_stats(g).resident_pages == 16);
+        cr_assert_eq(rig_stats(g).messages, 16);
+        rig_free(g);
+}
+
+Test(pager_demand, the_window_stops_at_the_run)
 {
         struct rig *g = rig_new(64, RIG_TMPFS);
 
         g->c.around_pages = 16;
         rig_cut_zero_run(g, 24, 16);
         rig_start(g);
-        rig_touch(g, 21);
-        rig_await(rig_stats(g).resident_pages == 8);
-        cr_assert(rig_is_resident(g, 16) && !rig_is_resident(g, 24));
+        for (uint64_t page = 20; page <= 23; page++)
+                rig_touch(g, page);
+        rig_await(rig_stats(g).resident_pages == 4);
+        cr_assert(rig_is_resident(g, 23) && !rig_is_resident(g, 24));
         rig_assert_all_equal(g);
         rig_free(g);
 }

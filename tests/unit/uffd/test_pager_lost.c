@@ -344,3 +344,35 @@ Test(pager_lost, who_waits_for_a_silent_source_is_let_go_without_poison_too, .ti
 {
         check_given_up(false);
 }
+
+Test(pager_lost, who_was_left_waiting_for_a_lost_page_is_let_go_when_the_pager_is_given_up, .timeout = 20)
+{
+        struct rig    *g = rig_new(64, RIG_TMPFS);
+        struct toucher t = { .g = g, .page = 40 };
+        pthread_t      thread;
+
+        g->caps.uffd_poison = false;
+        cr_assert_eq(ftruncate(g->fd, (off_t)pages_to_bytes(32)), 0);
+        rig_start(g);
+        pthread_create(&thread, NULL, touch_in_thread, &t);
+        rig_await(g->lost_demanded == 1);
+        rig_sleep_ms(20);
+        cr_assert(!t.came_back);
+        pager_give_up(g->p);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        rig_free(g);
+}
+
+Test(pager_lost, who_touches_what_it_gave_back_after_the_pager_was_given_up_is_let_go, .timeout = 20)
+{
+        struct rig    *g = rig_new(64, RIG_TMPFS);
+        struct toucher t = { .g = g, .page = 40 };
+        pthread_t      thread;
+
+        rig_start(g);
+        pager_give_up(g->p);
+        cr_assert_eq(madvise(g->ram + pages_to_bytes(40), PAGE_BYTES, MADV_DONTNEED), 0);
+        pthread_create(&thread, NULL, touch_in_thread, &t);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        rig_free(g);
+}

@@ -23,6 +23,9 @@ Test(fill, its_rate_follows_from_what_the_guest_did)
                 { "spoke 1 s ago", { .on = true, .entered_ns = T - 9 * NS_PER_S, .spoke_ns = T - NS_PER_S, .last_batch_ns = T },
                   T + 2 * NS_PER_MS },
                 { "spoke 2 s ago", { .on = true, .entered_ns = T - 3 * NS_PER_S, .spoke_ns = T - 2 * NS_PER_S }, 0 },
+                { "spoke just now, a CPU to spare", { .on = true, .spare_cpu = true, .entered_ns = T, .spoke_ns = T, .last_batch_ns = T }, 0 },
+                { "the same, a fault just now", { .on = true, .spare_cpu = true, .entered_ns = T, .spoke_ns = T, .last_fault_ns = T }, T + NS_PER_MS },
+                { "silent, a CPU to spare", { .on = true, .spare_cpu = true, .entered_ns = T, .last_batch_ns = T }, T + 2 * NS_PER_MS },
                 { "a fault just now", { .on = true, .entered_ns = T, .last_batch_ns = T - NS_PER_S, .last_fault_ns = T }, T + NS_PER_MS },
         };
 

@@ -1,0 +1,69 @@
+/* bench/floors/bare_loop.c: a loop without any account of anything. */
+#include "bench/floors/bare_loop.h"
+
+#include "bench/floors/rig.h"
+#include "uffd/uffd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct bare_loop {
+        int            uffd, stop_fd;
+        uint8_t       *ram;
+        const uint8_t *warm;
+        pthread_t      thread;
+};
+
+static void answer(const struct bare_loop *l)
+{
+        struct uffd_msg m;
+        uint64_t        at, done;
+
+        if (uffd_read_events(l->uffd, &m, 1) != 1)
+                return;
+        at = (m.arg.pagefault.address - (uintptr_t)l->ram) & ~(PAGE_BYTES - 1);
+        if (uffd_copy(l->uffd, l->ram + at, l->warm + at, PAGE_BYTES, true, &done) == -EEXIST)
+                uffd_wake(l->uffd, l->ram + at, PAGE_BYTES);
+}
+
+static void *loop(void *arg)
+{
+        struct bare_loop *l = arg;
+        struct pollfd     fds[] = { { .fd = l->uffd, .events = POLLIN }, { .fd = l->stop_fd, .events = POLLIN } };
+
+        while (poll(fds, 2, -1) >= 0 && !fds[1].revents)
+                answer(l);
+        return NULL;
+}
+
+struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, const uint8_t *warm, uint64_t len_bytes)
+{
+        struct bare_loop *l = calloc(1, sizeof(*l));
+        struct err        e = { 0 };
+        int               r;
+
+        if (!l)
+                rig_die("bare loop", ENOMEM);
+        *l = (struct bare_loop){ .ram = ram, .warm = warm, .stop_fd = eventfd(0, EFD_CLOEXEC) };
+        r = uffd_open(caps, UFFD_FEATURE_EVENT_REMOVE, &l->uffd, &e);
+        if (r >= 0)
+                r = uffd_register(l->uffd, ram, len_bytes, UFFDIO_REGISTER_MODE_MISSING);
+        if (r >= 0)
+                r = -pthread_create(&l->thread, NULL, loop, l);
+        if (r < 0)
+                rig_die("bare loop", r);
+        return l;
+}
+
+void bare_loop_stop(struct bare_loop *l)
+{
+        (void)eventfd_write(l->stop_fd, 1);
+        pthread_join(l->thread, NULL);
+        close(l->uffd);
+        close(l->stop_fd);
+        free(l);
+}

@@ -1,0 +1,195 @@
+/* tests/unit/uffd/torture_schedule.h: what a schedule of the torture chamber consists of: all drawn from one seed, and told in one line.
+ * Owns:    nothing.
+ * Threads: plain data; constant once drawn.
+ * Blocks:  never. */
+#pragma once
+
+#include "core/base/units.h"
+#include "uffd/pager_faults.h"
+
+#include <stdio.h>
+
+/* What a family of schedules is about; the rest is drawn in each. */
+enum torture_family {
+        TORTURE_ALONE,    /* one thread: the guest's part is the same each time */
+        TORTURE_TOGETHER, /* several threads, hints, fill, discards, whatever goes wrong and can be mended */
+        TORTURE_LOSING,   /* bytes that cannot be had, by sector, checksum, length of the file and memory */
+        TORTURE_LATE,     /* a file system that answers when it likes */
+        TORTURE_ENDING,   /* the pager is stopped, or the VM given up, at some moment */
+        TORTURE_FAMILIES,
+};
+
+enum torture_end { END_DONE, END_STOPPED, END_GIVEN_UP, ENDS };
+
+#define TORTURE_THREADS_MAX 4
+#define TORTURE_SOURCES_MAX 3
+
+struct schedule {
+        enum torture_family family;
+        uint64_t            seed;
+        /* the guest */
+        uint64_t nr_pages;
+        unsigned threads, steps, ops; /* ops: of each thread in each step */
+        uint64_t block_pages;         /* neighbours that belong to the same thread */
+        bool     churns;              /* a thread gives memory back all the time: installs get -EAGAIN */
+        bool     asks;                /* a thread asks for states and numbers all the time */
+        /* where the bytes are */
+        unsigned sources, ranges;
+        bool     disk, cold, verify, zeros_known;
+        uint64_t cut_pages;     /* source 0 ends so many pages early */
+        bool     cut_within;    /* and within a page */
+        bool     cut_late;      /* while the pager runs */
+        uint32_t flip_one_in;   /* pages with sums whose bytes are others */
+        bool     hushes;        /* the source falls silent and speaks again */
+        uint32_t timeout_ms;
+        /* the pager */
+        bool                ring, poison, record, fill, paused, hurries;
+        uint32_t            around_pages;
+        size_t              nr_hints;
+        struct pager_faults faults;
+        enum torture_end    end;
+        unsigned            end_after_step; /* of the other ends */
+};
+
+static inline uint64_t torture_mix(uint64_t h)
+{
+        h += 0x9e3779b97f4a7c15ULL;
+        h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9ULL;
+        h = (h ^ h >> 27) * 0x94d049bb133111ebULL;
+        return h ^ h >> 31;
+}
+
+static inline uint64_t torture_random(uint64_t *state, uint64_t below)
+{
+        return torture_mix((*state)++) % below;
+}
+
+static inline bool torture_chance(uint64_t *state, unsigned one_in)
+{
+        return torture_random(state, one_in) == 0;
+}
+
+/* Mostly small, sometimes up to max: 1 at least. */
+static inline uint64_t torture_size(uint64_t *state, uint64_t max)
+{
+        uint64_t limit = 1ULL << torture_random(state, 12);
+
+        return 1 + torture_random(state, MIN(limit, max));
+}
+
+static inline void draw_guest(struct schedule *s, uint64_t *r)
+{
+        s->nr_pages = 64 + torture_random(r, 64ULL << torture_random(r, 6));
+        s->threads = 1 + (unsigned)torture_random(r, TORTURE_THREADS_MAX);
+        s->steps = 1 + (unsigned)torture_random(r, 5);
+        s->ops = 20 + (unsigned)torture_random(r, 400);
+        s->block_pages = torture_size(r, 128);
+        s->churns = torture_chance(r, 2);
+        s->asks = torture_chance(r, 2);
+}
+
+static inline void draw_bytes(struct schedule *s, uint64_t *r)
+{
+        s->sources = 1 + (unsigned)torture_random(r, TORTURE_SOURCES_MAX);
+        s->ranges = torture_chance(r, 2) ? 1 : 1 + (unsigned)torture_random(r, 6);
+        s->disk = torture_chance(r, 3);
+        s->cold = s->disk && torture_chance(r, 2);
+        s->verify = torture_chance(r, 2);
+        s->zeros_known = torture_chance(r, 2);
+        s->timeout_ms = 60000;
+}
+
+static inline void draw_pager(struct schedule *s, uint64_t *r)
+{
+        static const uint32_t windows[] = { 1, 1, 2, 5, 8, 16, 64, 1000 };
+
+        s->ring = !torture_chance(r, 3);
+        s->poison = !torture_chance(r, 3);
+        s->record = torture_chance(r, 6);
+        s->fill = torture_chance(r, 2);
+        s->paused = torture_chance(r, 2);
+        s->hurries = torture_chance(r, 2);
+        s->around_pages = windows[torture_random(r, ARRAY_LEN(windows))];
+        s->nr_hints = torture_chance(r, 3) ? 0 : torture_random(r, 2 * s->nr_pages);
+}
+
+/* What goes wrong and can be mended: no page may be lost by it. */
+static inline void draw_faults(struct schedule *s, uint64_t *r)
+{
+        static const enum pager_chance mended[] = { CHANCE_SHORT_READ, CHANCE_NOT_CACHED, CHANCE_EAGAIN_COPY, CHANCE_SHORT_COPY };
+
+        s->faults = (struct pager_faults){ .seed = s->seed, .nothing_cached = torture_chance(r, 4) };
+        for (size_t i = 0; i < ARRAY_LEN(mended); i++)
+                if (torture_chance(r, 2))
+                        s->faults.one_in[mended[i]] = 2 + (uint32_t)torture_random(r, 20);
+}
+
+static inline void draw_losses(struct schedule *s, uint64_t *r)
+{
+        if (torture_chance(r, 2))
+                s->faults.one_in[CHANCE_EIO] = 2 + (uint32_t)torture_random(r, 60);
+        if (torture_chance(r, 2))
+                s->faults.one_in[CHANCE_NO_MEMORY] = 2 + (uint32_t)torture_random(r, 60);
+        if (torture_chance(r, 2))
+                s->cut_pages = 1 + torture_random(r, s->nr_pages / 4);
+        /* a bad sector that the file ends within would be lost for either reason */
+        s->cut_within = s->cut_pages && !s->faults.one_in[CHANCE_EIO] && torture_chance(r, 2);
+        if (s->verify && torture_chance(r, 2))
+                s->flip_one_in = 2 + (uint32_t)torture_random(r, 40);
+        s->cut_late = s->cut_pages && torture_chance(r, 3);
+        if (s->cut_late) /* nothing else, or a page could be lost for whichever comes first */
+                s->flip_one_in = s->faults.one_in[CHANCE_EIO] = s->faults.one_in[CHANCE_NO_MEMORY] = 0;
+}
+
+static inline void draw_late(struct schedule *s, uint64_t *r)
+{
+        s->disk = s->hushes = true;
+        s->cold = false; /* what the file system above it has was never read */
+        s->timeout_ms = torture_chance(r, 2) ? 60000 : 1 + (uint32_t)torture_random(r, 8);
+        s->ring = s->ring || s->timeout_ms < 60000; /* the only way to have a deadline */
+        s->steps = MIN(s->steps, 3u);
+}
+
+static inline struct schedule torture_draw(enum torture_family family, uint64_t seed)
+{
+        struct schedule s = { .family = family, .seed = seed };
+        uint64_t        r = torture_mix(seed * TORTURE_FAMILIES + family);
+
+        draw_guest(&s, &r);
+        draw_bytes(&s, &r);
+        draw_pager(&s, &r);
+        draw_faults(&s, &r);
+        if (family == TORTURE_ALONE) {
+                s.threads = 1;
+                s.churns = s.asks = false;
+        }
+        if (family == TORTURE_LOSING || (family == TORTURE_ENDING && torture_chance(&r, 2)))
+                draw_losses(&s, &r);
+        if (family == TORTURE_LATE)
+                draw_late(&s, &r);
+        if (family == TORTURE_ENDING) {
+                s.end = torture_chance(&r, 2) ? END_STOPPED : END_GIVEN_UP;
+                s.end_after_step = (unsigned)torture_random(&r, s.steps);
+        }
+        return s;
+}
+
+static inline void torture_tell(const struct schedule *s, char *text, size_t size)
+{
+        static const char *const families[TORTURE_FAMILIES] = { "alone", "together", "losing", "late", "ending" };
+        static const char *const ends[ENDS] = { "done", "stopped", "given up" };
+        const uint32_t          *n = s->faults.one_in;
+
+        snprintf(text, size,
+                 "seed %llu of %s: %llu pages, %u threads, %u steps of %u, blocks of %llu%s%s; %u sources, %u ranges%s%s%s%s, cut %llu%s%s, "
+                 "flip 1/%u%s, timeout %u ms;%s%s%s%s%s%s, around %u, %zu hints; nothing cached %d, short read 1/%u, not cached 1/%u, "
+                 "EAGAIN 1/%u, short copy 1/%u, EIO 1/%u, ENOMEM 1/%u; %s at step %u",
+                 (unsigned long long)s->seed, families[s->family], (unsigned long long)s->nr_pages, s->threads, s->steps, s->ops,
+                 (unsigned long long)s->block_pages, s->churns ? ", churn" : "", s->asks ? ", asker" : "", s->sources, s->ranges,
+                 s->disk ? ", disk" : "", s->cold ? ", cold" : "", s->verify ? ", verify" : "", s->zeros_known ? ", zeros known" : "",
+                 (unsigned long long)s->cut_pages, s->cut_within ? " and a bit" : "", s->cut_late ? " late" : "", s->flip_one_in,
+                 s->hushes ? ", hushes" : "", s->timeout_ms, s->ring ? " ring" : " no ring", s->poison ? ", poison" : ", no poison",
+                 s->record ? ", record" : "", s->fill ? ", fill" : "", s->paused ? ", paused" : "", s->hurries ? ", hurries" : "", s->around_pages, s->nr_hints,
+                 s->faults.nothing_cached, n[CHANCE_SHORT_READ], n[CHANCE_NOT_CACHED], n[CHANCE_EAGAIN_COPY], n[CHANCE_SHORT_COPY],
+                 n[CHANCE_EIO], n[CHANCE_NO_MEMORY], ends[s->end], s->end_after_step);
+}
