@@ -95,8 +95,6 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
 
         if (!s->plan.nr_served)
                 return 0;
-        if (s->snap.pages.nr_chunks) /* until the pager unpacks */
-                return err_usage(e, "packed memory needs --mode eager");
         session_fill_pager_events(s, &c.events);
         return pager_new(&c, &s->pager, e);
 }

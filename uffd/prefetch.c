@@ -60,6 +60,16 @@ static uint64_t bring_raw(struct pager *p, struct extent x, size_t max_slots, en
         return got;
 }
 
+static uint64_t bring_packed(struct pager *p, const struct extent *x, size_t max_slots, enum fault_class why)
+{
+        uint64_t got = packed_bring(p, x, why);
+
+        if (got > 0)
+                return got;
+        cold_note(&p->cold, x->run);
+        return bring_cold(p, x, max_slots, why);
+}
+
 /* Brings the first pages of an extent, and says how many. 0: none, the ring is full. */
 static uint64_t bring(struct pager *p, const struct extent *x, size_t max_slots, enum fault_class why)
 {
@@ -72,7 +82,24 @@ static uint64_t bring(struct pager *p, const struct extent *x, size_t max_slots,
                 return x->nr_pages;
         }
         got = pager_bring_shared(p, x->first_page, x->nr_pages, why);
-        return got > 0 ? got : bring_raw(p, *x, max_slots, why);
+        if (got > 0)
+                return got;
+        return x->run->kind == RUN_PACKED ? bring_packed(p, x, max_slots, why) : bring_raw(p, *x, max_slots, why);
+}
+
+/* Where an extent's bytes are in its file; how many. */
+static uint64_t extent_bytes(const struct page_map *map, const struct extent *x, uint64_t *ret_offset_bytes)
+{
+        const struct page_chunk *first, *last;
+
+        if (x->run->kind == RUN_RAW) {
+                *ret_offset_bytes = run_offset_bytes(x->run, x->first_page);
+                return pages_to_bytes(x->nr_pages);
+        }
+        first = page_map_find_chunk(map, x->run, x->first_page).chunk;
+        last = page_map_find_chunk(map, x->run, x->first_page + x->nr_pages - 1).chunk;
+        *ret_offset_bytes = first->file_offset_bytes;
+        return last->file_offset_bytes + last->packed_bytes - first->file_offset_bytes;
 }
 
 /* Without io_uring, and the hints are not cached: the kernel is asked for all of them, long before their turn. */
@@ -84,12 +111,13 @@ static bool ahead_step(struct pager *p)
                 return false;
         for (; p->replay_is_cold && n < AHEAD_BATCH; n++) {
                 struct extent x = hint_walk_peek(&p->ahead, &p->view, AHEAD_MAX_PAGES, AHEAD_GAP_PAGES, false);
+                uint64_t      offset, len;
 
                 if (x.nr_pages == 0)
                         break;
+                len = extent_bytes(p->c.map, &x, &offset);
                 /* advice: a refusal costs time, no page */
-                (void)posix_fadvise(run_fd(p->c.map, x.run), (off_t)run_offset_bytes(x.run, x.first_page), (off_t)pages_to_bytes(x.nr_pages),
-                                    POSIX_FADV_WILLNEED);
+                (void)posix_fadvise(run_fd(p->c.map, x.run), (off_t)offset, (off_t)len, POSIX_FADV_WILLNEED);
                 hint_walk_pass(&p->ahead, x.first_page + x.nr_pages);
         }
         return n > 0;
@@ -97,7 +125,7 @@ static bool ahead_step(struct pager *p)
 
 static void note_cold(struct pager *p, const struct extent *x)
 {
-        if (p->ring || p->replay_is_cold || x->run->kind != RUN_RAW || !cold_is_known(&p->cold, x->run))
+        if (p->ring || p->replay_is_cold || x->run->kind == RUN_ZERO || !cold_is_known(&p->cold, x->run))
                 return;
         p->replay_is_cold = true;
         hint_walk_init(&p->ahead, p->replay.list, p->replay.nr_list);
