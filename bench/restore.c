@@ -23,7 +23,7 @@
 #define SNAPSHOTS_MAX 8
 #define UNTIL         "^TICK"
 
-enum arm { ARM_EAGER, ARM_MMAP, ARM_LAZY, ARM_HINTS, ARMS };
+enum arm { ARM_EAGER, ARM_MMAP, ARM_LAZY, ARM_HINTS, ARM_AUTO, ARMS };
 
 struct arm_words {
         const char *name, *mode;
@@ -32,6 +32,7 @@ struct arm_words {
 
 static const struct arm_words arms[ARMS] = {
         [ARM_EAGER] = {"eager", "eager", false}, [ARM_MMAP] = {"mmap", "mmap", false}, [ARM_LAZY] = {"lazy", "lazy", false}, [ARM_HINTS] = {"hints", "lazy", true},
+        [ARM_AUTO] = {"auto", "auto", true},
 };
 
 enum cache { WARM, COLD, CACHES };
