@@ -5,6 +5,7 @@
 #include "core/base/units.h"
 #include "tools/definition_keeper.h"
 #include "tools/device_options.h"
+#include "tools/restore_words.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -30,27 +31,6 @@ static int bad(const char *option, const char *expected)
         return -1;
 }
 
-static int take_mode(const char *value, enum restore_mode *ret)
-{
-        static const struct {
-                const char       *name;
-                enum restore_mode mode;
-        } modes[] = {{"auto", RESTORE_AUTO}, {"lazy", RESTORE_LAZY}, {"mmap", RESTORE_MMAP}, {"eager", RESTORE_EAGER}};
-
-        for (size_t i = 0; i < ARRAY_LEN(modes); i++)
-                if (strcmp(modes[i].name, value) == 0) {
-                        *ret = modes[i].mode;
-                        return 1;
-                }
-        return bad("mode", "auto, lazy, mmap or eager");
-}
-
-static void take_hints(const char *value, struct restore_options *o)
-{
-        o->hints = strcmp(value, "auto") == 0 ? HINTS_AUTO : strcmp(value, "none") == 0 ? HINTS_NONE : HINTS_FILE;
-        o->hints_path = value;
-}
-
 static int take_timeout(const char *value, uint32_t *ret_ms)
 {
         uint64_t ns;
@@ -73,7 +53,7 @@ static int take_option(int c, struct front *f, struct lists *l, struct restore_o
 
         switch (c) {
         case 'M':
-                return take_mode(optarg, &o->mode);
+                return take_mode(optarg, &o->mode) ? 1 : bad("mode", MODE_WORDS);
         case 'F':
                 o->format = optarg;
                 return 1;

@@ -196,9 +196,12 @@ static bool fill_batch(struct pager *p, uint64_t max_pages, size_t max_slots)
 
         for (int n = 0; n < FILL_EXTENTS && pages < max_pages && !pager_must_end(p); n++) {
                 struct extent x = fill_peek(&p->fill, &p->view, max_pages - pages);
+                uint64_t      got;
 
-                uint64_t      got = x.nr_pages ? bring(p, &x, max_slots, FAULT_FILL) : 0;
-
+                if ((x.nr_pages > 0 || stage_is_busy(&p->stage)) && stage_step(p, x.first_page, max_pages - pages))
+                        return true;
+                x.nr_pages = MIN(x.nr_pages, STAGE_PAGES - x.first_page % STAGE_PAGES); /* the next 2 MiB may be for staging */
+                got = x.nr_pages ? bring(p, &x, max_slots, FAULT_FILL) : 0;
                 if (got == 0)
                         break;
                 pages += got;

@@ -27,4 +27,13 @@ struct uffdio_poison {
 
 #ifndef UFFD_FEATURE_MOVE /* Linux 6.8 */
 #define UFFD_FEATURE_MOVE (1 << 16)
+#define _UFFDIO_MOVE      (0x05)
+struct uffdio_move {
+        __u64 dst;
+        __u64 src;
+        __u64 len;
+        __u64 mode;
+        __s64 move;
+};
+#define UFFDIO_MOVE _IOWR(UFFDIO, _UFFDIO_MOVE, struct uffdio_move)
 #endif
