@@ -77,6 +77,7 @@ void session_free(struct session *s)
                 return; /* its thread is held up in a file system, and has the rest in its hands; the process ends it */
         mapper_free(s->mapper);
         guest_ram_unmap(&s->ram);
+        template_free(s->template);
         console_free(s->console);
         snapshot_close(&s->snap);
         plan_free(&s->plan);
