@@ -21,8 +21,8 @@
 #define SNAPSHOTS_MAX 8
 #define UNTIL         "^TICK"
 
-enum arm { ARM_EAGER, ARM_MMAP, ARM_LAZY, ARM_HINTS, ARMS };
-static const char *const arm_names[ARMS] = {"eager", "mmap", "lazy", "hints"};
+enum arm { ARM_EAGER, ARM_MMAP, ARM_LAZY, ARM_HINTS, ARM_AUTO, ARMS };
+static const char *const arm_names[ARMS] = {"eager", "mmap", "lazy", "hints", "auto"};
 
 enum column { COL_T1, COL_T2, COL_T2_BARE, COL_T3, COL_T4, COL_DEMAND, COL_INSTALLED, COL_RSS, COLS };
 
@@ -120,10 +120,10 @@ static void take_ledger(struct snapshot_runs *s, enum arm arm, const char *path)
 static void run_arm(const struct bench *b, struct snapshot_runs *s, enum arm arm, bool keep)
 {
         char ledger[4200];
-        const char *mode = arm == ARM_EAGER ? "eager" : arm == ARM_MMAP ? "mmap" : "lazy";
+        const char *mode = arm == ARM_EAGER ? "eager" : arm == ARM_MMAP ? "mmap" : arm == ARM_AUTO ? "auto" : "lazy";
 
         snprintf(ledger, sizeof(ledger), "%s/ledger.json", b->scratch);
-        run_rouse(b, s->dir, (const char *const[]){"--mode", mode, "--hints", arm == ARM_HINTS ? s->hints : "none", "--ledger", ledger, NULL});
+        run_rouse(b, s->dir, (const char *const[]){"--mode", mode, "--hints", arm == ARM_HINTS || arm == ARM_AUTO ? s->hints : "none", "--ledger", ledger, NULL});
         if (keep)
                 take_ledger(s, arm, ledger);
 }

@@ -3,7 +3,9 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
+#include "core/find_hints.h"
 #include "formats/format.h"
+#include "formats/hints_file.h"
 #include "formats/page_reader.h"
 #include "formats/snapshot_writer.h"
 
@@ -21,6 +23,8 @@ struct conversion {
         struct page_reader reader; /* checks: a page that does not match must not get a new sum that it does */
         uint8_t *buf;
         uint64_t done_bytes, all_bytes, told_ns;
+        struct hints hints;
+        bool has_hints;
 };
 
 static void conversion_free(struct conversion *c)
@@ -29,6 +33,7 @@ static void conversion_free(struct conversion *c)
                 c->ops->free(c->writer);
         page_reader_fini(&c->reader);
         snapshot_close(&c->snap);
+        hints_free(&c->hints);
         free(c->buf);
 }
 
@@ -112,6 +117,61 @@ static int begin(struct conversion *c, struct err *e)
         return c->ops->new(&wo, &c->writer, e);
 }
 
+static void say(const struct conversion *c, const char *what, const char *why)
+{
+        char text[1100];
+
+        if (!c->o->say)
+                return;
+        snprintf(text, sizeof(text), "%s: %s", what, why);
+        c->o->say(c->o->say_arg, text);
+}
+
+/* What the user named must fit; what is merely there is left behind where it does not. */
+static int take_hints(struct conversion *c, struct err *e)
+{
+        struct err mine = {0};
+        int r;
+
+        if (c->o->hints_path && strcmp(c->o->hints_path, "none") == 0)
+                return 0;
+        if (c->o->hints_path)
+                r = hints_file_read_path(c->o->hints_path, &c->snap.identity, c->snap.pages.nr_pages, &c->hints, e);
+        else
+                r = hints_find(&c->snap, c->o->data_dir, &c->hints, &mine);
+        c->has_hints = r >= 0;
+        if (r < 0 && c->o->hints_path)
+                return r;
+        if (r < 0 && r != -ENOENT)
+                say(c, "hints are not taken along", mine.text);
+        return 0;
+}
+
+/* Hints of a format that has no place for them lie where a restore looks for them. The snapshot is whole already: it is kept without. */
+static void keep_hints_beside(struct conversion *c, struct convert_report *report)
+{
+        struct err err = {0};
+
+        if (!c->has_hints || c->ops->hints)
+                return;
+        c->hints.snapshot = report->identity;
+        if (!c->o->data_dir)
+                err_set(&err, -ENOENT, "there is no home for them: set XDG_DATA_HOME");
+        else if (hints_file_write_data_dir(c->o->data_dir, &c->hints, &err) == 0)
+                report->hints = c->hints.nr;
+        if (err.code)
+                say(c, "hints are not taken along", err.text);
+}
+
+static int write_hints(struct conversion *c, struct convert_report *report, struct err *e)
+{
+        int r = c->has_hints && c->ops->hints ? c->ops->hints(c->writer, &c->hints, e) : -ENOENT;
+
+        if (r == 0)
+                report->hints = c->hints.nr;
+        return r == -ENOENT ? 0 : r;
+}
+
 static int convert(struct conversion *c, struct convert_report *ret, struct err *e)
 {
         struct convert_report report = {.from = c->snap.format->name, .to = c->ops->name};
@@ -126,9 +186,11 @@ static int convert(struct conversion *c, struct convert_report *ret, struct err 
                 return r;
         tell(c, true);
         r = c->ops->state(c->writer, &c->snap.vm, &c->snap.layout, e);
+        r = r < 0 ? r : write_hints(c, &report, e);
         r = r < 0 ? r : c->ops->commit(c->writer, &report.identity, e);
         if (r < 0)
                 return r;
+        keep_hints_beside(c, &report);
         n = c->ops->counts(c->writer);
         report.data_bytes = pages_to_bytes(n.data_pages);
         report.zero_bytes = pages_to_bytes(n.zero_pages);
@@ -149,5 +211,6 @@ int snapshot_convert(const struct convert_options *o, struct convert_report *ret
         if (o->pack && snapshot_writer_check_pack(c.ops, o->pack_level, e) < 0)
                 return -EINVAL;
         r = open_source(&c, e);
+        r = r < 0 ? r : take_hints(&c, e);
         return r < 0 ? r : convert(&c, ret, e);
 }

@@ -49,8 +49,10 @@ static void look_for_hints(struct inspection *i, struct snapshot *s, const char 
 
         if (r < 0 && r != -ENOENT)
                 snapshot_note(s, "hints are not used: %s", err.text);
-        i->has_hints = r >= 0;
-        i->nr_hints = h.nr;
+        if (r >= 0 && hints_summary_make(&h, &i->hints) == 0) {
+                i->has_hints = true;
+                i->nr_recordings = h.recordings;
+        }
         hints_free(&h);
 }
 
@@ -81,6 +83,7 @@ void inspect_close(struct inspection *i)
                 snapshot_close(i->snapshot);
         free(i->snapshot);
         free(i->levels);
+        hints_summary_free(&i->hints);
         *i = (struct inspection){0};
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/base/err.h"
+#include "core/model/hints_summary.h"
 #include "core/model/identity.h"
 #include "core/model/mem_layout.h"
 #include "core/model/page_map.h"
@@ -31,7 +32,8 @@ struct inspection {
         size_t                   nr_notes;
         const char              *notes[8];
         bool                     has_hints; /* for this snapshot, in it or in data_dir */
-        size_t                   nr_hints;
+        uint32_t                 nr_recordings;
+        struct hints_summary     hints;
         struct snapshot         *snapshot;
 };
 

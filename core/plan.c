@@ -233,6 +233,7 @@ static int take(const struct plan_request *q, const struct plan_pieces *pieces, 
         move_joined_zeros(p);
         add_needs(q, pieces, p);
         p->nr_hints = q->hints->nr;
+        p->cold = q->facts->cold;
         if (has_served_hint(p, pieces, q->hints)) {
                 p->replay = TAKE_PTR(q->hints->v);
                 p->nr_replay = q->hints->nr;

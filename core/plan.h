@@ -84,6 +84,7 @@ struct plan {
         struct plan_extent *populate; /* by the kernel, when told to: those in mapped and zero runs; by phase, then by page */
         size_t              nr_populate;
         size_t              nr_hints; /* all that there were */
+        bool                cold;     /* they have to come from the disk */
         /* what is said of it */
         size_t                 nr_rows;
         struct ledger_plan_row rows[LEDGER_PLAN_MAX];

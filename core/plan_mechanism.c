@@ -106,7 +106,8 @@ static void fit_mappings(const struct plan_request *q, struct plan_pieces *p)
 static int check_mode(const struct plan_request *q, const struct page_run *run, struct err *e)
 {
         if (q->mode == RESTORE_MMAP && run->kind == RUN_PACKED)
-                return err_usage(e, "--mode mmap: page %llu is packed, and what is packed cannot be mapped; use --mode auto",
+                return err_usage(e, "--mode mmap: page %llu is packed, and what is packed cannot be mapped; use --mode auto, lazy or eager, or "
+                                 "unpack it (rouse convert --pack none)",
                                  (unsigned long long)run->first_page);
         return 0;
 }

@@ -62,25 +62,8 @@ static int read_range(struct prefill *p, struct page_reader *reader, const struc
         return r;
 }
 
-static void *read_ranges(void *arg)
-{
-        struct prefill *p = arg;
-        struct page_reader *reader = &p->readers[atomic_fetch_add_explicit(&p->next_reader, 1, memory_order_relaxed)];
-        size_t i;
-
-        while ((i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->c.nr_ranges &&
-               !atomic_load_explicit(&p->failed, memory_order_relaxed)) {
-                struct err err = {0};
-                int r = read_range(p, reader, &p->c.ranges[i], &err);
-
-                if (r < 0)
-                        fail(p, r, &err);
-        }
-        return NULL;
-}
-
-/* All that will be read is asked for at once, before the first of it is waited for: a disk is fast at depth only. What is cached costs
- * a look-up. The kernel takes 128 KiB at a time for certain (force_page_cache_ra caps a call at the device's read-ahead). */
+/* All that will be read is asked for at once, before the first of it is waited for: a disk is fast at depth only. The kernel takes
+ * 128 KiB at a time for certain (force_page_cache_ra caps a call at the device's read-ahead). */
 static void ask_ahead(const struct prefill_config *c)
 {
         for (size_t i = 0; i < c->nr_ranges; i++) {
@@ -98,6 +81,25 @@ static void ask_ahead(const struct prefill_config *c)
                         first = stop;
                 }
         }
+}
+
+static void *read_ranges(void *arg)
+{
+        struct prefill *p = arg;
+        size_t i = atomic_fetch_add_explicit(&p->next_reader, 1, memory_order_relaxed);
+        struct page_reader *reader = &p->readers[i];
+
+        if (i == 0 && p->c.cold)
+                ask_ahead(&p->c);
+        while ((i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->c.nr_ranges &&
+               !atomic_load_explicit(&p->failed, memory_order_relaxed)) {
+                struct err err = {0};
+                int r = read_range(p, reader, &p->c.ranges[i], &err);
+
+                if (r < 0)
+                        fail(p, r, &err);
+        }
+        return NULL;
 }
 
 static void give_back(struct prefill *p)
@@ -136,7 +138,6 @@ int prefill_begin(const struct prefill_config *c, struct prefill **ret, struct e
                 return err_set(e, -ENOMEM, "no memory to read %zu ranges ahead", c->nr_ranges);
         p->c = *c;
         pthread_mutex_init(&p->lock, NULL);
-        ask_ahead(c);
         r = start(p);
         if (r < 0) {
                 give_back(p);

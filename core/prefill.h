@@ -17,7 +17,7 @@ struct prefill_config {
         const struct page_map    *map;
         const struct pager_range *ranges; /* anonymous, untouched, 2 MiB each */
         size_t                    nr_ranges;
-        bool                      verify;
+        bool                      verify, cold; /* cold: ask the disk for all of it at once */
         uint32_t                  nr_threads;
 };
 

@@ -98,8 +98,6 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
 
         if (!s->plan.nr_served)
                 return 0;
-        if (s->snap.pages.nr_chunks) /* until the pager unpacks */
-                return err_usage(e, "packed memory needs --mode eager");
         session_fill_pager_events(s, &c.events);
         return pager_new(&c, &s->pager, e);
 }
@@ -129,7 +127,7 @@ static int plan_mapped(struct session *s, const struct restore_options *o, struc
 static int begin_prefill(struct session *s, const struct restore_options *o, struct err *e)
 {
         struct prefill_config c = {.ram = &s->ram, .map = &s->snap.pages, .ranges = s->plan.prefill, .nr_ranges = s->plan.nr_prefill,
-                                   .verify = o->verify && s->snap.verifiable, .nr_threads = s->caps.nr_cpus};
+                                   .verify = o->verify && s->snap.verifiable, .cold = s->plan.cold, .nr_threads = s->caps.nr_cpus};
 
         return prefill_begin(&c, &s->prefill, e);
 }

@@ -217,6 +217,16 @@ void session_fill_mapper_events(struct session *s, struct mapper_config *ret)
         ret->failed = on_not_mapped;
 }
 
+/* A chunk's pages are lost together: all of its bytes are needed, and its checksum is of all of them. */
+static void describe_lost_chunk(const struct pager_lost *l, unsigned long long gpa, struct err *e)
+{
+        const char *found = l->error == -ENODATA ? "the end of the file" : l->error == -EBADMSG ? "others" : strerror(-l->error);
+
+        snprintf(e->text, sizeof(e->text), "%s: offset %llu: chunk %llu, that page %llu (guest address %#llx) is packed in: expected %u bytes that unpack to what "
+                 "its checksum knows, found %s; its pages are lost: take the snapshot from a good copy", l->source,
+                 (unsigned long long)l->file_offset_bytes, (unsigned long long)l->chunk, (unsigned long long)l->page, gpa, l->chunk_bytes, found);
+}
+
 static void describe_lost(struct session *s, const struct pager_lost *l, struct err *e)
 {
         unsigned long long page = l->page, off = l->file_offset_bytes;
@@ -224,7 +234,9 @@ static void describe_lost(struct session *s, const struct pager_lost *l, struct 
 
         e->kind = ERR_LOST;
         e->code = l->error;
-        if (l->error == -ENODATA)
+        if (l->chunk != PAGER_NO_CHUNK)
+                describe_lost_chunk(l, gpa, e);
+        else if (l->error == -ENODATA)
                 snprintf(e->text, sizeof(e->text), "%s: offset %llu: expected the 4096 bytes of page %llu (guest address %#llx), found the end of the file; "
                          "the page is lost: the file was cut short while it was in use", l->source, off, page, gpa);
         else if (l->error == -EBADMSG)

@@ -3,7 +3,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/compare_hints.h"
-#include "formats/hints_file.h"
+#include "core/hints_load.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -32,7 +32,7 @@ static bool record_is_whole(const struct session *s)
 
 static int keep_hints(const struct session *s, const struct hints *h, struct err *e)
 {
-        return strcmp(s->record_path, "auto") == 0 ? hints_file_write_data_dir(s->data_dir, h, e) : hints_file_write_path(s->record_path, h, e);
+        return hints_save(s->record_path, s->data_dir, h, e);
 }
 
 static uint8_t phase_at(const struct ledger *l, uint64_t ns)

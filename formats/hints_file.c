@@ -78,7 +78,8 @@ static int read_part(const struct part *p, const char *shown, const struct ident
                 return r;
         if (t.kind == &hints_v1)
                 upgrade_v1(t.entries, t.nr_entries);
-        h = (struct hints){ .snapshot = t.identity, .ram_pages = t.ram_pages, .recordings = t.recordings, .nr = t.nr_entries };
+        h = (struct hints){ .snapshot = t.identity, .ram_pages = t.ram_pages, .recordings = t.recordings, .min_seen = t.min_seen,
+                             .nr = t.nr_entries };
         h.v = TAKE_PTR(t.entries);
         r = hints_check(&h, shown, e);
         if (r < 0)
@@ -134,6 +135,7 @@ int hints_file_pack(const struct hints *h, void **ret, size_t *ret_len, struct e
                 .identity   = h->snapshot,
                 .ram_pages  = h->ram_pages,
                 .recordings = h->recordings,
+                .min_seen   = h->min_seen,
                 .nr_entries = h->nr,
                 .entries    = h->v,
         };

@@ -11,8 +11,16 @@
 
 #include "core/model/page_map.h"
 
-/* What is packed together: see man/rouse.1, --pack, and bench/floors/chunks.c. */
-#define NATIVE_CHUNK_PAGES 16
+/* 32 KiB. A fault waits for the whole chunk to be read, unpacked and checked; a longer one packs hardly better. Measured on the host of
+ * restore-costs.md, medians, warm, with memory of a Python process (22 % of its size is left) and with shared libraries (50 %):
+ *
+ *   KiB                                     16     32     64    128    256
+ *   packed size, Python / libraries, %   22.5/53 22.1/51.5 21.8/50.4 21.8/50.9 21.7/50.6
+ *   until who waits has his page, us     10/14  17/29  30/44  59/82 135/187
+ *   the whole chunk, us a page            3.9   3.4    3.3   3.7   4.1
+ *
+ * 16 KiB would be a little faster to the first page, for twice as many numbers in memory: 24 bytes a chunk. */
+#define NATIVE_CHUNK_PAGES 8
 
 struct native_pack;
 

@@ -5,6 +5,7 @@
 #include "core/base/fdio.h"
 #include "core/base/is_zero.h"
 #include "core/model/page_map.h"
+#include "formats/hints_file.h"
 #include "formats/snapshot_dir.h"
 #include "formats/native_pack.h"
 #include "formats/native_sections.h"
@@ -33,7 +34,7 @@ struct native_writer {
         uint64_t       *sums;
         uint64_t        nr_sums, cap_sums;
         bool            failed; /* a snapshot with a hole in it must not be committed */
-        bool            state_written;
+        bool            state_written, hints_written;
 };
 
 void native_writer_free(struct native_writer *w)
@@ -304,6 +305,23 @@ static int sync_file(const struct native_writer *w, const char *name, struct err
         return 0;
 }
 
+int native_writer_hints(struct native_writer *w, const struct hints *h, struct err *e)
+{
+        _cleanup_free_ void *buf = NULL;
+        struct hints         own = *h;
+        size_t               len;
+        int                  r;
+
+        if (h->ram_pages != w->map.nr_pages)
+                return err_set(e, -EINVAL, "snapshot %s: expected hints for %" PRIu64 " RAM pages, found them for %" PRIu64, w->dir.path,
+                               w->map.nr_pages, h->ram_pages);
+        own.snapshot = w->self;
+        r = hints_file_pack(&own, &buf, &len, e);
+        r = r < 0 ? r : write_file(w, HINTS_NAME, buf, len, e);
+        w->hints_written |= r == 0;
+        return r;
+}
+
 int native_writer_commit(struct native_writer *w, struct identity *ret_identity, struct err *e)
 {
         static const char *const files[] = { NATIVE_MEMORY, NATIVE_STATE, NATIVE_PAGES };
@@ -313,6 +331,8 @@ int native_writer_commit(struct native_writer *w, struct identity *ret_identity,
                 return err_set(e, -EINVAL, "snapshot %s: expected its state before the commit, found none", w->dir.path);
         for (size_t i = 0; r == 0 && i < ARRAY_LEN(files); i++)
                 r = sync_file(w, files[i], e);
+        if (r == 0 && w->hints_written)
+                r = sync_file(w, HINTS_NAME, e);
         r = r < 0 ? r : snapshot_dir_publish(&w->dir, w->replace, e);
         if (r < 0)
                 return r;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/base/err.h"
+#include "core/model/hints.h"
 #include "core/model/identity.h"
 #include "core/model/mem_layout.h"
 #include "core/model/vm_state.h"
@@ -36,6 +37,9 @@ int native_writer_parent_pages(struct native_writer *w, uint64_t nr_pages, struc
 
 /* vm_state and layout into `state` (with a fresh UUID), the page map into `pages`; all RAM pages must have been given. */
 int native_writer_state(struct native_writer *w, const struct vm_state *vm, const struct mem_layout *l, struct err *e);
+
+/* Hints for the same RAM, into `hints`, as those of the snapshot that is written, whatever theirs was. Once, before the commit. */
+int native_writer_hints(struct native_writer *w, const struct hints *h, struct err *e);
 
 /* fsync of every file and directory, then the rename. ret_identity may be NULL. */
 int native_writer_commit(struct native_writer *w, struct identity *ret_identity, struct err *e);

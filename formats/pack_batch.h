@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* 64 chunks of 64 KiB are 4 MiB: some 2 ms of work for two threads, that wake up in 50 us. */
+/* 64 chunks of 32 KiB are 2 MiB: some 1 ms of work for two threads, that wake up in 50 us. */
 #define PACK_BATCH_MAX 64
 
 struct pack_batch;

@@ -79,6 +79,11 @@ static int native_state(struct snapshot_writer *w, const struct vm_state *vm, co
         return native_writer_state(native(w), vm, l, e);
 }
 
+static int native_hints(struct snapshot_writer *w, const struct hints *h, struct err *e)
+{
+        return native_writer_hints(native(w), h, e);
+}
+
 static int native_commit(struct snapshot_writer *w, struct identity *ret_identity, struct err *e)
 {
         return native_writer_commit(native(w), ret_identity, e);
@@ -106,6 +111,7 @@ const struct snapshot_writer_ops native_writer_ops = {
         .pages  = native_pages,
         .parent_pages = native_parent_pages,
         .state  = native_state,
+        .hints  = native_hints,
         .commit = native_commit,
         .counts = native_counts,
         .free   = native_free,

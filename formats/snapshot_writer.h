@@ -8,6 +8,7 @@
 #pragma once
 
 #include "core/base/err.h"
+#include "core/model/hints.h"
 #include "core/model/identity.h"
 #include "core/model/mem_layout.h"
 #include "core/model/vm_state.h"
@@ -48,6 +49,9 @@ struct snapshot_writer_ops {
         int (*parent_pages)(struct snapshot_writer *w, uint64_t nr_pages, struct err *e);
         /* All RAM pages must have been given. */
         int (*state)(struct snapshot_writer *w, const struct vm_state *vm, const struct mem_layout *l, struct err *e);
+        /* Hints for the same RAM become those of the snapshot that is written. NULL: the format has no place for them; they are kept beside it,
+         * by the identity that commit tells. Before commit. */
+        int (*hints)(struct snapshot_writer *w, const struct hints *h, struct err *e);
         /* fsync of every file and directory, then the rename. *ret_identity is what a reader will find. */
         int (*commit)(struct snapshot_writer *w, struct identity *ret_identity, struct err *e);
         struct snapshot_writer_counts (*counts)(const struct snapshot_writer *w);

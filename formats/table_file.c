@@ -152,6 +152,7 @@ int table_file_read_header(const struct part *p, const char *name, const struct 
                 .identity    = id,
                 .ram_pages   = h.ram_pages,
                 .recordings  = h.recordings,
+                .min_seen    = h.min_seen,
                 .nr_entries  = h.nr_entries,
                 .nr_sums     = h.nr_sums,
                 .entries_sum = h.entries_sum,
@@ -226,6 +227,7 @@ int table_file_pack(const struct table_kind *k, const struct table_file *t, void
                 .nr_entries  = t->nr_entries,
                 .nr_sums     = t->nr_sums,
                 .recordings  = t->recordings,
+                .min_seen    = t->min_seen,
                 .entries_sum = XXH3_64bits(t->entries, entries_bytes),
                 .sums_sum    = XXH3_64bits(t->sums, sums_bytes),
         };

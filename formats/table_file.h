@@ -37,7 +37,7 @@ struct table_header {
         uint64_t nr_entries;
         uint64_t nr_sums;
         uint32_t recordings; /* hints only */
-        uint32_t reserved;   /* 0 */
+        uint32_t min_seen;   /* hints only: pages that fewer recordings have were left out; else 0 */
         uint64_t entries_sum;
         uint64_t sums_sum;
         uint64_t header_sum; /* over everything before it */
@@ -103,7 +103,7 @@ struct table_file {
         const struct table_kind *kind; /* as it was read: what was asked for, or an older one */
         struct identity identity;
         uint64_t        ram_pages;
-        uint32_t        recordings;
+        uint32_t        recordings, min_seen;
         uint64_t        nr_entries, nr_sums;
         void           *entries;
         uint64_t       *sums; /* NULL when nr_sums is 0 */

@@ -57,10 +57,17 @@ void cli_progress(void *arg, uint64_t done_bytes, uint64_t all_bytes)
 
 int cli_getopt(const struct verb *v, int argc, char **argv, const struct option *options)
 {
+        return cli_getopt_short(v, argc, argv, "", options);
+}
+
+int cli_getopt_short(const struct verb *v, int argc, char **argv, const char *letters, const struct option *options)
+{
+        char all[32];
         int c;
 
         opterr = 0;
-        c = getopt_long(argc, argv, ":", options, NULL);
+        snprintf(all, sizeof(all), ":%s", letters);
+        c = getopt_long(argc, argv, all, options, NULL);
         if (c == 'h') {
                 printf("%s", v->help);
                 exit(fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED);

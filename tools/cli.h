@@ -34,7 +34,7 @@ struct verb {
 };
 
 extern const struct verb verb_run, verb_restore, verb_snapshot, verb_inspect, verb_verify, verb_convert, verb_probe, verb_ledger, verb_list,
-        verb_start, verb_stop, verb_delete, verb_stratovirt_args;
+        verb_start, verb_stop, verb_delete, verb_stratovirt_args, verb_hints;
 
 /* "rouse: <text>" on standard error; the exit status that fits. */
 int cli_fail(const struct err *e);
@@ -49,6 +49,8 @@ void cli_progress(void *arg, uint64_t done_bytes, uint64_t all_bytes);
 /* getopt_long without its own messages: the next option's value, -1 at the end, '?' after printing what is wrong (an unknown
  * option, a missing argument): then return EXIT_USAGE. --help prints the help and ends the program. */
 int cli_getopt(const struct verb *v, int argc, char **argv, const struct option *options);
+/* The same with options of one letter, as in getopt(3): "o:". */
+int cli_getopt_short(const struct verb *v, int argc, char **argv, const char *letters, const struct option *options);
 
 /* --base DIR, again and again. */
 #define CLI_BASES_MAX 256

@@ -13,6 +13,7 @@
 static const struct option options[] = {
         {"format", required_argument, NULL, 'F'},
         {"base", required_argument, NULL, 'b'},
+        {"hints", required_argument, NULL, 'H'},
         {"replace", no_argument, NULL, 'r'},
         PACK_OPTIONS,
         CLI_LAST_OPTIONS,
@@ -64,7 +65,10 @@ static int convert(const struct convert_options *asked)
         printf("%s: %s from %s, %" PRIu64 " data pages", o.dst, report.to, report.from, bytes_to_pages(report.data_bytes));
         if (o.pack && report.data_bytes)
                 printf(" packed to %.1f %%", 100.0 * (double)report.stored_bytes / (double)report.data_bytes);
-        printf(", %" PRIu64 " zero pages, identity %s\n", bytes_to_pages(report.zero_bytes), report.identity.s);
+        printf(", %" PRIu64 " zero pages", bytes_to_pages(report.zero_bytes));
+        if (report.hints)
+                printf(", hints of %" PRIu64 " pages", report.hints);
+        printf(", identity %s\n", report.identity.s);
         return EXIT_OK;
 }
 
@@ -84,6 +88,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                         o.format = optarg;
                 if (c == 'b' && !cli_base("convert", optarg, &bases))
                         return EXIT_USAGE;
+                if (c == 'H')
+                        o.hints_path = optarg;
                 if (c == 'r')
                         o.replace = true;
         }
@@ -111,6 +117,8 @@ const struct verb verb_convert = {
                 "Checksums of SRC are checked on the way. What the other format has no place for is refused by name.\n\n"
                 "  --format NAME              native (default), or stratovirt: what StratoVirt 2.5 restores\n"
                 CLI_BASE_HELP
+                "  --hints FILE|none          DST gets these hints, which must be of SRC, for its own (default: those that a\n"
+                "                             restore of SRC would find, if any)\n"
                 "  --replace                  exchange a snapshot that is there already\n"
                 PACK_HELP
                 "\n"

@@ -142,6 +142,18 @@ static struct json_object *chain_json(const struct inspection *i)
         return a;
 }
 
+static struct json_object *hints_json(const struct inspection *i)
+{
+        struct json_object *o = json_object_new_object(), *phases = json_object_new_object();
+
+        json_add_u64(o, "recordings", i->nr_recordings);
+        json_add_u64(o, "replayed", i->hints.kept);
+        for (int p = 0; p < HINT_PHASES; p++)
+                json_add_u64(phases, hint_phase_name((enum hint_phase)p), i->hints.phase[p].pages);
+        json_object_object_add(o, "phases", phases);
+        return o;
+}
+
 void inspect_print_json(FILE *to, const struct inspection *i, bool pages)
 {
         struct json_object *o = json_object_new_object(), *vcpus = json_object_new_array(), *notes = json_object_new_array();
@@ -160,8 +172,10 @@ void inspect_print_json(FILE *to, const struct inspection *i, bool pages)
         json_object_object_add(o, "vcpus", vcpus);
         json_object_object_add(o, "devices", devices_json(i));
         json_object_object_add(o, "memory", memory_json(i, pages));
-        if (i->has_hints)
-                json_add_u64(o, "hints", i->nr_hints);
+        if (i->has_hints) {
+                json_add_u64(o, "hints", i->hints.all.pages);
+                json_object_object_add(o, "hints_detail", hints_json(i));
+        }
         for (size_t k = 0; k < i->nr_notes; k++)
                 json_object_array_add(notes, json_object_new_string(i->notes[k]));
         json_object_object_add(o, "notes", notes);

@@ -152,6 +152,14 @@ static void print_chain(FILE *to, const struct inspection *i)
         }
 }
 
+static void print_hints(FILE *to, const struct inspection *i)
+{
+        fprintf(to, "hints      %" PRIu64 " pages of %" PRIu32 " recording%s", i->hints.all.pages, i->nr_recordings, i->nr_recordings == 1 ? "" : "s");
+        for (int p = 0; p < HINT_PHASES; p++)
+                fprintf(to, "%s%" PRIu64 " %s", p ? ", " : ": ", i->hints.phase[p].pages, hint_phase_name((enum hint_phase)p));
+        fprintf(to, "; %" PRIu64 " are replayed\n", i->hints.kept);
+}
+
 void inspect_print(FILE *to, const struct inspection *i, bool pages)
 {
         fprintf(to, "snapshot   %s\nformat     %s, %s\nidentity   %s\n", i->path, i->format, i->version, i->identity.s);
@@ -163,7 +171,7 @@ void inspect_print(FILE *to, const struct inspection *i, bool pages)
         print_devices(to, i);
         print_memory(to, i);
         if (i->has_hints)
-                fprintf(to, "hints      %zu pages\n", i->nr_hints);
+                print_hints(to, i);
         else
                 fprintf(to, "hints      none\n");
         for (size_t k = 0; k < i->nr_notes; k++)

@@ -15,7 +15,7 @@ struct pack_option {
 #define PACK_OPTIONS {"pack", required_argument, NULL, 'P'}, {"pack-level", required_argument, NULL, 'N'}
 
 #define PACK_HELP                                                                                                       \
-        "  --pack lz4|none            pack memory in chunks of 64 KiB by LZ4 (native only; default none)\n"                    \
+        "  --pack lz4|none            pack memory in chunks of 32 KiB by LZ4 (native only; default none)\n"                    \
         "  --pack-level N             1 fast (default) to 12 small; -1 to -64 faster still\n"
 
 /* 1: it was one of them; 0: another; -1: it was, and wrong, which has been said. */

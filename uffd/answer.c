@@ -227,7 +227,7 @@ static void answer_wanted(struct pager *p, uint64_t page)
         wanted = wanted_from(p, &x, page);
         if (run->kind == RUN_ZERO)
                 pager_deliver_zeros(p, wanted.first_page, wanted.nr_pages);
-        else if (!answer_cached(p, &x, page))
+        else if (run->kind == RUN_PACKED ? !packed_answer(p, run, page) : !answer_cached(p, &x, page))
                 (void)slow_start(p, &wanted, FAULT_DEMAND); /* busy: it stays wanted until a read has ended */
 }
 

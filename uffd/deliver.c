@@ -6,6 +6,7 @@
 #include "uffd/backing.h"
 
 #include <errno.h>
+#include <string.h>
 #include <xxhash.h>
 
 enum verdict {
@@ -114,6 +115,15 @@ void pager_deliver(struct pager *p, uint64_t first_page, uint64_t nr_pages, cons
         put_all(p, first_page, nr_pages, bytes, why);
 }
 
+void pager_deliver_checked(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why)
+{
+        for (uint64_t done = 0, nr; done < nr_pages; done += nr) {
+                nr = MIN(nr_pages - done, (uint64_t)ARRAY_LEN(p->verdicts));
+                memset(p->verdicts, VERDICT_DATA, nr);
+                put_all(p, first_page + done, nr, bytes + pages_to_bytes(done), why);
+        }
+}
+
 void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages)
 {
         for (uint64_t i = 0; i < nr_pages; i++)
@@ -124,19 +134,26 @@ void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages
 bool pager_describe_lost(const struct pager *p, uint64_t page, struct pager_lost *ret)
 {
         const struct page_run *run = page_map_find(p->c.map, page);
-        bool                   raw = run && run->kind == RUN_RAW;
         struct page_loss       loss;
 
         if (!run || !page_state_find_loss(&p->states, page, &loss))
                 return false;
         *ret = (struct pager_lost){
                 .page              = page,
-                .source            = raw ? p->c.map->sources[run->source].name : "zeros",
-                .file_offset_bytes = raw ? run_offset_bytes(run, page) : 0,
+                .source            = run->kind != RUN_ZERO ? p->c.map->sources[run->source].name : "zeros",
+                .file_offset_bytes = run->kind == RUN_RAW ? run_offset_bytes(run, page) : 0,
+                .chunk             = PAGER_NO_CHUNK,
                 .error             = loss.error,
                 .demanded          = loss.demanded,
                 .poisoned          = loss.poisoned,
         };
+        if (run->kind == RUN_PACKED) {
+                const struct page_chunk *c = page_map_find_chunk(p->c.map, run, page).chunk;
+
+                ret->chunk = (uint64_t)(c - p->c.map->chunks);
+                ret->chunk_bytes = c->packed_bytes;
+                ret->file_offset_bytes = c->file_offset_bytes;
+        }
         return true;
 }
 

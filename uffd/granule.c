@@ -91,7 +91,9 @@ static bool bring_part(struct pager *p, struct granule *g, const struct extent *
                 pager_deliver_zeros(p, x->first_page, x->nr_pages);
                 return true;
         }
-        got = sources_read_cached(&p->sources, x->run, x->first_page, x->nr_pages, to);
+        if (x->run->kind == RUN_PACKED && packed_bring(p, x, g->why) > 0)
+                return true;
+        got = x->run->kind == RUN_PACKED ? 0 : sources_read_cached(&p->sources, x->run, x->first_page, x->nr_pages, to);
         if (got == 0)
                 return slow_start(p, x, g->why) == SLOW_STARTED;
         count(&p->n.read_bytes, pages_to_bytes(got));

@@ -198,7 +198,7 @@ static int check_config(const struct pager_config *c, uint64_t *ret_served_pages
                 end = r->first_page + r->nr_pages;
                 sum += r->nr_pages;
         }
-        if (c->verify && !c->map->sums)
+        if (c->verify && !c->map->sums && !c->map->nr_chunks)
                 return err_set(e, -EINVAL, "pager: expected a page map with checksums to verify, found none");
         *ret_served_pages = sum;
         return 0;
@@ -228,6 +228,8 @@ static int allocate(struct pager *p)
 
         if (r >= 0)
                 r = sources_init(&p->sources, p->c.map, p->c.faults);
+        if (r >= 0)
+                r = packed_init(&p->packed, p->c.map);
         if (r >= 0 && p->c.record)
                 r = record_init(&p->record, p->served_pages);
         if (r >= 0 && p->c.caps->io_uring) {
@@ -512,6 +514,7 @@ bool pager_free(struct pager *p)
         read_ring_free(p->ring);
         record_free(&p->record);
         sources_free(&p->sources);
+        packed_free(&p->packed);
         page_states_free(&p->states);
         pager_free_backing(p);
         free(p);

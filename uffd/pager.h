@@ -21,10 +21,14 @@ struct pager_range {
         uint64_t first_page, nr_pages;
 };
 
+#define PAGER_NO_CHUNK UINT64_MAX
+
 struct pager_lost {
         uint64_t    page;              /* RAM page number */
         const char *source;            /* page_source.name */
-        uint64_t    file_offset_bytes; /* where its bytes should be */
+        uint64_t    file_offset_bytes; /* where its bytes should be, or those of its chunk */
+        uint64_t    chunk;             /* its number; PAGER_NO_CHUNK: the page is not packed */
+        uint32_t    chunk_bytes;
         int         error;             /* -EIO and the like; -ENODATA: the file ends before it; -EBADMSG: checksum; -ETIMEDOUT: silent source */
         bool        demanded;          /* a fault waits for it */
         bool        poisoned;          /* the guest sees it as SIGBUS or MMIO; false: the fault is left unanswered until the VM is stopped */

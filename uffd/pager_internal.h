@@ -9,6 +9,7 @@
  *   prefetch.c  replay and fill ──► what to bring when nobody waits
  *   granule.c, bring_shared.c   pages of 2 MiB, and pages that other VMs have already
  *   slow.c      bytes that are not cached: started, ended, given up
+ *   packed.c    bytes of chunks ──► unpacked and checked
  *   deliver.c   bytes have come: checked, installed, counted, or their pages lost
  *   give_up.c   nobody will use the guest any more: whoever waits is let go */
 #pragma once
@@ -21,6 +22,7 @@
 #include "uffd/granule.h"
 #include "uffd/install.h"
 #include "uffd/page_state.h"
+#include "uffd/packed.h"
 #include "uffd/pager.h"
 #include "uffd/read_ring.h"
 #include "uffd/record.h"
@@ -73,6 +75,7 @@ struct pager {
         struct demand      demand;
         struct around      around;
         struct sources     sources;
+        struct packed      packed;
         struct read_ring  *ring; /* NULL: this host has no io_uring */
         struct slow_read   slow[READ_SLOTS];
         uint32_t           nr_slow; /* for the countdown of faults */
@@ -137,6 +140,8 @@ void pager_hold_up(struct pager *p);
 /* deliver.c */
 /* The bytes of [first_page, +nr_pages) have come, of one run: each page that is still open is installed or lost. */
 void pager_deliver(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why);
+/* The same for bytes that were checked already, as parts of chunks are. */
+void pager_deliver_checked(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why);
 /* The same for pages that are zero by the page map. */
 void pager_deliver_zeros(struct pager *p, uint64_t first_page, uint64_t nr_pages);
 /* Pages are there, and their waiters awake. */
@@ -174,7 +179,7 @@ bool pager_answer_shared(struct pager *p, uint64_t page);
 void pager_let_all_go(struct pager *p);
 
 /* slow.c */
-/* Starts (without io_uring: does) the read of neighbours of one raw run that are free. Busy: no room in the ring, later. */
+/* Starts (without io_uring: does) the read of neighbours of one run, raw or packed, that are free. Busy: no room in the ring, later. */
 enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_class why);
 /* Ends what has come and what took too long. True when there was something. */
 bool slow_finish(struct pager *p, uint64_t now);

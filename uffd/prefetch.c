@@ -45,9 +45,9 @@ static enum brought bring(struct pager *p, const struct extent *x, size_t max_sl
                 pager_deliver_zeros(p, x->first_page, x->nr_pages);
                 return BROUGHT_SOME;
         }
-        if (pager_bring_shared(p, x->first_page, x->nr_pages, why) > 0)
+        if (pager_bring_shared(p, x->first_page, x->nr_pages, why) > 0 || (x->run->kind == RUN_PACKED && packed_bring(p, x, why) > 0))
                 return BROUGHT_SOME;
-        got = sources_read_cached(&p->sources, x->run, x->first_page, x->nr_pages, p->buf);
+        got = x->run->kind == RUN_PACKED ? 0 : sources_read_cached(&p->sources, x->run, x->first_page, x->nr_pages, p->buf);
         if (got > 0) {
                 count(&p->n.read_bytes, pages_to_bytes(got));
                 pager_deliver(p, x->first_page, got, p->buf, why);
@@ -67,10 +67,25 @@ static void begin_ahead(struct pager *p)
         hint_walk_init(&p->ahead, p->replay.list, p->replay.nr_list);
 }
 
+/* Where an extent's bytes are in its file; how many. */
+static uint64_t extent_bytes(const struct page_map *map, const struct extent *x, uint64_t *ret_offset_bytes)
+{
+        const struct page_chunk *first, *last;
+
+        if (x->run->kind == RUN_RAW) {
+                *ret_offset_bytes = run_offset_bytes(x->run, x->first_page);
+                return pages_to_bytes(x->nr_pages);
+        }
+        first = page_map_find_chunk(map, x->run, x->first_page).chunk;
+        last = page_map_find_chunk(map, x->run, x->first_page + x->nr_pages - 1).chunk;
+        *ret_offset_bytes = first->file_offset_bytes;
+        return last->file_offset_bytes + last->packed_bytes - first->file_offset_bytes;
+}
+
 static bool advise(struct pager *p, const struct extent *x)
 {
         int      fd = run_fd(p->c.map, x->run);
-        uint64_t offset = run_offset_bytes(x->run, x->first_page), len = pages_to_bytes(x->nr_pages);
+        uint64_t offset, len = extent_bytes(p->c.map, x, &offset);
 
         if (p->ring)
                 return read_ring_advise(p->ring, fd, offset, len);

@@ -31,12 +31,12 @@ static void sort_pages(uint32_t *v, size_t nr)
         }
 }
 
-/* The raw run of a hint that is served and still open, or NULL. */
+/* The run of a hint that has bytes, is served and still open, or NULL. */
 static const struct page_run *open_run(const struct replay_view *v, uint64_t page)
 {
         const struct page_run *run = page_map_find(v->map, page);
 
-        if (!run || run->kind != RUN_RAW || !served_find(&v->served, page))
+        if (!run || run->kind == RUN_ZERO || !served_find(&v->served, page))
                 return NULL;
         return page_state_is_open(page_state_get(v->states, page)) ? run : NULL;
 }

@@ -25,11 +25,20 @@ static void lose(struct pager *p, struct slow_read *s, uint64_t nr_pages, int er
         advance(s, nr_pages);
 }
 
-static void take_bytes(struct pager *p, struct slow_read *s, const uint8_t *buf, uint64_t bytes)
+static bool is_packed(const struct slow_read *s)
+{
+        return s->run->kind == RUN_PACKED;
+}
+
+static void take_bytes(struct pager *p, struct slow_read *s, uint8_t *buf, uint64_t bytes)
 {
         uint64_t pages = bytes_to_pages(s->got_bytes + bytes);
 
         count(&p->n.read_bytes, bytes);
+        if (is_packed(s)) {
+                packed_slow_take(p, s, buf, bytes);
+                return;
+        }
         if (pages == 0) {
                 s->got_bytes += bytes; /* the rest of the page may follow */
                 return;
@@ -39,27 +48,31 @@ static void take_bytes(struct pager *p, struct slow_read *s, const uint8_t *buf,
 }
 
 /* Takes in what a read brought: bytes or -errno. Afterwards s holds what is left to read. */
-static void take(struct pager *p, struct slow_read *s, const uint8_t *buf, ssize_t result)
+static void take(struct pager *p, struct slow_read *s, uint8_t *buf, ssize_t result)
 {
+        uint64_t first_pages = is_packed(s) ? packed_slow_first_pages(p, s) : 1; /* that are had together or not at all */
+
         if (result > 0) {
                 take_bytes(p, s, buf, (uint64_t)result);
         } else if (result == 0) {
                 lose(p, s, s->nr_pages, -ENODATA); /* the file ends before or within the first of them */
         } else if (result == -EINTR) {
                 return;
-        } else if (s->try_pages > 1) {
-                s->try_pages = 1;
+        } else if (s->try_pages > first_pages) {
+                s->try_pages = first_pages;
                 s->got_bytes = 0;
         } else {
-                lose(p, s, 1, (int)result);
+                lose(p, s, first_pages, (int)result);
         }
 }
 
 /* A read ends before the first bad sector; one that begins with it is an error. */
-static ssize_t clip(const struct pager_faults *f, const struct slow_read *s, ssize_t result)
+static ssize_t clip(const struct pager *p, const struct slow_read *s, ssize_t result)
 {
-        uint64_t good = pager_fault_clip(f, CHANCE_EIO, s->first_page, s->try_pages);
+        uint64_t good = pager_fault_clip(p->c.faults, CHANCE_EIO, s->first_page, s->try_pages);
 
+        if (is_packed(s))
+                return packed_slow_clip(p, s, good, result);
         if (result <= 0)
                 return result;
         return good == 0 ? -EIO : MIN(result, (ssize_t)(pages_to_bytes(good) - s->got_bytes));
@@ -72,7 +85,7 @@ static ssize_t spoil(const struct pager *p, const struct slow_read *s, ssize_t r
 
         if (!f)
                 return result;
-        result = clip(f, s, result);
+        result = clip(p, s, result);
         if (result > 1 && pager_fault_hits(f, CHANCE_SHORT_READ, s->nr))
                 return result / 2;
         if (f->eio_read && s->nr >= f->eio_read && s->nr - f->eio_read < f->eio_reads)
@@ -87,23 +100,29 @@ static bool is_silenced(const struct pager *p, const struct slow_read *s)
         return f && f->silent_read && s->nr >= f->silent_read && s->nr - f->silent_read < f->silent_reads;
 }
 
-static uint64_t next_offset_bytes(const struct slow_read *s)
+static uint64_t next_offset_bytes(const struct pager *p, const struct slow_read *s)
 {
+        if (is_packed(s))
+                return packed_slow_offset_bytes(p, s);
         return run_offset_bytes(s->run, s->first_page) + s->got_bytes;
 }
 
-static uint64_t next_len_bytes(const struct slow_read *s)
+static uint64_t next_len_bytes(const struct pager *p, const struct slow_read *s)
 {
+        if (is_packed(s))
+                return packed_slow_len_bytes(p, s);
         return pages_to_bytes(s->try_pages) - s->got_bytes;
 }
 
 static void read_plainly(struct pager *p, struct slow_read *s)
 {
+        uint8_t *buf = is_packed(s) ? p->packed.raw : p->buf;
+
         while (s->nr_pages > 0 && !pager_must_end(p)) {
-                ssize_t n = pread(run_fd(p->c.map, s->run), p->buf + s->got_bytes, next_len_bytes(s), (off_t)next_offset_bytes(s));
+                ssize_t n = pread(run_fd(p->c.map, s->run), buf + s->got_bytes, next_len_bytes(p, s), (off_t)next_offset_bytes(p, s));
 
                 s->nr = ++p->nr_slow;
-                take(p, s, p->buf, spoil(p, s, n < 0 ? -errno : n));
+                take(p, s, buf, spoil(p, s, n < 0 ? -errno : n));
         }
 }
 
@@ -116,24 +135,37 @@ static void read_in_ring(struct pager *p, int slot)
         s->nr = ++p->nr_slow;
         if (is_silenced(p, s))
                 fd = p->c.faults->silent_fd;
-        read_ring_start(p->ring, slot, fd, next_offset_bytes(s), s->got_bytes, next_len_bytes(s),
+        read_ring_start(p->ring, slot, fd, next_offset_bytes(p, s), s->got_bytes, next_len_bytes(p, s),
                         timeout_ns ? now_ns() + timeout_ns : UINT64_MAX);
+}
+
+/* All that is asked for is free; of what comes with it, in chunks, not all may be. */
+static void mark_reading(struct pager *p, const struct slow_read *s)
+{
+        for (uint64_t page = s->first_page; page < s->first_page + s->nr_pages; page++)
+                if (page_state_is_free(page_state_get(&p->states, page)))
+                        page_state_move(&p->states, page, PAGE_READING);
 }
 
 enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_class why)
 {
         uint64_t         nr = MIN(x->nr_pages, (uint64_t)READ_SLOT_PAGES);
         struct slow_read s = { .run = x->run, .first_page = x->first_page, .nr_pages = nr, .try_pages = nr, .why = why };
+        bool             in_ring = p->ring;
         int              slot = -EBUSY;
 
+        if (is_packed(&s)) {
+                packed_slow_begin(p, &s, x, READ_SLOT_PAGES * PAGE_BYTES);
+                nr = s.nr_pages;
+                in_ring = in_ring && packed_slow_len_bytes(p, &s) <= READ_SLOT_PAGES * PAGE_BYTES;
+        }
         if (page_states_have_room(&p->states, nr))
-                slot = p->ring ? read_ring_take(p->ring) : 0;
+                slot = in_ring ? read_ring_take(p->ring) : 0;
         if (slot == -EBUSY)
                 return SLOW_BUSY;
-        for (uint64_t i = 0; i < nr; i++)
-                page_state_move(&p->states, s.first_page + i, PAGE_READING);
+        mark_reading(p, &s);
         count(&p->n.cold_reads, nr);
-        if (!p->ring) {
+        if (!in_ring) {
                 read_plainly(p, &s);
         } else if (slot < 0) {
                 lose(p, &s, nr, slot); /* every slot waits for a source that stays silent */

@@ -71,3 +71,42 @@ uint64_t sources_read_cached(struct sources *s, const struct page_run *run, uint
                 n /= 2;
         return s->faults ? spoil(s, page, bytes_to_pages((uint64_t)n)) : bytes_to_pages((uint64_t)n);
 }
+
+/* Bytes before the first chunk with a bad sector. */
+static uint64_t clip_chunks(const struct sources *s, const struct chunk_place *first, uint64_t bytes)
+{
+        const struct page_chunk *c = first->chunk;
+        uint64_t                 page = first->first_page, good = 0;
+
+        for (; good < bytes && pager_fault_clip(s->faults, CHANCE_EIO, page, c->nr_pages) == c->nr_pages; c++) {
+                good += c->packed_bytes;
+                page += c->nr_pages;
+        }
+        return MIN(good, bytes);
+}
+
+static uint64_t spoil_chunks(struct sources *s, const struct chunk_place *first, uint64_t bytes)
+{
+        s->nr_chances++;
+        if (pager_fault_hits(s->faults, CHANCE_NOT_CACHED, s->nr_chances))
+                return 0;
+        if (pager_fault_hits(s->faults, CHANCE_SHORT_READ, s->nr_chances))
+                bytes /= 2;
+        return clip_chunks(s, first, bytes);
+}
+
+uint64_t sources_read_cached_chunks(struct sources *s, uint16_t source, const struct chunk_place *first, uint64_t len_bytes, void *buf)
+{
+        struct iovec iov = { .iov_base = buf, .iov_len = len_bytes };
+        uint8_t      way = s->ways[source];
+        ssize_t      n;
+
+        if (way == SOURCE_SLOW)
+                return 0;
+        n = preadv2(s->map->sources[source].fd, &iov, 1, (off_t)first->chunk->file_offset_bytes, way == SOURCE_NOWAIT ? RWF_NOWAIT : 0);
+        if (n <= 0)
+                return 0;
+        if (s->faults && s->faults->short_read && ++s->nr_reads == s->faults->short_read)
+                n /= 2;
+        return s->faults ? spoil_chunks(s, first, (uint64_t)n) : (uint64_t)n;
+}

@@ -21,6 +21,9 @@ void sources_free(struct sources *s);
  * not, or it cannot be read at all: a slow read finds out which. */
 uint64_t sources_read_cached(struct sources *s, const struct page_run *run, uint64_t page, uint64_t nr_pages, void *buf);
 
+/* The same for len_bytes of chunks that lie one behind the other from `first` on: how many bytes. */
+uint64_t sources_read_cached_chunks(struct sources *s, uint16_t source, const struct chunk_place *first, uint64_t len_bytes, void *buf);
+
 /* Where the bytes of a page of a raw run are. */
 static inline uint64_t run_offset_bytes(const struct page_run *run, uint64_t page)
 {

@@ -44,6 +44,7 @@ struct hints {
         struct identity snapshot;
         uint64_t        ram_pages;
         uint32_t        recordings;
+        uint32_t        min_seen; /* pages that fewer recordings had were left out; 0 and 1: none was */
         size_t          nr;
         struct hint    *v; /* phase by phase, in first-touch order; no page twice */
 };

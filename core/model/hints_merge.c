@@ -165,6 +165,7 @@ int hints_merge(const struct hints_named *in, size_t nr, uint32_t min_seen, stru
         h.snapshot = in[0].hints.snapshot;
         h.ram_pages = in[0].hints.ram_pages;
         h.recordings = (uint32_t)nr;
+        h.min_seen = min_seen;
         *ret = h;
         return 0;
 }

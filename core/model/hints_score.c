@@ -18,20 +18,9 @@ static void add_pages(struct bitmap *to, const struct hints *h, uint32_t min_see
                         bitmap_set(to, h->v[i].page);
 }
 
-/* Has nothing been left out of it? What was merged with every page kept has some that were seen once. */
-static bool is_uncut(const struct hints *h)
-{
-        if (h->recordings <= 1)
-                return true;
-        for (size_t i = 0; i < h->nr; i++)
-                if (h->v[i].seen == 1)
-                        return true;
-        return false;
-}
-
 int hints_foreseen_init(struct hints_foreseen *f, const struct hints_named *h, const struct hints_named *from, size_t nr, struct err *e)
 {
-        *f = (struct hints_foreseen){ .known = nr > 0 || is_uncut(&h->hints) };
+        *f = (struct hints_foreseen){ .known = nr > 0 || h->hints.min_seen <= 1 };
         if (bitmap_init(&f->pages, h->hints.ram_pages) < 0)
                 return no_memory(&h->hints, e);
         if (nr == 0)

@@ -33,8 +33,7 @@ struct hints_foreseen {
         bool          known;
 };
 
-/* F by the recordings that h was merged from; nr 0: by h itself, which has them all where it was merged without leaving out pages: where
- * it is of one recording, or has a page that was seen in one only. Else it is not known. */
+/* F by the recordings that h was merged from; nr 0: by h itself, which has them all where no page was left out. Else it is not known. */
 int  hints_foreseen_init(struct hints_foreseen *f, const struct hints_named *h, const struct hints_named *from, size_t nr, struct err *e);
 void hints_foreseen_free(struct hints_foreseen *f); /* accepts a zeroed one */
 

@@ -23,6 +23,14 @@
 
 #define PATIENCE_MS 60000
 
+/* What the user has recorded for the fixtures is not taken along. */
+static void leave_home(void)
+{
+        setenv("XDG_DATA_HOME", "/nowhere", 1);
+}
+
+TestSuite(convert, .init = leave_home);
+
 static const char *const modes[] = {"lazy", "mmap", "eager"};
 
 static void convert(const char *from, const char *to, const char *format)

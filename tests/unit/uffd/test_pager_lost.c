@@ -1,28 +1,7 @@
 /* Bytes that cannot be had are never zeros: the page is lost, and says so. */
-#include "tests/unit/uffd/rig.h"
+#include "tests/unit/uffd/sigbus.h"
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-
-static sigjmp_buf back; /* a signal handler has no other way */
-
-static void on_sigbus(int sig)
-{
-        siglongjmp(back, sig);
-}
-
-/* BUS_MCEERR_AR, or BUS_ADRERR where the kernel has no CONFIG_MEMORY_FAILURE. */
-static bool touch_is_sigbus(const struct rig *g, uint64_t page)
-{
-        struct sigaction sa = { .sa_handler = on_sigbus };
-
-        sigaction(SIGBUS, &sa, NULL);
-        if (sigsetjmp(back, 1) != 0)
-                return true;
-        (void)rig_touch(g, page);
-        return false;
-}
 
 static void assert_lost(const struct rig *g, uint64_t page, int error)
 {

@@ -6,7 +6,7 @@
  *   RAM of one step   | 0 0 | 2 2 | all | 1 1 | churn | 0 0 | ...      blocks, drawn from seed and step */
 #pragma once
 
-#include "tests/unit/uffd/torture_model.h"
+#include "tests/unit/uffd/torture_memory.h"
 #include "uffd/pager.h"
 
 #include <pthread.h>
@@ -18,7 +18,8 @@
 struct chamber {
         struct schedule   s;
         struct model      m;
-        uint8_t          *ram;
+        struct memory     mem;
+        uint8_t          *ram; /* mem.ram */
         struct host_caps  caps;
         struct pager     *p;
         unsigned          step;      /* changed while all stand still */
@@ -60,24 +61,23 @@ __attribute__((format(printf, 2, 3))) static void say_wrong(struct chamber *c, c
         va_end(ap);
 }
 
-/* A signal handler has no other way. */
+/* For signal handlers, which have no other way. */
+static char                     torture_text[1200];
 static _Thread_local sigjmp_buf touch_back;
 static _Thread_local bool       touching;
 
 static void on_sigbus(int sig)
 {
-        static const char text[] = "torture: SIGBUS where no page may be lost\n";
-
         if (touching)
                 siglongjmp(touch_back, sig);
-        (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+        (void)!write(STDERR_FILENO, torture_text, strlen(torture_text));
         abort();
 }
 
-/* False: SIGBUS. What was touched stays there until it is given back, so that what follows needs no such care. */
+/* False: SIGBUS (ThreadSanitizer's handler blocks all signals, so the jump takes the mask along). What was touched stays there until it is given back, so that what follows needs no such care. */
 static bool touch(const struct chamber *c, uint64_t page)
 {
-        if (sigsetjmp(touch_back, 0) != 0) {
+        if (sigsetjmp(touch_back, 1) != 0) {
                 touching = false;
                 return false;
         }
@@ -92,7 +92,7 @@ static bool touch(const struct chamber *c, uint64_t page)
 /* The same with a first touch that may be a write. */
 static bool put_byte(const struct chamber *c, uint64_t at_bytes, uint8_t value)
 {
-        if (sigsetjmp(touch_back, 0) != 0) {
+        if (sigsetjmp(touch_back, 1) != 0) {
                 touching = false;
                 return false;
         }
@@ -162,16 +162,29 @@ static void note_removed(struct chamber *c, uint64_t page)
         c->m.removed[page] = true;
 }
 
+/* Where a file is behind RAM, poison stays when the page is given back: its VM has ended by then, and no model is needed of that. */
+static bool may_discard(const struct guest *g, uint64_t page)
+{
+        const struct chamber *c = g->c;
+
+        return page < c->s.nr_pages && owner_of(c, page) == g->nr &&
+               (c->s.backing == BACK_ANON || !c->s.poison || model_is_sure(&c->m, page));
+}
+
 /* Gives back as much as is its own from page on. */
 static void discard_pages(struct guest *g, uint64_t page, uint64_t nr)
 {
         struct chamber *c = g->c;
-        uint64_t        end = page + 1;
+        uint64_t        end = page;
+        int             r;
 
-        while (end < c->s.nr_pages && end - page < nr && owner_of(c, end) == g->nr)
+        while (end - page < nr && may_discard(g, end))
                 end++;
-        if (madvise(c->ram + pages_to_bytes(page), pages_to_bytes(end - page), MADV_DONTNEED) != 0)
-                say_wrong(c, "page %llu: madvise: %m", (unsigned long long)page);
+        if (end == page)
+                return;
+        r = memory_discard(&c->mem, &c->s, page, end - page);
+        if (r < 0)
+                say_wrong(c, "page %llu: to give it back: %s", (unsigned long long)page, strerror(-r));
         for (; page < end; page++)
                 note_removed(c, page);
 }

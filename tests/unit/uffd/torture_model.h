@@ -35,7 +35,8 @@ struct model {
         bool    *may;     /* it may as well be right */
         bool    *removed; /* given back */
         bool    *served;
-        int     *first_bad; /* as `bad` was at first; constant */
+        int     *first_bad; /* as `bad` and `may` were at first; constant */
+        bool    *first_may;
 };
 
 static void model_page_bytes(const struct schedule *s, uint64_t page, uint64_t *w)
@@ -49,7 +50,7 @@ static void model_page_bytes(const struct schedule *s, uint64_t page, uint64_t *
 static void model_open_files(struct model *m)
 {
         for (unsigned i = 0; i < m->s->sources; i++) {
-                char name[16];
+                char name[24];
 
                 snprintf(name, sizeof(name), "memory%u", i);
                 m->fds[i] = m->s->disk ? openat(m->dir.fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : memfd_create(name, MFD_CLOEXEC);
@@ -174,6 +175,7 @@ static void model_draw_losses(struct model *m)
                 }
         }
         memcpy(m->first_bad, m->bad, m->s->nr_pages * sizeof(*m->bad));
+        memcpy(m->first_may, m->may, m->s->nr_pages * sizeof(*m->may));
 }
 
 static void model_cut(struct model *m)
@@ -214,6 +216,7 @@ static void model_init(struct model *m, const struct schedule *s)
         m->bad = calloc(s->nr_pages, sizeof(*m->bad));
         m->first_bad = calloc(s->nr_pages, sizeof(*m->bad));
         m->may = calloc(s->nr_pages, sizeof(*m->may));
+        m->first_may = calloc(s->nr_pages, sizeof(*m->may));
         m->removed = calloc(s->nr_pages, sizeof(*m->removed));
         m->served = calloc(s->nr_pages, sizeof(*m->served));
         if (s->disk)
@@ -243,6 +246,7 @@ static void model_free(struct model *m)
         free(m->bad);
         free(m->first_bad);
         free(m->may);
+        free(m->first_may);
         free(m->removed);
         free(m->served);
 }

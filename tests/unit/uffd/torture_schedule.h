@@ -21,6 +21,13 @@ enum torture_family {
 
 enum torture_end { END_DONE, END_STOPPED, END_GIVEN_UP, ENDS };
 
+enum torture_backing {
+        BACK_ANON,
+        BACK_MEMFD,  /* the VM's own, mapped shared */
+        BACK_SHARED, /* a private mapping of a template that others have put pages into */
+        BACKINGS,
+};
+
 #define TORTURE_THREADS_MAX 4
 #define TORTURE_SOURCES_MAX 3
 
@@ -33,6 +40,7 @@ struct schedule {
         uint64_t block_pages;         /* neighbours that belong to the same thread */
         bool     churns;              /* a thread gives memory back all the time: installs get -EAGAIN */
         bool     asks;                /* a thread asks for states and numbers all the time */
+        enum torture_backing backing;
         /* where the bytes are */
         unsigned sources, ranges;
         bool     disk, cold, verify, zeros_known;
@@ -86,6 +94,7 @@ static inline void draw_guest(struct schedule *s, uint64_t *r)
         s->block_pages = torture_size(r, 128);
         s->churns = torture_chance(r, 2);
         s->asks = torture_chance(r, 2);
+        s->backing = torture_chance(r, 2) ? BACK_ANON : (enum torture_backing)torture_random(r, BACKINGS);
 }
 
 static inline void draw_bytes(struct schedule *s, uint64_t *r)
@@ -178,13 +187,14 @@ static inline void torture_tell(const struct schedule *s, char *text, size_t siz
 {
         static const char *const families[TORTURE_FAMILIES] = { "alone", "together", "losing", "late", "ending" };
         static const char *const ends[ENDS] = { "done", "stopped", "given up" };
+        static const char *const backings[BACKINGS] = { "anon", "memfd", "shared" };
         const uint32_t          *n = s->faults.one_in;
 
         snprintf(text, size,
-                 "seed %llu of %s: %llu pages, %u threads, %u steps of %u, blocks of %llu%s%s; %u sources, %u ranges%s%s%s%s, cut %llu%s%s, "
+                 "seed %llu of %s: %llu pages of %s, %u threads, %u steps of %u, blocks of %llu%s%s; %u sources, %u ranges%s%s%s%s, cut %llu%s%s, "
                  "flip 1/%u%s, timeout %u ms;%s%s%s%s%s%s, around %u, %zu hints; nothing cached %d, short read 1/%u, not cached 1/%u, "
                  "EAGAIN 1/%u, short copy 1/%u, EIO 1/%u, ENOMEM 1/%u; %s at step %u",
-                 (unsigned long long)s->seed, families[s->family], (unsigned long long)s->nr_pages, s->threads, s->steps, s->ops,
+                 (unsigned long long)s->seed, families[s->family], (unsigned long long)s->nr_pages, backings[s->backing], s->threads, s->steps, s->ops,
                  (unsigned long long)s->block_pages, s->churns ? ", churn" : "", s->asks ? ", asker" : "", s->sources, s->ranges,
                  s->disk ? ", disk" : "", s->cold ? ", cold" : "", s->verify ? ", verify" : "", s->zeros_known ? ", zeros known" : "",
                  (unsigned long long)s->cut_pages, s->cut_within ? " and a bit" : "", s->cut_late ? " late" : "", s->flip_one_in,
