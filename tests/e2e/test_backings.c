@@ -73,6 +73,27 @@ Test(backings, a_foreign_snapshot_is_shared_and_huge_too, .timeout = 120)
         assert_wakes(&s, TICKS, WORDS("--mode", "shared", "--memory-backing", "hugetlb"));
 }
 
+Test(backings, packed_memory_is_shared_and_huge_too, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s = make(&t);
+        char packed[4100];
+        struct child c;
+
+        need_hugetlb(2 * 64);
+        snprintf(packed, sizeof(packed), "%.4000s/packed", t.path);
+        c = RUN(PATIENCE_MS, rouse_program(), "convert", s.path, packed, "--pack", "lz4");
+        cr_assert_eq(c.status, 0, "%s", c.err);
+        child_free(&c);
+        snprintf(s.path, sizeof(s.path), "%s", packed);
+        assert_wakes(&s, TICKS, WORDS("--mode", "shared"));
+        assert_wakes(&s, TICKS, WORDS("--mode", "lazy", "--memory-backing", "memfd"));
+        assert_wakes(&s, TICKS, WORDS("--mode", "lazy", "--memory-backing", "hugetlb"));
+        assert_wakes(&s, TICKS, WORDS("--mode", "lazy", "--memory-backing", "hugetlb", "--fill", "off"));
+        assert_wakes(&s, TICKS, WORDS("--mode", "shared", "--memory-backing", "hugetlb"));
+        assert_wakes(&s, TICKS, WORDS("--mode", "eager", "--memory-backing", "hugetlb"));
+}
+
 /* Booted on one, saved, woken on another, saved, and so on. */
 Test(backings, a_vm_on_any_memory_can_be_saved_and_goes_on, .timeout = 200)
 {

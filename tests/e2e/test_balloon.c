@@ -188,17 +188,6 @@ Test(balloon, it_moves_over_a_template, .timeout = 200)
         check(WORDS("--mode", "shared", "--hints", "none"));
 }
 
-Test(balloon, it_moves_over_a_template_where_nothing_is_brought_in_unasked, .timeout = 200)
-{
-        check(WORDS("--mode", "shared", "--fill", "off"));
-}
-
-Test(balloon, it_moves_in_huge_pages, .timeout = 200)
-{
-        need_hugetlb(64);
-        check(WORDS("--mode", "lazy", "--memory-backing", "hugetlb"));
-}
-
 Test(balloon, it_moves_over_a_template_of_huge_pages, .timeout = 200)
 {
         need_hugetlb(2 * 64);
