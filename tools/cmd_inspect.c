@@ -4,11 +4,16 @@
 #include "core/base/units.h"
 #include "core/inspect.h"
 #include "tools/inspect_out.h"
+#include "tools/restore_words.h"
 
 static const struct option options[] = {
         {"json", no_argument, NULL, 'j'},
         {"pages", no_argument, NULL, 'p'},
         {"index", no_argument, NULL, 'i'},
+        {"plan", no_argument, NULL, 'P'},
+        {"mode", required_argument, NULL, 'M'},
+        {"hints", required_argument, NULL, 'H'},
+        {"verify", required_argument, NULL, 'V'},
         {"format", required_argument, NULL, 'F'},
         {"base", required_argument, NULL, 'b'},
         CLI_LAST_OPTIONS,
@@ -17,11 +22,24 @@ static const struct option options[] = {
 struct words {
         const char      *format;
         struct cli_bases bases;
-        bool             json, pages, index;
+        bool             json, pages, index, plan;
+        struct restore_options restore; /* that the plan is for */
 };
 
-static int inspect(const char *path, const struct words *w)
+static void print(const struct inspection *i, const struct words *w, const struct inspected_plan *plan)
 {
+        if (w->json) {
+                inspect_print_json(stdout, i, w->pages, w->plan ? plan : NULL);
+                return;
+        }
+        inspect_print(stdout, i, w->pages);
+        if (w->plan)
+                inspect_print_plan(stdout, plan);
+}
+
+static int inspect(const char *path, struct words *w)
+{
+        struct inspected_plan plan = {0};
         char data_dir[4096];
         struct inspection i = {0};
         struct err err = {0};
@@ -31,17 +49,19 @@ static int inspect(const char *path, const struct words *w)
 
         if (r >= 0 && w->index)
                 r = inspect_index(&i, &err);
-        if (r >= 0 && w->json)
-                inspect_print_json(stdout, &i, w->pages);
-        else if (r >= 0)
-                inspect_print(stdout, &i, w->pages);
+        w->restore.data_dir = o.data_dir;
+        if (r >= 0 && w->plan)
+                r = inspect_plan(&i, &w->restore, &plan, &err);
+        if (r >= 0)
+                print(&i, w, &plan);
+        inspect_plan_close(&plan);
         inspect_close(&i);
         return r < 0 ? cli_fail(&err) : EXIT_OK;
 }
 
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
-        struct words w = {0};
+        struct words w = {.restore = {.mode = RESTORE_AUTO, .fill = true, .verify = true}};
         int c;
         (void)t0_ns;
 
@@ -51,8 +71,15 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                 w.json |= c == 'j';
                 w.pages |= c == 'p';
                 w.index |= c == 'i';
+                w.plan |= c == 'P';
                 if (c == 'F')
                         w.format = optarg;
+                if (c == 'M' && !take_mode(optarg, &w.restore.mode))
+                        return cli_usage("inspect", "--mode: expected " MODE_WORDS ", found '%s'", optarg);
+                if (c == 'V' && !cli_on_off(optarg, &w.restore.verify))
+                        return cli_usage("inspect", "--verify: expected on or off, found '%s'", optarg);
+                if (c == 'H')
+                        take_hints(optarg, &w.restore);
                 if (c == 'b' && !cli_base("inspect", optarg, &w.bases))
                         return EXIT_USAGE;
         }
@@ -69,6 +96,8 @@ const struct verb verb_inspect = {
                 "  --json                one JSON document\n"
                 "  --pages               every run of pages\n"
                 "  --index               find the zero pages of a foreign memory file now, and write the page map beside it\n"
+                "  --plan                how it would be restored on this host, and why; what of each limit that takes\n"
+                "  --mode MODE, --hints auto|none|FILE, --verify on|off   of that restore (default auto, auto, on)\n"
                 "  --format NAME         insist on a format: native, stratovirt\n"
                 CLI_BASE_HELP "\n"
                 "example: rouse inspect --index /srv/templates/microvm\n",

@@ -5,6 +5,7 @@
 #include "core/base/units.h"
 #include "tools/definition_keeper.h"
 #include "tools/device_options.h"
+#include "tools/restore_words.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ static const struct option options[] = {
         {"fill", required_argument, NULL, 'L'},
         {"verify", required_argument, NULL, 'V'},
         {"source-timeout", required_argument, NULL, 'S'},
+        {"collapse", required_argument, NULL, 'K'},
         {"allow-cpu-mismatch", no_argument, NULL, 'a'},
         CLI_LAST_OPTIONS,
 };
@@ -28,27 +30,6 @@ static int bad(const char *option, const char *expected)
 {
         cli_usage("restore", "--%s: expected %s, found '%s'", option, expected, optarg);
         return -1;
-}
-
-static int take_mode(const char *value, enum restore_mode *ret)
-{
-        static const struct {
-                const char       *name;
-                enum restore_mode mode;
-        } modes[] = {{"auto", RESTORE_AUTO}, {"lazy", RESTORE_LAZY}, {"mmap", RESTORE_MMAP}, {"eager", RESTORE_EAGER}, {"shared", RESTORE_SHARED}};
-
-        for (size_t i = 0; i < ARRAY_LEN(modes); i++)
-                if (strcmp(modes[i].name, value) == 0) {
-                        *ret = modes[i].mode;
-                        return 1;
-                }
-        return bad("mode", "auto, lazy, mmap, eager or shared");
-}
-
-static void take_hints(const char *value, struct restore_options *o)
-{
-        o->hints = strcmp(value, "auto") == 0 ? HINTS_AUTO : strcmp(value, "none") == 0 ? HINTS_NONE : HINTS_FILE;
-        o->hints_path = value;
 }
 
 static int take_timeout(const char *value, uint32_t *ret_ms)
@@ -73,7 +54,7 @@ static int take_option(int c, struct front *f, struct lists *l, struct restore_o
 
         switch (c) {
         case 'M':
-                return take_mode(optarg, &o->mode);
+                return take_mode(optarg, &o->mode) ? 1 : bad("mode", MODE_WORDS);
         case 'F':
                 o->format = optarg;
                 return 1;
@@ -91,6 +72,8 @@ static int take_option(int c, struct front *f, struct lists *l, struct restore_o
                 return cli_on_off(optarg, &o->verify) ? 1 : bad("verify", "on or off");
         case 'S':
                 return take_timeout(optarg, &o->source_timeout_ms);
+        case 'K':
+                return cli_on_off(optarg, &o->collapse) ? 1 : bad("collapse", "on or off");
         case 'a':
                 o->allow_cpu_mismatch = true;
                 return 1;
@@ -131,6 +114,8 @@ static int check_backing(const struct restore_options *o)
         if (o->mode == RESTORE_MMAP && b != RAM_ANON)
                 return cli_usage("restore", "--mode mmap cannot have --memory-backing %s: guest RAM is the memory file itself; use --mode auto, lazy or eager",
                                  ram_backing_name(b));
+        if (o->collapse && (b != RAM_ANON || !o->fill || (o->mode != RESTORE_AUTO && o->mode != RESTORE_LAZY)))
+                return cli_usage("restore", "--collapse on needs --mode auto or lazy, --fill on and --memory-backing anon: huge pages are made of 4 KiB ones when all is in");
         if (o->mode == RESTORE_SHARED && b == RAM_MEMFD)
                 return cli_usage("restore", "--mode shared cannot have --memory-backing memfd: guest RAM is a private mapping of a template, not a memfd of the "
                                  "VM's own; use --memory-backing anon or hugetlb, or --mode lazy");
@@ -218,6 +203,7 @@ const struct verb verb_restore = {
                 "  --fill on|off         bring the rest in behind the guest (default on)\n"
                 "  --verify on|off       check checksums, where the format has them (default on; --mode mmap checks none)\n"
                 "  --source-timeout TIME a page that the file does not yield in this time is lost (default 30s)\n"
+                "  --collapse on|off     make huge pages of what is all there, after T6, at idle priority (default off)\n"
                 "  --allow-cpu-mismatch  restore even where this CPU lacks what the guest saw\n"
                 DEVICE_RESTORE_HELP
                 FRONT_HELP

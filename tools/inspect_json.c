@@ -154,7 +154,7 @@ static struct json_object *hints_json(const struct inspection *i)
         return o;
 }
 
-void inspect_print_json(FILE *to, const struct inspection *i, bool pages)
+void inspect_print_json(FILE *to, const struct inspection *i, bool pages, const struct inspected_plan *plan)
 {
         struct json_object *o = json_object_new_object(), *vcpus = json_object_new_array(), *notes = json_object_new_array();
 
@@ -179,6 +179,8 @@ void inspect_print_json(FILE *to, const struct inspection *i, bool pages)
         for (size_t k = 0; k < i->nr_notes; k++)
                 json_object_array_add(notes, json_object_new_string(i->notes[k]));
         json_object_object_add(o, "notes", notes);
+        if (plan)
+                json_object_object_add(o, "plan", inspect_plan_json(plan));
         fprintf(to, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
         json_object_put(o);
 }

@@ -9,14 +9,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum verdict {
-        VERDICT_DATA,
-        VERDICT_ZERO, /* zeros, though the page map did not know */
-        VERDICT_BAD,  /* the checksum says otherwise */
-};
-
-/* Looks at the very bytes that will be installed. */
-static enum verdict judge(const struct pager *p, const struct page_run *run, uint64_t page, const uint8_t *bytes)
+enum verdict pager_judge(const struct pager *p, const struct page_run *run, uint64_t page, const uint8_t *bytes)
 {
         const struct page_map *map = p->c.map;
         const uint64_t        *sums = p->c.verify ? run_sums(map, run) : NULL; /* a run of a parent may have none */
@@ -52,6 +45,16 @@ static void settle(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum
 void pager_settle(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum fault_class why)
 {
         settle(p, first_page, nr_pages, VERDICT_DATA, why);
+}
+
+void pager_settle_moved(struct pager *p, uint64_t first_page, uint64_t nr_pages, uint64_t nr_zeros, enum fault_class why)
+{
+        page_states_install_absent(&p->states, first_page, nr_pages);
+        count(&p->n.faults[why], nr_pages - nr_zeros);
+        count(&p->n.faults[FAULT_ZERO], nr_zeros);
+        count(&p->n.installed_bytes, pages_to_bytes(nr_pages - nr_zeros));
+        count(&p->n.moved_bytes, pages_to_bytes(nr_pages));
+        pager_publish_resident(p);
 }
 
 /* Installs neighbours with one verdict. How many were dealt with: fewer than nr_pages when the states must be looked at again. */
@@ -111,7 +114,7 @@ void pager_deliver(struct pager *p, uint64_t first_page, uint64_t nr_pages, cons
         const struct page_run *run = page_map_find(p->c.map, first_page);
 
         for (uint64_t i = 0; i < nr_pages; i++)
-                p->verdicts[i] = judge(p, run, first_page + i, bytes + pages_to_bytes(i));
+                p->verdicts[i] = pager_judge(p, run, first_page + i, bytes + pages_to_bytes(i));
         put_all(p, first_page, nr_pages, bytes, why);
 }
 

@@ -115,6 +115,20 @@ int install_shared(struct installer *in, uint64_t first_page, uint64_t nr_pages,
         return install_all(in, HOW_SHARED, first_page, NULL, nr_pages, ret_done_pages);
 }
 
+int install_move(struct installer *in, uint64_t first_page, void *src, uint64_t nr_pages, uint64_t *ret_done_pages)
+{
+        int64_t  may = in->faults ? spoil(in, first_page, nr_pages) : (int64_t)nr_pages;
+        uint64_t bytes = 0;
+        int      r = may < 0 ? (int)may : -EBUSY;
+
+        if (in->faults && in->faults->eagain_copy && ++in->nr_copies == in->faults->eagain_copy)
+                r = -EAGAIN;
+        else if (may > 0)
+                r = uffd_move(in->uffd, page_hva(in, first_page), src, pages_to_bytes((uint64_t)may), &bytes);
+        *ret_done_pages = bytes_to_pages(bytes);
+        return r;
+}
+
 int install_poison(struct installer *in, uint64_t page)
 {
         uint64_t bytes;

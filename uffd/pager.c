@@ -240,6 +240,8 @@ static int allocate(struct pager *p)
         if (r >= 0)
                 r = pager_prepare_backing(p);
         if (r >= 0)
+                r = stage_init(p);
+        if (r >= 0)
                 r = init_lock(p);
         if (r < 0)
                 return r;
@@ -429,6 +431,7 @@ void pager_stats(const struct pager *p, struct pager_stats *ret)
         struct pager_stats s = {
                 .messages        = get(&p->n.messages),
                 .installed_bytes = get(&p->n.installed_bytes),
+                .moved_bytes     = get(&p->n.moved_bytes),
                 .read_bytes      = get(&p->n.read_bytes),
                 .lost_pages      = get(&p->n.lost_pages),
                 .stall_ns        = get(&p->n.stall_ns),
@@ -516,6 +519,7 @@ bool pager_free(struct pager *p)
         sources_free(&p->sources);
         packed_free(&p->packed);
         page_states_free(&p->states);
+        stage_free(&p->stage);
         pager_free_backing(p);
         free(p);
         return true;

@@ -107,6 +107,7 @@ struct pager_stats {
         uint64_t messages;              /* fault messages read */
         uint64_t installed_bytes, read_bytes, lost_pages, stall_ns, cpu_ns;
         uint64_t resident_pages;        /* of the served ones, zero pages included */
+        uint64_t moved_bytes;           /* of those installed, and zeros between them: as huge pages */
         uint64_t cold_reads;            /* pages that were not cached and went through io_uring */
 };
 void pager_stats(const struct pager *p, struct pager_stats *ret); /* any thread */

@@ -8,6 +8,7 @@
  *   answer.c    messages of the uffd ──► states, and answers to those who wait
  *   prefetch.c  replay and fill ──► what to bring when nobody waits
  *   granule.c, bring_shared.c   pages of 2 MiB, and pages that other VMs have already
+ *   stage.c     2 MiB that nobody touched are put together, and moved
  *   slow.c      bytes that are not cached: started, ended, given up
  *   packed.c    bytes of chunks ──► unpacked and checked
  *   deliver.c   bytes have come: checked, installed, counted, or their pages lost
@@ -28,6 +29,7 @@
 #include "uffd/record.h"
 #include "uffd/replay.h"
 #include "uffd/source.h"
+#include "uffd/stage.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -47,7 +49,7 @@ struct slow_read {
 /* Written by the pager thread alone, read by any; each number stands for itself, so relaxed is enough. */
 struct pager_counters {
         _Atomic uint64_t faults[FAULT_CLASSES];
-        _Atomic uint64_t messages, installed_bytes, read_bytes, lost_pages, stall_ns, cpu_ns, resident_pages, cold_reads;
+        _Atomic uint64_t messages, installed_bytes, moved_bytes, read_bytes, lost_pages, stall_ns, cpu_ns, resident_pages, cold_reads;
 };
 
 static inline void count(_Atomic uint64_t *counter, uint64_t n)
@@ -83,6 +85,7 @@ struct pager {
         struct hint_walk   replay, ahead; /* ahead: what to read ahead when the hints turn out to be cold */
         bool               replay_is_cold, replayed;
         struct fill        fill;
+        struct stage       stage;
         uint64_t           last_fault_ns, last_batch_ns;
         uint64_t           look_ns;       /* nap.c: how long to look before sleep */
         uint32_t           demand_rounds; /* in a row, with prefetch waiting */
@@ -138,6 +141,16 @@ void pager_wake_missed(struct pager *p);
 void pager_hold_up(struct pager *p);
 
 /* deliver.c */
+enum verdict {
+        VERDICT_DATA,
+        VERDICT_ZERO, /* zeros, though the page map did not know */
+        VERDICT_BAD,  /* the checksum says otherwise */
+};
+
+/* Looks at the very bytes that will be installed. */
+enum verdict pager_judge(const struct pager *p, const struct page_run *run, uint64_t page, const uint8_t *bytes);
+/* Absent neighbours were moved to their place; nobody waited for them. */
+void pager_settle_moved(struct pager *p, uint64_t first_page, uint64_t nr_pages, uint64_t nr_zeros, enum fault_class why);
 /* The bytes of [first_page, +nr_pages) have come, of one run: each page that is still open is installed or lost. */
 void pager_deliver(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why);
 /* The same for bytes that were checked already, as parts of chunks are. */

@@ -150,6 +150,9 @@ static bool fill_batch(struct pager *p, uint64_t max_pages, size_t max_slots)
         for (int n = 0; n < FILL_EXTENTS && pages < max_pages && !pager_must_end(p); n++) {
                 struct extent x = fill_peek(&p->fill, &p->view, max_pages - pages);
 
+                if ((x.nr_pages > 0 || stage_is_busy(&p->stage)) && stage_step(p, x.first_page, max_pages - pages))
+                        return true;
+                x.nr_pages = MIN(x.nr_pages, STAGE_PAGES - x.first_page % STAGE_PAGES); /* the next 2 MiB may be for staging */
                 if (x.nr_pages == 0 || bring(p, &x, max_slots, FAULT_FILL) == BROUGHT_NONE)
                         break;
                 pages += x.nr_pages;

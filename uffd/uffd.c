@@ -16,6 +16,7 @@ static_assert(sizeof(struct uffdio_copy) == 40, "UFFDIO_COPY");
 static_assert(sizeof(struct uffdio_zeropage) == 32, "UFFDIO_ZEROPAGE");
 static_assert(sizeof(struct uffdio_continue) == 32, "UFFDIO_CONTINUE, Linux 5.13");
 static_assert(sizeof(struct uffdio_poison) == 32, "UFFDIO_POISON, Linux 6.6");
+static_assert(sizeof(struct uffdio_move) == 40, "UFFDIO_MOVE, Linux 6.8");
 
 static int uffd_ioctl(int fd, unsigned long request, void *arg)
 {
@@ -192,6 +193,15 @@ int uffd_continue(int uffd, void *dst, uint64_t len_bytes, uint64_t *ret_done_by
         int                    r = uffd_ioctl(uffd, UFFDIO_CONTINUE, &c);
 
         *ret_done_bytes = done_bytes(c.mapped);
+        return r;
+}
+
+int uffd_move(int uffd, void *dst, void *src, uint64_t len_bytes, uint64_t *ret_done_bytes)
+{
+        struct uffdio_move m = { .dst = (uintptr_t)dst, .src = (uintptr_t)src, .len = len_bytes };
+        int                r = uffd_ioctl(uffd, UFFDIO_MOVE, &m);
+
+        *ret_done_bytes = done_bytes(m.move);
         return r;
 }
 

@@ -27,6 +27,8 @@ int uffd_copy(int uffd, void *dst, const void *src, uint64_t len_bytes, bool wak
 int uffd_zeropage(int uffd, void *dst, uint64_t len_bytes, bool wake, uint64_t *ret_done_bytes);
 /* Minor faults: maps what the file behind the range has. -EFAULT: it has not got the first page that was not done. */
 int uffd_continue(int uffd, void *dst, uint64_t len_bytes, uint64_t *ret_done_bytes);
+/* The pages at src, which is private anonymous memory, become those at dst. */
+int uffd_move(int uffd, void *dst, void *src, uint64_t len_bytes, uint64_t *ret_done_bytes);
 int uffd_poison(int uffd, void *dst, uint64_t len_bytes, uint64_t *ret_done_bytes);
 /* Up to nr messages into msgs: how many were read, 0 when none waits, or -errno. */
 int uffd_read_events(int uffd, struct uffd_msg *msgs, size_t nr);

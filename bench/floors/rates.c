@@ -116,3 +116,37 @@ double rate_direct(struct rig *r)
         munmap(buf, DEPTH * HUGE_PAGE_BYTES);
         return v;
 }
+
+static uint64_t unpack(const struct page_map *map, const struct page_source *src, const struct page_chunk *c, uint8_t *packed, uint8_t *to)
+{
+        uint64_t t0;
+
+        if (pread(src->fd, packed, c->packed_bytes, (off_t)c->file_offset_bytes) != (ssize_t)c->packed_bytes)
+                rig_die("read a chunk", EIO);
+        t0 = now_ns();
+        if (c->packed_bytes == pages_to_bytes(c->nr_pages))
+                memcpy(to, packed, c->packed_bytes);
+        else if (map->codec->unpack(to, pages_to_bytes(c->nr_pages), packed, c->packed_bytes) < 0)
+                rig_die("unpack a chunk", EBADMSG);
+        return now_ns() - t0;
+}
+
+double rate_unpack(const struct page_map *map)
+{
+        uint8_t *buf = map_warm(2 * HUGE_PAGE_BYTES);
+        uint64_t ns = 0, bytes = 0;
+
+        for (size_t i = 0; i < map->nr_runs; i++) {
+                const struct page_run *run = &map->runs[i];
+
+                for (uint64_t page = run->first_page; run->kind == RUN_PACKED && page < run->first_page + run->nr_pages;) {
+                        struct chunk_place at = page_map_find_chunk(map, run, page);
+
+                        ns += unpack(map, &map->sources[run->source], at.chunk, buf, buf + HUGE_PAGE_BYTES);
+                        bytes += pages_to_bytes(at.chunk->nr_pages);
+                        page = at.first_page + at.chunk->nr_pages;
+                }
+        }
+        munmap(buf, 2 * HUGE_PAGE_BYTES);
+        return ns ? (double)bytes * (double)NS_PER_S / (double)ns : 0;
+}

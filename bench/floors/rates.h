@@ -11,3 +11,7 @@ double rate_memcpy(struct rig *r);
 double rate_copy_2m(struct rig *r);
 /* pread(2) of the file in order with O_DIRECT, 2 MiB each, two of them under way at any time. */
 double rate_direct(struct rig *r);
+
+struct page_map;
+/* Unpacks every chunk of the map, on one core; bytes that come out, and only the time in the codec. */
+double rate_unpack(const struct page_map *map);

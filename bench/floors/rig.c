@@ -43,6 +43,13 @@ static void write_file(const struct rig *r)
                 rig_die("fsync", errno);
 }
 
+static void probe(struct host_caps *caps)
+{
+        uffd_probe(caps);
+        uring_probe(caps);
+        caps->nr_cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 void rig_open(struct rig *r, const char *dir, uint64_t nr_pages)
 {
         *r = (struct rig){ .nr_pages = nr_pages, .all = { 0, nr_pages } };
@@ -57,10 +64,30 @@ void rig_open(struct rig *r, const char *dir, uint64_t nr_pages)
                         w[i] = (page + 1) * UINT64_C(0x9e3779b97f4a7c15) + i;
         }
         write_file(r);
-        uffd_probe(&r->caps);
-        uring_probe(&r->caps);
-        r->caps.nr_cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+        probe(&r->caps);
         r->config = (struct pager_config){ .map = &r->map, .served = &r->all, .nr_served = 1, .around_pages = 16, .caps = &r->caps };
+}
+
+void rig_open_map(struct rig *r, const struct page_map *map)
+{
+        size_t nr = 0;
+
+        *r = (struct rig){ .nr_pages = map->nr_pages, .fd = -1, .served = calloc(map->nr_runs + 1, sizeof(*r->served)) };
+        if (!r->served)
+                rig_die("ranges", ENOMEM);
+        for (size_t i = 0; i < map->nr_runs; i++) {
+                const struct page_run *run = &map->runs[i];
+                struct pager_range    *last = nr ? &r->served[nr - 1] : NULL;
+
+                if (run->kind == RUN_ZERO)
+                        continue;
+                if (last && last->first_page + last->nr_pages == run->first_page)
+                        last->nr_pages += run->nr_pages;
+                else
+                        r->served[nr++] = (struct pager_range){ run->first_page, run->nr_pages };
+        }
+        probe(&r->caps);
+        r->config = (struct pager_config){ .map = map, .served = r->served, .nr_served = nr, .around_pages = 16, .caps = &r->caps };
 }
 
 void rig_close(struct rig *r)
@@ -68,8 +95,11 @@ void rig_close(struct rig *r)
         page_map_free(&r->map);
         if (r->ram)
                 munmap(r->ram, pages_to_bytes(r->nr_pages));
-        munmap(r->warm, pages_to_bytes(r->nr_pages));
-        close(r->fd);
+        if (r->warm)
+                munmap(r->warm, pages_to_bytes(r->nr_pages));
+        if (r->fd >= 0)
+                close(r->fd);
+        free(r->served);
 }
 
 static void begin_map(struct rig *r)
@@ -188,7 +218,7 @@ static void check(const struct rig *r)
 
 void rig_stop(struct rig *r)
 {
-        if (r->pager)
+        if (r->pager && r->warm)
                 check(r);
         if (!pager_free(r->pager))
                 rig_die("the pager does not end", EBUSY);

@@ -16,7 +16,7 @@ struct rig {
         uint8_t            *ram;  /* anew for each run: rig_new_ram */
         struct host_caps    caps;
         struct page_map     map; /* rig_map_whole, or the caller's own runs */
-        struct pager_range  all;
+        struct pager_range  all, *served; /* served: of rig_open_map */
         struct pager_config config; /* the whole of RAM, verify off, nothing prefetched */
         struct pager       *pager;
 };
@@ -26,6 +26,9 @@ void rig_die(const char *what, int error) __attribute__((noreturn));
 /* dir: where the file is made; its pages are told apart and none is zero. */
 void rig_open(struct rig *r, const char *dir, uint64_t nr_pages);
 void rig_close(struct rig *r);
+
+/* Over somebody else's map, which stays his; what it has data for is served. */
+void rig_open_map(struct rig *r, const struct page_map *map);
 
 /* All of RAM is one raw run. */
 void rig_map_whole(struct rig *r);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <linux/ioctl.h>
+#include <linux/mman.h>
 #include <linux/types.h>
 #include <linux/userfaultfd.h>
 
@@ -27,4 +28,17 @@ struct uffdio_poison {
 
 #ifndef UFFD_FEATURE_MOVE /* Linux 6.8 */
 #define UFFD_FEATURE_MOVE (1 << 16)
+#define _UFFDIO_MOVE      (0x05)
+struct uffdio_move {
+        __u64 dst;
+        __u64 src;
+        __u64 len;
+        __u64 mode;
+        __s64 move;
+};
+#define UFFDIO_MOVE _IOWR(UFFDIO, _UFFDIO_MOVE, struct uffdio_move)
+#endif
+
+#ifndef MADV_COLLAPSE /* Linux 6.1; in the headers of Debian 12's C library it is missing */
+#define MADV_COLLAPSE 25
 #endif

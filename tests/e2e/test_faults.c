@@ -74,13 +74,18 @@ Test(faults, a_memory_file_cut_short_under_a_lazy_restore_ends_it_with_exit_5, .
         check_cut(RESTORE_LAZY, true);
 }
 
+Test(faults, a_memory_file_cut_short_under_an_auto_restore_ends_it_with_exit_5, .timeout = 90)
+{
+        check_cut(RESTORE_AUTO, true);
+}
+
 Test(faults, a_memory_file_cut_short_under_an_mmap_restore_ends_it_with_exit_5, .timeout = 90)
 {
         check_cut(RESTORE_MMAP, true);
 }
 
 /* The same while it ticks: every page that it needs is there already, its own writes too, and the kernel takes them away. */
-static void change_while_it_ticks(const char *command)
+static void change_while_it_ticks(const char *mode, const char *command)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct child vm;
@@ -90,7 +95,7 @@ static void change_while_it_ticks(const char *command)
         need_uffd();
         snprintf(dir, sizeof(dir), "%s/copy", t.path);
         copy_fixture("stratovirt/microvm-128m", dir);
-        vm = START(rouse_program(), "restore", dir, "--mode", "mmap", "--timeout", "30s");
+        vm = START(rouse_program(), "restore", dir, "--mode", mode, "--timeout", "30s");
         cr_assert(child_wait_output(&vm, "TICK 6 ", 20000), "%s", vm.err);
         snprintf(text, sizeof(text), "cd %s && %s", dir, command);
         cr_assert_eq(system(text), 0);
@@ -101,12 +106,17 @@ static void change_while_it_ticks(const char *command)
 
 Test(faults, a_mapped_memory_file_that_is_cut_while_the_guest_ticks_ends_it_with_exit_5, .timeout = 90)
 {
-        change_while_it_ticks("truncate -s 0 memory");
+        change_while_it_ticks("mmap", "truncate -s 0 memory");
+}
+
+Test(faults, a_file_that_auto_maps_and_that_is_cut_while_the_guest_ticks_ends_it_with_exit_5, .timeout = 90)
+{
+        change_while_it_ticks("auto", "truncate -s 0 memory");
 }
 
 Test(faults, a_mapped_memory_file_that_is_written_anew_ends_it_with_exit_5, .timeout = 90)
 {
-        change_while_it_ticks("n=$(stat -c %s memory) && truncate -s 0 memory && truncate -s $n memory");
+        change_while_it_ticks("mmap", "n=$(stat -c %s memory) && truncate -s 0 memory && truncate -s $n memory");
 }
 
 /* A native snapshot where every page that the guest fills (32 MiB from 32 MiB on) has a byte that its sum does not know. */

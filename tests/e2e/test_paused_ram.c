@@ -60,6 +60,7 @@ static void check(const char *fixture)
         cr_expect_eq(hash_of_paused(dir, RESTORE_LAZY, t.path), expected, "lazy, not indexed");
         cr_expect_eq(hash_of_paused(dir, RESTORE_EAGER, t.path), expected, "eager, not indexed");
         cr_expect_eq(hash_of_paused(dir, RESTORE_MMAP, t.path), expected, "mmap, not indexed");
+        cr_expect_eq(hash_of_paused(dir, RESTORE_AUTO, t.path), expected, "auto, not indexed");
         /* With an index, kept beside a copy: a fixture is never written to. */
         snprintf(command, sizeof(command), "cp -p --reflink=auto %s/state %s/memory %s/ && %s inspect --index %s >/dev/null", dir, dir, t.path, rouse_program(),
                  t.path);
@@ -67,6 +68,7 @@ static void check(const char *fixture)
         cr_expect_eq(hash_of_paused(t.path, RESTORE_LAZY, NULL), expected, "lazy, indexed");
         cr_expect_eq(hash_of_paused(t.path, RESTORE_EAGER, NULL), expected, "eager, indexed");
         cr_expect_eq(hash_of_paused(t.path, RESTORE_MMAP, NULL), expected, "mmap, indexed");
+        cr_expect_eq(hash_of_paused(t.path, RESTORE_AUTO, NULL), expected, "auto, indexed");
 }
 
 Test(paused_ram, after_t6_the_ram_of_microvm_128m_equals_the_snapshots, .timeout = 60)

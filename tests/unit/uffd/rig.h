@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "tests/support/need.h"
 #include "tests/support/tmpdir.h"
+#include "tests/unit/uffd/ram.h"
 #include "uffd/pager.h"
 #include "uffd/pager_faults.h"
 #include "uffd/uffd.h"
@@ -111,10 +112,9 @@ static inline struct rig *rig_new(uint64_t nr_pages, enum rig_file where)
 
         need_uffd();
         g->nr_pages = nr_pages;
-        g->ram = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        g->ram = ram_map(bytes);
         g->model = calloc(nr_pages, PAGE_BYTES);
-        cr_assert(g->ram != MAP_FAILED && g->model);
-        madvise(g->ram, bytes, MADV_NOHUGEPAGE);
+        cr_assert(g->model);
         rig_write_model(g);
         rig_write_file(g, where);
         page_map_init(&g->map, nr_pages);

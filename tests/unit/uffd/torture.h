@@ -6,6 +6,7 @@
 
 #include "core/base/clock.h"
 #include "tests/support/need.h"
+#include "tests/unit/uffd/ram.h"
 #include "tests/unit/uffd/torture_guest.h"
 #include "uffd/uffd.h"
 

@@ -1,0 +1,194 @@
+/* bench/populate: how fast the pager fills a RAM that nobody uses, beside what the bare calls reach.
+ *
+ * Bytes of data a second, from the call of pager_arm to the event `done`. Arms and floors are interleaved, round by round; the ratio is that of
+ * the medians. Read the ratios. -p DIR adds a native snapshot as it is: packed, raw, or both, verified. */
+#include "bench/floors/rates.h"
+#include "bench/floors/rig.h"
+#include "bench/sample.h"
+#include "core/base/clock.h"
+#include "core/inspect.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RAM_PAGES 131072 /* 512 MiB */
+
+enum floor { FLOOR_COPY, FLOOR_MEMCPY, FLOOR_DIRECT, FLOOR_UNPACK, FLOORS };
+static const char *const floor_names[FLOORS] = { "UFFDIO_COPY, 2 MiB", "memcpy", "O_DIRECT in order", "unpack, one core" };
+
+enum arm { ARM_WARM, ARM_WARM_COPY, ARM_IN_FILE, ARM_IN_RAM, ARM_COLD, ARM_DIR, ARMS };
+
+struct row {
+        const char   *name;
+        enum floor    floor;
+        double        goal;
+        struct sample rate;
+        double        cpu_ns, bytes;
+};
+
+struct bench {
+        struct rig    r, dir; /* dir: over the snapshot of -p */
+        struct inspection snapshot;
+        struct row    rows[ARMS];
+        struct sample floors[FLOORS];
+};
+
+static double data_bytes(const struct page_map *map)
+{
+        struct page_counts n = page_map_count(map);
+
+        return (double)pages_to_bytes(n.raw_pages + n.packed_pages);
+}
+
+static void note_done(void *arg, uint64_t ns)
+{
+        *(_Atomic uint64_t *)arg = ns;
+}
+
+static void fill(struct rig *r, struct row *row)
+{
+        _Atomic uint64_t   done_ns = 0;
+        struct pager_stats s;
+        uint64_t           arm_ns;
+
+        r->config.fill = r->config.paused = r->config.spare_cpu = true;
+        r->config.events = (struct pager_events){ .arg = &done_ns, .done = note_done };
+        rig_start(r, &arm_ns);
+        if (pager_wait(r->pager, -1) != 0)
+                rig_die("the pager lost pages", EIO);
+        pager_stats(r->pager, &s);
+        sample_add(&row->rate, data_bytes(r->config.map) * (double)NS_PER_S / (double)(done_ns - arm_ns));
+        row->cpu_ns += (double)s.cpu_ns;
+        row->bytes += data_bytes(r->config.map);
+        rig_stop(r);
+}
+
+static void run_round(struct bench *b, unsigned round)
+{
+        struct rig *r = &b->r;
+        bool        move = r->caps.uffd_move;
+
+        sample_add(&b->floors[FLOOR_COPY], rate_copy_2m(r));
+        sample_add(&b->floors[FLOOR_MEMCPY], rate_memcpy(r));
+        rig_map_whole(r);
+        fill(r, &b->rows[ARM_WARM]);
+        r->caps.uffd_move = false;
+        fill(r, &b->rows[ARM_WARM_COPY]);
+        r->caps.uffd_move = move;
+        rig_map_scattered_ram(r, 4);
+        fill(r, &b->rows[ARM_IN_RAM]);
+        rig_map_scattered_file(r, 4, round);
+        fill(r, &b->rows[ARM_IN_FILE]);
+        rig_map_whole(r);
+        rig_evict(r);
+        sample_add(&b->floors[FLOOR_DIRECT], rate_direct(r));
+        fill(r, &b->rows[ARM_COLD]);
+        rig_warm(r);
+        if (!b->snapshot.pages)
+                return;
+        if (b->snapshot.pages->nr_chunks > 0)
+                sample_add(&b->floors[FLOOR_UNPACK], rate_unpack(b->snapshot.pages));
+        fill(&b->dir, &b->rows[ARM_DIR]);
+}
+
+static void forget(struct bench *b)
+{
+        for (int i = 0; i < ARMS; i++) {
+                sample_free(&b->rows[i].rate);
+                b->rows[i].cpu_ns = b->rows[i].bytes = 0;
+        }
+        for (int i = 0; i < FLOORS; i++)
+                sample_free(&b->floors[i]);
+}
+
+static double floor_rate(struct bench *b, enum floor f)
+{
+        double copy = sample_quantile(&b->floors[FLOOR_COPY], 0.5), v = sample_quantile(&b->floors[f], 0.5);
+
+        return f == FLOOR_UNPACK && v > copy ? copy : v;
+}
+
+static void print(struct bench *b)
+{
+        for (int f = 0; f < FLOORS; f++)
+                if (b->floors[f].nr > 0)
+                        printf("floor  %-28s %3zu %8.2f GB/s\n", floor_names[f], b->floors[f].nr, sample_quantile(&b->floors[f], 0.5) / 1e9);
+        printf("%-35s %3s %13s  %5s %8s  %s\n", "", "n", "p50", "ratio", "goal", "CPU us/page   floor");
+        for (int a = 0; a < ARMS; a++) {
+                struct row *row = &b->rows[a];
+                double      p50 = sample_quantile(&row->rate, 0.5), ratio;
+
+                if (row->rate.nr == 0)
+                        continue;
+                ratio = p50 / floor_rate(b, row->floor);
+                printf("pager  %-28s %3zu %8.2f GB/s  %5.2f", row->name, row->rate.nr, p50 / 1e9, ratio);
+                if (row->goal > 0)
+                        printf(" >= %4.2f %s", row->goal, ratio >= row->goal ? "yes" : "NO ");
+                else
+                        printf("            ");
+                printf("  %5.2f         %s%s\n", row->cpu_ns / (double)NS_PER_US / (row->bytes / (double)PAGE_BYTES), floor_names[row->floor],
+                       row->floor == FLOOR_UNPACK ? " or UFFDIO_COPY: the slower" : "");
+        }
+}
+
+static void open_snapshot(struct bench *b, const char *path)
+{
+        struct err e = { 0 };
+
+        if (inspect_open(path, &(struct inspect_options){ 0 }, &b->snapshot, &e) < 0) {
+                fprintf(stderr, "bench/populate: %s\n", e.text);
+                exit(1);
+        }
+        rig_open_map(&b->dir, b->snapshot.pages);
+        b->dir.config.verify = b->snapshot.verifiable;
+}
+
+int main(int argc, char **argv)
+{
+        static struct bench b = {
+                .rows = {
+                        [ARM_WARM]      = { .name = "raw, warm", .floor = FLOOR_COPY, .goal = 0.85 },
+                        [ARM_WARM_COPY] = { .name = "raw, warm, no UFFDIO_MOVE", .floor = FLOOR_COPY },
+                        [ARM_IN_FILE]   = { .name = "runs of 4, scattered in file", .floor = FLOOR_COPY, .goal = 0.60 },
+                        [ARM_IN_RAM]    = { .name = "runs of 4, zeros between", .floor = FLOOR_COPY, .goal = 0.60 },
+                        [ARM_COLD]      = { .name = "raw, cold", .floor = FLOOR_DIRECT, .goal = 0.80 },
+                        [ARM_DIR]       = { .name = "snapshot of -p, verified", .floor = FLOOR_UNPACK, .goal = 0.90 },
+                },
+        };
+        const char *dir = "/tmp", *snapshot = NULL;
+        unsigned    rounds = 7;
+        int         c;
+
+        while ((c = getopt(argc, argv, "d:p:r:")) != -1) {
+                if (c == 'd')
+                        dir = optarg;
+                else if (c == 'p')
+                        snapshot = optarg;
+                else if (c == 'r')
+                        rounds = (unsigned)atoi(optarg);
+                else
+                        return fprintf(stderr, "usage: populate [-d DIR] [-p SNAPSHOT] [-r ROUNDS]\n"), 2;
+        }
+        rig_open(&b.r, dir, RAM_PAGES);
+        if (snapshot)
+                open_snapshot(&b, snapshot);
+        if (snapshot && b.snapshot.pages->nr_chunks == 0)
+                b.rows[ARM_DIR].floor = FLOOR_COPY;
+        /* Round 0 warms the host up and is thrown away. */
+        for (unsigned round = 0; round <= rounds; round++) {
+                run_round(&b, round);
+                if (round == 0)
+                        forget(&b);
+        }
+        print(&b);
+        forget(&b);
+        rig_close(&b.r);
+        if (snapshot) {
+                rig_close(&b.dir);
+                inspect_close(&b.snapshot);
+        }
+        return 0;
+}

@@ -1,0 +1,18 @@
+/* core/inspect_plan.h: how a snapshot would be restored on this host: the very plan that a restore would make, and nothing is started.
+ * Owns:    what struct inspected_plan holds; inspect_plan_close gives it back.
+ * Threads: any, one at a time.
+ * Blocks:  on the file system. */
+#pragma once
+
+#include "core/inspect.h"
+#include "core/plan.h"
+
+struct inspected_plan {
+        struct plan        plan;
+        struct plan_limits limits;
+        struct err         refused; /* code 0: it fits; else why a restore would say no */
+};
+
+/* o: what a restore would be asked for; path and formats are the inspection's. */
+int  inspect_plan(struct inspection *i, const struct restore_options *o, struct inspected_plan *ret, struct err *e);
+void inspect_plan_close(struct inspected_plan *p); /* accepts a zeroed one */
