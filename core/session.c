@@ -79,6 +79,7 @@ void session_free(struct session *s)
         mapper_free(s->mapper);
         guest_ram_unmap(&s->ram);
         template_free(s->template);
+        lineage_free(&s->lineage);
         console_free(s->console);
         snapshot_close(&s->snap);
         plan_free(&s->plan);

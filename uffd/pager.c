@@ -229,6 +229,8 @@ static int allocate(struct pager *p)
         if (r >= 0)
                 r = sources_init(&p->sources, p->c.map, p->c.faults);
         if (r >= 0)
+                r = cold_init(&p->cold, p->c.map, p->c.faults);
+        if (r >= 0)
                 r = packed_init(&p->packed, p->c.map);
         if (r >= 0 && p->c.record)
                 r = record_init(&p->record, p->served_pages);
@@ -260,6 +262,8 @@ static void begin_walks(struct pager *p)
 
         p->view = (struct replay_view){ .map = p->c.map, .served = { p->c.served, p->c.nr_served }, .states = &p->states };
         hint_walk_init(&p->replay, p->c.replay, nr_replay);
+        p->replay_left_pages = p->c.replay_budget_bytes ? bytes_to_pages(p->c.replay_budget_bytes) : UINT64_MAX;
+        depth_init(&p->depth);
         p->replayed = nr_replay == 0; /* without hints there is nothing to tell */
 }
 
@@ -456,6 +460,18 @@ bool pager_find_lost(const struct pager *p, uint64_t page, struct pager_lost *re
         return true;
 }
 
+void pager_unfetched(const struct pager *p, uint64_t first_page, uint64_t nr_pages, uint64_t *bits)
+{
+        for (size_t i = 0; i < p->view.served.nr; i++) {
+                const struct pager_range *r = &p->view.served.v[i];
+                uint64_t                  page = MAX(first_page, r->first_page), end = MIN(first_page + nr_pages, r->first_page + r->nr_pages);
+
+                for (; page < end; page++)
+                        if (page_state_is_unfetched(&p->states, page))
+                                bits[(page - first_page) / 64] |= 1ULL << ((page - first_page) % 64);
+        }
+}
+
 size_t pager_recorded(const struct pager *p, const struct pager_touch **ret)
 {
         return record_get(&p->record, ret);
@@ -516,6 +532,7 @@ bool pager_free(struct pager *p)
         free_lock(p);
         read_ring_free(p->ring);
         record_free(&p->record);
+        cold_free(&p->cold);
         sources_free(&p->sources);
         packed_free(&p->packed);
         page_states_free(&p->states);
