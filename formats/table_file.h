@@ -106,7 +106,8 @@ struct table_file {
         uint32_t        recordings, min_seen;
         uint64_t        nr_entries, nr_sums;
         void           *entries;
-        uint64_t       *sums; /* NULL when nr_sums is 0 */
+        uint64_t       *sums; /* NULL when nr_sums is 0; read: a mapping of the file */
+        struct sums_file sums_file;
         uint64_t        entries_sum, sums_sum; /* as the header has them; used by table_file_read alone */
         struct table_packing packing; /* zeros where nothing is packed */
         struct table_chunk  *chunks;  /* NULL where there are none */
