@@ -124,6 +124,44 @@ Test(backings, a_vm_on_any_memory_can_be_saved_and_goes_on, .timeout = 200)
         }
 }
 
+/* A child of a snapshot, of a VM that has but begun to fetch it. */
+Test(backings, what_changed_of_a_vm_on_any_memory_is_saved_while_the_rest_is_still_coming, .timeout = 200)
+{
+        static const char *const words[][7] = {
+                {"--mode", "lazy", "--memory-backing", "memfd", "--fill", "off"},  {"--mode", "lazy", "--memory-backing", "hugetlb", "--fill", "off"},
+                {"--mode", "shared", "--memory-backing", "anon", "--fill", "off"}, {"--mode", "shared", "--memory-backing", "hugetlb", "--fill", "off"},
+        };
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s = make(&t);
+
+        need_hugetlb(2 * 64);
+        for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+                const char *argv[20] = {rouse_program(), "restore", s.path, "--timeout", "60s", "--name"};
+                char name[64], path[4100];
+                struct child vm, snap;
+                struct saved child = s;
+                size_t n = 7;
+
+                argv[6] = unique_name(name);
+                for (size_t k = 0; words[i][k]; k++)
+                        argv[n++] = words[i][k];
+                vm = child_start(argv);
+                cr_assert(child_wait_output(&vm, "\nTICK ", PATIENCE_MS), "%s", vm.err);
+                snprintf(path, sizeof(path), "%.4000s/child-%zu", t.path, i);
+                snap = RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--base", s.path, "--then", "quit");
+                cr_assert_eq(snap.status, 0, "%s", snap.err);
+                cr_assert_eq(child_wait(&vm, PATIENCE_MS), 0, "%s", vm.err);
+                cr_assert(beacon_last(vm.out, &child.next), "%s", vm.out);
+                child.next.n++;
+                snprintf(child.path, sizeof(child.path), "%s", path);
+                snprintf(child.partial, sizeof(child.partial), "%s", strrchr(vm.out, '\n') + 1);
+                assert_wakes(&child, 20, WORDS("--mode", "eager"));
+                assert_wakes(&child, 20, WORDS("--mode", "shared"));
+                child_free(&snap);
+                child_free(&vm);
+        }
+}
+
 /* --- refused --- */
 
 static void assert_refused(int status, const char *what, const char *const *words, const struct saved *s)
