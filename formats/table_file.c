@@ -258,7 +258,7 @@ int table_file_read(const struct part *p, const char *name, struct table_file *t
                 return r;
         t->entries = TAKE_PTR(entries);
         if (file.mapping) /* where it begins in its page */
-                t->sums = (uint64_t *)((uint8_t *)file.mapping + file.offset_bytes % PAGE_BYTES);
+                t->sums = (void *)((uint8_t *)file.mapping + file.offset_bytes % PAGE_BYTES);
         t->sums_file = file;
         file = (struct sums_file){ 0 };
         t->chunks = TAKE_PTR(chunks);

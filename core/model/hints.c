@@ -71,3 +71,9 @@ void hints_keep_seen(struct hints *h, uint32_t min_seen)
                         h->v[nr++] = h->v[i];
         h->nr = nr;
 }
+
+void hints_keep_first(struct hints *h, uint64_t max_pages)
+{
+        if (h->nr > max_pages)
+                h->nr = (size_t)max_pages;
+}

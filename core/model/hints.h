@@ -61,3 +61,6 @@ uint32_t hints_min_seen(const struct hints *h);
 
 /* Drops the pages that were seen in fewer than min_seen recordings; the others stay in their order. */
 void hints_keep_seen(struct hints *h, uint32_t min_seen);
+
+/* Keeps the first max_pages: they are in the order in which they are needed. */
+void hints_keep_first(struct hints *h, uint64_t max_pages);

@@ -32,6 +32,14 @@ static struct place in(const struct tmpdir *t, const char *name)
         return p;
 }
 
+static struct place two_words(const struct tmpdir *t, const char *a, const char *b)
+{
+        struct place p;
+
+        snprintf(p.path, sizeof(p.path), "%s/%.60s-%.20s", t->path, a, b);
+        return p;
+}
+
 /* The numbers of a snapshot's ledger. */
 static uint64_t number(struct json_object *ledger, const char *key)
 {
@@ -99,13 +107,9 @@ static struct json_object *check_equal(const struct tmpdir *t, const struct save
 {
         char name[64];
         struct child vm = wake(s, unique_name(name), 3, words);
-        struct place child = in(t, tag), whole, flat;
+        struct place child = in(t, tag), whole = two_words(t, tag, "whole"), flat = two_words(t, tag, "flat");
         struct json_object *ledger;
 
-        whole = child;
-        flat = child;
-        strcat(whole.path, "-whole");
-        strcat(flat.path, "-flat");
         ledger = save(t, name, child.path, s->path, "pause");
         json_object_put(save(t, name, whole.path, NULL, "quit"));
         cr_assert_eq(child_wait(&vm, PATIENCE_MS), 0, "%s", vm.err);
