@@ -256,7 +256,7 @@ static int allocate(struct pager *p)
                 r = record_init(&p->record, p->served_pages);
         if (r >= 0 && p->c.caps->io_uring) {
                 r = read_ring_new(&p->ring);
-                if (r == -ENOSYS || r == -EPERM) /* a seccomp filter or a sysctl says no: as on a host without it */
+                if (r == -ENOSYS || r == -EPERM || r == -ENOMEM) /* a seccomp filter, a sysctl or RLIMIT_MEMLOCK says no: as on a host without it */
                         r = 0;
         }
         if (r >= 0)
