@@ -101,7 +101,7 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
 
 static int plan_mapped(struct session *s, const struct restore_options *o, struct err *e)
 {
-        struct mapper_config c = {.ram = &s->ram, .map = &s->snap.pages, .plan = &s->plan, .settle = o->fill && s->plan.nr_mapped,
+        struct mapper_config c = {.ram = &s->ram, .map = &s->snap.pages, .plan = &s->plan, .settle = o->fill && s->plan.nr_mapped, .budget_ns = o->hints_budget_ns,
                                   .paused = o->common.paused};
         int r = guest_ram_map_files(&s->ram, &s->snap.pages, s->plan.mapped, s->plan.nr_mapped, e);
 

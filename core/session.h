@@ -55,6 +55,7 @@ struct restore_options {
         enum restore_mode      mode;
         enum hints_choice      hints;
         const char            *hints_path;  /* HINTS_FILE */
+        uint64_t               hints_budget_bytes, hints_budget_ns; /* a replay brings no more, and takes no longer; 0: no limit */
         const char            *record_path; /* a file, "auto" (data_dir, where HINTS_AUTO finds it), or NULL */
         bool                   fill, verify;
         bool                   leaves_files; /* after T6 the files of the snapshot are not needed: nothing is mapped in mode auto */

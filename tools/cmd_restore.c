@@ -17,6 +17,7 @@ static const struct option options[] = {
         {"format", required_argument, NULL, 'F'},
         {"base", required_argument, NULL, 'B'},
         {"hints", required_argument, NULL, 'H'},
+        {"hints-budget", required_argument, NULL, 'G'},
         {"record", required_argument, NULL, 'R'},
         {"fill", required_argument, NULL, 'L'},
         {"verify", required_argument, NULL, 'V'},
@@ -29,6 +30,18 @@ static int bad(const char *option, const char *expected)
 {
         cli_usage("restore", "--%s: expected %s, found '%s'", option, expected, optarg);
         return -1;
+}
+
+/* A time has a unit of its own, so that the two are never mixed up. */
+static int take_budget(const char *value, struct restore_options *o)
+{
+        o->hints_budget_bytes = o->hints_budget_ns = 0;
+        if (cli_time(value, &o->hints_budget_ns) && o->hints_budget_ns)
+                return 1;
+        o->hints_budget_ns = 0;
+        if (cli_size(value, &o->hints_budget_bytes) && o->hints_budget_bytes >= PAGE_BYTES)
+                return 1;
+        return bad("hints-budget", "a size of 4K or more like 64M, or a time like 20ms");
 }
 
 static int take_timeout(const char *value, uint32_t *ret_ms)
@@ -62,6 +75,8 @@ static int take_option(int c, struct front *f, struct lists *l, struct restore_o
         case 'H':
                 take_hints(optarg, o);
                 return 1;
+        case 'G':
+                return take_budget(optarg, o);
         case 'R':
                 o->record_path = optarg;
                 return 1;
@@ -88,6 +103,7 @@ static int check_mode(const struct restore_options *o, uint32_t asked)
         } pager_only[] = {
                 {'R', "record", "only a pager sees first touches"},
                 {'H', "hints", "only a pager replays them"},
+                {'G', "hints-budget", "only a pager replays hints"},
                 {'L', "fill", "only a pager fills"},
                 {'S', "source-timeout", "only a pager reads while the guest runs"},
         };
@@ -166,6 +182,7 @@ const struct verb verb_restore = {
                 "  --format NAME         insist on a format: native, stratovirt\n"
                 CLI_BASE_HELP
                 "  --hints auto|none|FILE  replay a recorded working set; auto: the one kept for this snapshot, if any\n"
+                "  --hints-budget SIZE|TIME  replay no more of them than that, or for no longer; the rest is the fill's\n"
                 "  --record FILE|auto    record first touches until --mark or the end (with --fill off to the end in any case),\n"
                 "                        for rouse hints; auto: where --hints auto finds them\n"
                 "  --fill on|off         bring the rest in behind the guest (default on)\n"

@@ -3,6 +3,7 @@
 
 #include "core/base/bitmap.h"
 #include "core/base/cleanup.h"
+#include "core/base/units.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -70,4 +71,18 @@ void hints_keep_seen(struct hints *h, uint32_t min_seen)
                 if (h->v[i].seen >= min_seen)
                         h->v[nr++] = h->v[i];
         h->nr = nr;
+}
+
+void hints_cut(struct hints *h, uint64_t max_bytes)
+{
+        uint64_t left_pages = bytes_to_pages(max_bytes);
+
+        for (size_t i = 0; i < h->nr; i++) {
+                if (h->v[i].flags & HINT_ZERO)
+                        continue;
+                if (left_pages-- == 0) {
+                        h->nr = i;
+                        return;
+                }
+        }
 }
