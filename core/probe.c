@@ -2,6 +2,7 @@
 #include "core/probe.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/uapi.h"
 #include "core/base/units.h"
 #include "kvm/vm.h"
 #include "uffd/uffd.h"
@@ -12,6 +13,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
@@ -43,6 +45,7 @@ void host_probe(struct host_caps *ret)
         ret->io_uring = true; /* the pager's own ring tells, and costs nothing extra: see host_probe_all for a true answer */
         ret->nr_cpus = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (uint32_t)CPU_COUNT(&cpus) : 1;
         ret->max_map_count = read_number("/proc/sys/vm/max_map_count", 65530);
+        ret->madv_collapse = madvise(NULL, 0, MADV_COLLAPSE) == 0; /* of nothing: only whether it is known */
 }
 
 /* "always [madvise] never" -> "madvise" */

@@ -28,6 +28,8 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
         struct snapshot_open_options so = {.format = o->format, .data_dir = o->data_dir, .bases = o->bases, .nr_bases = o->nr_bases};
         int r = host_require(&s->caps, false, e);
 
+        if (r >= 0 && o->collapse && !s->caps.madv_collapse)
+                r = err_host(e, -EOPNOTSUPP, "--collapse on: expected a kernel with MADV_COLLAPSE (Linux 6.1, CONFIG_TRANSPARENT_HUGEPAGE), found none; use --collapse off");
         if (r >= 0)
                 r = snapshot_open(o->path, &so, &s->snap, e);
         if (r < 0)
@@ -36,6 +38,7 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
         s->nr_vcpus = s->snap.vm.nr_vcpus;
         s->data_dir = o->data_dir;
         s->record_path = o->record_path;
+        s->collapse_wanted = o->collapse;
         s->record_past_t4 = o->record_path && !o->fill; /* nobody waits for the mark to bring the rest in */
         s->index_wanted = !s->snap.pages.zeros_known && !s->snap.nr_levels && o->data_dir; /* of a chain: the foreign parent's own restores */
         if (o->data_dir && asprintf(&s->cpuid_cache, "%s/host-cpuid", o->data_dir) < 0)

@@ -72,6 +72,7 @@ void session_free(struct session *s)
         session_set_live(s, NULL);
         (void)prefill_finish(s->prefill, &s->eager_bytes, NULL);
         vm_free(s->vm); /* the pager still answers: no vCPU is left waiting inside KVM */
+        collapse_free(s->collapse);
         discard_fini(&s->discard);
         if (!pager_free(s->pager))
                 return; /* its thread is held up in a file system, and has the rest in its hands; the process ends it */
@@ -281,6 +282,7 @@ static void close_ledger(struct session *s)
                 if (!s->ledger.t_ns[st])
                         s->ledger.t_ns[st] = atomic_load_explicit(&s->stamp_ns[st], memory_order_relaxed);
         session_count(s, &s->ledger.end, true);
+        s->ledger.collapsed_bytes = collapse_bytes(s->collapse);
         s->result.lost_pages = s->ledger.end.lost_pages;
         if (s->indexer && indexer_ended(s->indexer, &err) && err.code)
                 session_message(s, "page index not kept: %s", err.text);

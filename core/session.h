@@ -60,6 +60,7 @@ struct restore_options {
         bool                   fill, verify;
         bool                   leaves_files; /* after T6 the files of the snapshot are not needed: nothing is mapped in mode auto */
         uint32_t               source_timeout_ms;
+        bool                   collapse; /* huge pages after T6 */
         bool                   allow_cpu_mismatch; /* a CPU that lacks what the guest saw is a message, not a refusal */
 };
 

@@ -394,6 +394,17 @@ void session_start_index(struct session *s)
                 session_message(s, "%s", err.text);
 }
 
+/* Not where pages were lost: their ranges may still be registered. */
+static void start_collapse(struct session *s)
+{
+        struct err err = {0};
+
+        if (!s->collapse_wanted || s->collapse || has_lost(s))
+                return;
+        if (collapse_start(&s->ram, &s->collapse, &err) < 0)
+                session_message(s, "%s", err.text);
+}
+
 void session_handle_events(struct session *s)
 {
         uint32_t ev = take_events(s);
@@ -425,6 +436,7 @@ void session_handle_events(struct session *s)
                         vm_settled(s->vm);
                 if (s->pager || s->mapper)
                         session_start_index(s); /* of a guest that never spoke */
+                start_collapse(s);
         }
         if (ev & EVENT_UNTIL)
                 session_end(s, SESSION_UNTIL);

@@ -4,6 +4,7 @@
  * Blocks:  - */
 #pragma once
 
+#include "core/collapse.h"
 #include "core/console.h"
 #include "core/discard.h"
 #include "core/guest_ram.h"
@@ -70,6 +71,8 @@ struct session {
         /* session thread only */
         struct ledger         ledger;
         struct indexer       *indexer;
+        bool                  collapse_wanted;
+        struct collapse      *collapse; /* from T6 on, where it is wanted */
         struct session_result result;
         bool                  running;
         bool                  told_lost, told_not_freed, told_not_mapped;

@@ -22,6 +22,7 @@ static const struct option options[] = {
         {"fill", required_argument, NULL, 'L'},
         {"verify", required_argument, NULL, 'V'},
         {"source-timeout", required_argument, NULL, 'S'},
+        {"collapse", required_argument, NULL, 'K'},
         {"allow-cpu-mismatch", no_argument, NULL, 'a'},
         CLI_LAST_OPTIONS,
 };
@@ -86,6 +87,8 @@ static int take_option(int c, struct front *f, struct lists *l, struct restore_o
                 return cli_on_off(optarg, &o->verify) ? 1 : bad("verify", "on or off");
         case 'S':
                 return take_timeout(optarg, &o->source_timeout_ms);
+        case 'K':
+                return cli_on_off(optarg, &o->collapse) ? 1 : bad("collapse", "on or off");
         case 'a':
                 o->allow_cpu_mismatch = true;
                 return 1;
@@ -111,6 +114,8 @@ static int check_mode(const struct restore_options *o, uint32_t asked)
         for (size_t i = 0; i < ARRAY_LEN(pager_only) && o->mode != RESTORE_LAZY && o->mode != RESTORE_AUTO; i++)
                 if (asked & 1u << (pager_only[i].option - 'A') && !(pager_only[i].option == 'H' && o->hints != HINTS_FILE))
                         return cli_usage("restore", "--%s needs --mode auto or lazy: %s", pager_only[i].name, pager_only[i].why);
+        if (o->collapse && (o->common.memory_backing != RAM_ANON || !o->fill || (o->mode != RESTORE_AUTO && o->mode != RESTORE_LAZY)))
+                return cli_usage("restore", "--collapse on needs --mode auto or lazy, --fill on and --memory-backing anon: huge pages are made of 4 KiB ones when all is in");
         if (o->mode == RESTORE_MMAP && o->common.memory_backing != RAM_ANON)
                 return cli_usage("restore", "--mode mmap cannot have --memory-backing %s: guest RAM is the memory file itself; use --mode auto, lazy or eager",
                                  ram_backing_name(o->common.memory_backing));
@@ -188,6 +193,7 @@ const struct verb verb_restore = {
                 "  --fill on|off         bring the rest in behind the guest (default on)\n"
                 "  --verify on|off       check checksums, where the format has them (default on; --mode mmap checks none)\n"
                 "  --source-timeout TIME a page that the file does not yield in this time is lost (default 30s)\n"
+                "  --collapse on|off     make huge pages of what is all there, after T6, at idle priority (default off)\n"
                 "  --allow-cpu-mismatch  restore even where this CPU lacks what the guest saw\n"
                 DEVICE_RESTORE_HELP
                 FRONT_HELP

@@ -91,6 +91,8 @@ struct json_object *ledger_to_json(const struct ledger *l)
         add_stamps(o, l);
         add_counters(o, &l->end);
         json_add_u64(o, "msrs_refused", l->msrs_refused);
+        if (l->collapsed_bytes)
+                json_add_u64(o, "collapsed_bytes", l->collapsed_bytes);
         json_add_u64(o, "slots_us", l->slots_ns / NS_PER_US);
         return o;
 }

@@ -36,6 +36,7 @@ static const struct row rows[] = {
         {"major faults", "major_faults", UNIT_COUNT},
         {"peak RSS", "rss_peak_bytes", UNIT_MIB},
         {"PSS", "pss_bytes", UNIT_MIB},
+        {"made huge", "collapsed_bytes", UNIT_MIB},
 };
 
 /* The number at "a.b.c", or false. */
@@ -174,6 +175,6 @@ void ledger_table(FILE *to, struct json_object *const *docs, size_t nr)
                 fprintf(to, "\n");
         }
         for (size_t k = 0; k < nr; k++)
-                if (strcmp(find_text(docs[k], NULL, "arm"), "hints") == 0 || (nr == 1 && strcmp(find_text(docs[k], NULL, "arm"), "lazy") == 0))
+                if (strcmp(find_text(docs[k], NULL, "arm"), "hints") == 0 || strcmp(find_text(docs[k], NULL, "arm"), "auto") == 0 || (nr == 1 && strcmp(find_text(docs[k], NULL, "arm"), "lazy") == 0))
                         say_in_words(to, docs, nr, docs[k]);
 }

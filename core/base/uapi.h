@@ -5,6 +5,7 @@
 #pragma once
 
 #include <linux/ioctl.h>
+#include <linux/mman.h>
 #include <linux/types.h>
 #include <linux/userfaultfd.h>
 
@@ -36,4 +37,8 @@ struct uffdio_move {
         __s64 move;
 };
 #define UFFDIO_MOVE _IOWR(UFFDIO, _UFFDIO_MOVE, struct uffdio_move)
+#endif
+
+#ifndef MADV_COLLAPSE /* Linux 6.1; in the headers of Debian 12's C library it is missing */
+#define MADV_COLLAPSE 25
 #endif

@@ -36,6 +36,7 @@ struct host_caps {
         int      io_uring_errno;
         uint32_t nr_cpus;
         uint64_t max_map_count;  /* vm.max_map_count */
+        bool     madv_collapse;  /* Linux 6.1, with transparent huge pages */
         uint64_t ram_bytes;      /* of the host */
         uint64_t huge_2m_free;   /* pages in the 2 MiB pool */
         char     thp[16];        /* "always", "madvise", "never" */

@@ -50,6 +50,7 @@ struct ledger {
         struct ledger_counters at[LEDGER_STAMPS];
         struct ledger_counters end; /* when the ledger was closed */
         uint64_t               msrs_refused;
+        uint64_t               collapsed_bytes; /* made huge pages of after T6, with --collapse on */
         uint64_t               slots_ns; /* the bare KVM_SET_USER_MEMORY_REGION calls, so that T2 can be read without them */
 };
 

@@ -5,11 +5,7 @@
  * Blocks:  never. */
 #pragma once
 
-#include "core/model/page_map.h"
-#include "tests/support/silent_file.h"
-#include "tests/support/tmpdir.h"
-#include "tests/unit/uffd/torture_schedule.h"
-#include "uffd/pager.h"
+#include "tests/unit/uffd/torture_packed.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -19,33 +15,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <xxhash.h>
-
-struct model {
-        const struct schedule *s;
-        struct page_map        map;
-        struct tmpdir          dir;
-        struct silent_file     silent; /* over source 0, where it hushes */
-        int                    fds[TORTURE_SOURCES_MAX];
-        uint64_t               end_pages[TORTURE_SOURCES_MAX]; /* of what is in the file */
-        struct pager_range     ranges[16];
-        size_t                 nr_ranges;
-
-        uint8_t *want;
-        int     *bad;     /* -errno for which it is lost if it is asked for and was not given back before; 0: it must be right */
-        bool    *may;     /* it may as well be right */
-        bool    *removed; /* given back */
-        bool    *served;
-        int     *first_bad; /* as `bad` and `may` were at first; constant */
-        bool    *first_may;
-};
-
-static void model_page_bytes(const struct schedule *s, uint64_t page, uint64_t *w)
-{
-        bool zero = torture_mix(s->seed ^ page << 20) % 8 == 0;
-
-        for (uint64_t i = 0; i < PAGE_BYTES / 8; i++)
-                w[i] = zero ? 0 : (page + 1) * 0x9e3779b97f4a7c15ULL + s->seed * 31 + i;
-}
 
 static void model_open_files(struct model *m)
 {
@@ -62,7 +31,7 @@ static void model_open_files(struct model *m)
 static struct page_run model_raw_run(struct model *m, uint64_t first, uint64_t nr, uint64_t *r)
 {
         unsigned source = (unsigned)torture_random(r, m->s->sources);
-        uint64_t at = m->end_pages[source] + (torture_chance(r, 3) ? torture_random(r, 4) : 0);
+        uint64_t at = bytes_to_pages(align_up(m->end_bytes[source], PAGE_BYTES)) + (torture_chance(r, 3) ? torture_random(r, 4) : 0);
         bool     summed = m->map.sums && !torture_chance(r, 4);
 
         for (uint64_t page = first; page < first + nr; page++) {
@@ -73,7 +42,7 @@ static struct page_run model_raw_run(struct model *m, uint64_t first, uint64_t n
                 if (summed)
                         m->map.sums[page] = XXH3_64bits(w, PAGE_BYTES);
         }
-        m->end_pages[source] = at + nr;
+        m->end_bytes[source] = pages_to_bytes(at + nr);
         return (struct page_run){ .first_page = first, .nr_pages = (uint32_t)nr, .source = (uint16_t)source, .kind = RUN_RAW,
                                   .file_offset_bytes = pages_to_bytes(at), .first_sum = summed ? first : NO_SUM };
 }
@@ -89,17 +58,25 @@ static void model_write_runs(struct model *m, uint64_t *r)
                 m->map.sums = calloc(s->nr_pages, sizeof(uint64_t));
                 m->map.nr_sums = s->nr_pages;
         }
+        m->map.chunks = calloc(2 * s->nr_pages + 16, sizeof(*m->map.chunks));
+        m->map.codec = &torture_codec;
         for (uint64_t page = 0, nr; page < s->nr_pages; page += nr) {
                 struct page_run run;
 
                 nr = torture_size(r, s->nr_pages - page);
+                if (s->packed && torture_chance(r, 2)) {
+                        packed_append_runs(m, page, nr, r);
+                        continue;
+                }
                 run = (struct page_run){ .first_page = page, .nr_pages = (uint32_t)nr, .kind = RUN_ZERO };
                 if (!torture_chance(r, 4))
                         run = model_raw_run(m, page, nr, r);
                 cr_assert_eq(page_map_append(&m->map, &run), 0);
         }
-        for (unsigned i = 0; i < s->sources; i++)
-                cr_assert_eq(page_map_add_source(&m->map, dup(m->fds[i]), pages_to_bytes(m->end_pages[i]), "memory"), (int)i);
+        for (unsigned i = 0; i < s->sources; i++) {
+                cr_assert_eq(page_map_add_source(&m->map, dup(m->fds[i]), m->end_bytes[i], "memory"), (int)i);
+                m->map.sources[i].chunk_pages = m->chunk_pages[i];
+        }
         cr_assert_eq(page_map_check(&m->map, &e), 0, "%s", e.text);
 }
 
@@ -131,20 +108,46 @@ static bool model_bytes_are_zero(const uint8_t *v)
         return v[0] == 0 && memcmp(v, v + 1, PAGE_BYTES - 1) == 0;
 }
 
-/* Why the bytes of a page of a raw run cannot be had, in the order in which the pager comes upon it. */
+static uint64_t model_cut_bytes(const struct model *m)
+{
+        uint64_t pages = bytes_to_pages(m->end_bytes[0]);
+
+        return pages_to_bytes(pages - MIN(m->s->cut_pages, pages)) + (m->s->cut_within ? 100 : 0);
+}
+
+/* Where the last of the bytes is that a page needs. */
+static uint64_t model_end_of_page(const struct model *m, const struct page_run *run, uint64_t page)
+{
+        const struct page_chunk *c;
+
+        if (run->kind == RUN_RAW)
+                return run->file_offset_bytes + pages_to_bytes(page - run->first_page + 1);
+        c = page_map_find_chunk(&m->map, run, page).chunk;
+        return c->file_offset_bytes + c->packed_bytes;
+}
+
+static bool model_is_bad_sum(const struct model *m, const struct page_run *run, uint64_t page)
+{
+        const struct schedule *s = m->s;
+
+        if (run->kind == RUN_PACKED)
+                return packed_is_flipped(m, page_map_find_chunk(&m->map, run, page).chunk);
+        return s->flip_one_in && model_is_summed(m, run) && torture_mix(s->seed + page * 7) % s->flip_one_in == 0;
+}
+
+/* Why the bytes of a page cannot be had, in the order in which the pager comes upon it. */
 static int model_why_bad(const struct model *m, const struct page_run *run, uint64_t page)
 {
         const struct schedule *s = m->s;
-        uint64_t               end = pages_to_bytes(m->end_pages[0] - MIN(s->cut_pages, m->end_pages[0])) + (s->cut_within ? 100 : 0);
 
-        if (run->source == 0 && s->cut_pages && run->file_offset_bytes + pages_to_bytes(page - run->first_page + 1) > end)
+        if (run->source == 0 && s->cut_pages && model_end_of_page(m, run, page) > model_cut_bytes(m))
                 return -ENODATA;
-        if (pager_fault_hits(&s->faults, CHANCE_EIO, page))
+        if (run->kind == RUN_PACKED ? packed_is_unreadable(m, run, page) : pager_fault_hits(&s->faults, CHANCE_EIO, page))
                 return -EIO;
-        if (s->flip_one_in && model_is_summed(m, run) && torture_mix(s->seed + page * 7) % s->flip_one_in == 0)
+        if (model_is_bad_sum(m, run, page))
                 return -EBADMSG;
         if (pager_fault_hits(&s->faults, CHANCE_NO_MEMORY, page) &&
-            (s->zeros_known || !model_bytes_are_zero(m->want + pages_to_bytes(page))))
+            (run->kind == RUN_PACKED || s->zeros_known || !model_bytes_are_zero(m->want + pages_to_bytes(page))))
                 return -ENOMEM;
         return 0;
 }
@@ -159,13 +162,14 @@ static void model_flip(struct model *m, const struct page_run *run, uint64_t pag
 
 static void model_draw_losses(struct model *m)
 {
+        packed_flip_all(m);
         for (uint64_t page = 0; page < m->s->nr_pages; page++) {
                 const struct page_run *run = page_map_find(&m->map, page);
 
-                if (run->kind != RUN_RAW || !m->served[page])
+                if (run->kind == RUN_ZERO || !m->served[page])
                         continue;
                 m->bad[page] = model_why_bad(m, run, page);
-                if (m->bad[page] == -EBADMSG)
+                if (m->bad[page] == -EBADMSG && run->kind == RUN_RAW)
                         model_flip(m, run, page);
                 /* cut while it is read: whoever comes first */
                 m->may[page] = m->bad[page] == -ENODATA && m->s->cut_late;
@@ -180,10 +184,8 @@ static void model_draw_losses(struct model *m)
 
 static void model_cut(struct model *m)
 {
-        uint64_t end = m->end_pages[0] - MIN(m->s->cut_pages, m->end_pages[0]);
-
         if (m->s->cut_pages)
-                cr_assert_eq(ftruncate(m->fds[0], (off_t)pages_to_bytes(end) + (m->s->cut_within ? 100 : 0)), 0);
+                cr_assert_eq(ftruncate(m->fds[0], (off_t)model_cut_bytes(m)), 0);
 }
 
 static void model_make_cold(struct model *m)
@@ -221,6 +223,8 @@ static void model_init(struct model *m, const struct schedule *s)
         m->served = calloc(s->nr_pages, sizeof(*m->served));
         if (s->disk)
                 m->dir = tmpdir_new();
+        for (unsigned i = 0; i < s->sources; i++)
+                m->chunk_pages[i] = torture_chance(&r, 8) ? PAGE_CHUNK_MAX : (uint32_t)torture_size(&r, 64);
         model_open_files(m);
         model_write_runs(m, &r);
         model_draw_ranges(m, &r);
