@@ -143,6 +143,7 @@ int main(int argc, char **argv)
         }
         if (!order || !in_order)
                 rig_die("order", ENOMEM);
+        rig_warm_host(2 * GIB);
         rig_open(&r, dir, RAM_PAGES);
         rig_map_whole(&r);
         rig_warm(&r);

@@ -86,6 +86,16 @@ static uint64_t same_behind(const struct discard *d, const struct piece *p, uint
         return next - page;
 }
 
+enum behind discard_what(const struct discard *d, uint64_t page, uint64_t end, uint64_t *ret_nr)
+{
+        struct piece p = piece_at(d, page);
+
+        *ret_nr = same_behind(d, &p, page, end);
+        if (!is_mapped(d, &p, page))
+                return BEHIND_MEMORY;
+        return p.served ? BEHIND_TEMPLATE : BEHIND_FILE;
+}
+
 /* How many mappings more there are when [first, end) of one piece becomes anonymous: what is left of the file on either side
  * is a mapping, and anonymous neighbours become one with it.
  *

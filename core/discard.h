@@ -30,6 +30,10 @@ struct discard {
 void discard_init(struct discard *d, const struct guest_ram *ram, uint64_t max_map_count);
 void discard_fini(struct discard *d); /* accepts a zeroed one */
 
+enum behind { BEHIND_MEMORY, BEHIND_FILE, BEHIND_TEMPLATE };
+/* What stands behind `page` now, and *ret_nr pages from it on, below end. While nobody discards. */
+enum behind discard_what(const struct discard *d, uint64_t page, uint64_t end, uint64_t *ret_nr);
+
 /* RAM pages [first, +nr), which must be within RAM. 0; 1: they are zero, but some were not freed, as no more mappings can be had;
  * -errno: some of them may still read as they did, so the VM must not go on. */
 int discard_pages(struct discard *d, uint64_t first_page, uint64_t nr_pages);

@@ -11,6 +11,8 @@
 
 /* /proc/PID/pagemap: bit 63 present, bit 62 swapped (Documentation/admin-guide/mm/pagemap.rst, Linux 2.6.25). */
 #define PAGEMAP_HERE (3ULL << 62)
+#define PAGEMAP_PRESENT (1ULL << 63)
+#define PAGEMAP_FILE    (1ULL << 61) /* of a file, or shared (Linux 3.5) */
 
 void ram_presence_open(struct ram_presence *p, const struct guest_ram *ram)
 {
@@ -122,4 +124,54 @@ int ram_presence_read(const struct ram_presence *p, uint64_t page, uint64_t nr_p
         if (p->ram->backing == RAM_MEMFD)
                 return read_memfd(p, page, nr_pages, buf);
         return guest_ram_read(p->ram, pages_to_bytes(page), buf, pages_to_bytes(nr_pages));
+}
+
+static void look_in_pagemap(const struct ram_presence *p, uint64_t page, uint64_t nr_pages, uint8_t *ret)
+{
+        uint64_t entries[PRESENCE_PAGES_MAX], from = bytes_to_pages((uint64_t)p->ram->base) + page;
+        ssize_t want = (ssize_t)(nr_pages * sizeof(entries[0]));
+
+        if (p->pagemap_fd < 0 || fd_pread_full(p->pagemap_fd, entries, (size_t)want, from * sizeof(entries[0])) != want)
+                return;
+        for (uint64_t i = 0; i < nr_pages; i++) {
+                if (!(entries[i] & PAGEMAP_HERE))
+                        ret[i] = PRESENCE_ABSENT;
+                else if (entries[i] & PAGEMAP_PRESENT && entries[i] & PAGEMAP_FILE)
+                        ret[i] = PRESENCE_FILE;
+        }
+}
+
+static void look_in_memfd(const struct ram_presence *p, uint64_t page, uint64_t nr_pages, uint8_t *ret)
+{
+        uint64_t at = page, end = page + nr_pages, first;
+
+        memset(ret, PRESENCE_ABSENT, nr_pages);
+        while (at < end && next_data(p->ram, at, end, &first, &at))
+                memset(ret + (first - page), PRESENCE_HELD, at - first);
+}
+
+static void look_at_huge(const struct ram_presence *p, uint64_t page, uint64_t nr_pages, uint8_t *ret)
+{
+        unsigned char in[PRESENCE_PAGES_MAX];
+
+        if (mincore(p->ram->base + pages_to_bytes(page), pages_to_bytes(nr_pages), in) < 0)
+                return;
+        for (uint64_t i = 0; i < nr_pages; i++)
+                ret[i] = in[i] & 1 ? PRESENCE_HELD : PRESENCE_ABSENT;
+}
+
+void ram_presence_look(const struct ram_presence *p, uint64_t page, uint64_t nr_pages, uint8_t *ret)
+{
+        memset(ret, PRESENCE_HELD, nr_pages);
+        switch (p->ram->backing) {
+        case RAM_MEMFD:
+                look_in_memfd(p, page, nr_pages, ret);
+                break;
+        case RAM_HUGETLB:
+                look_at_huge(p, page, nr_pages, ret);
+                break;
+        case RAM_ANON:
+                look_in_pagemap(p, page, nr_pages, ret);
+                break;
+        }
 }

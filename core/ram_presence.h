@@ -23,6 +23,14 @@ struct ram_presence {
 void ram_presence_open(struct ram_presence *p, const struct guest_ram *ram);
 void ram_presence_close(struct ram_presence *p);
 
+enum page_presence {
+        PRESENCE_ABSENT, /* not in the page table, nor in swap */
+        PRESENCE_FILE,   /* a page of the file that is mapped there, not the VM's own copy */
+        PRESENCE_HELD,   /* memory of the VM's; also where nobody tells */
+};
+/* Of at most PRESENCE_PAGES_MAX pages, one by one. What is absent of a mapped file or template is its, of everything else it is zero. */
+void ram_presence_look(const struct ram_presence *p, uint64_t page, uint64_t nr_pages, uint8_t *ret);
+
 /* How many of at most PRESENCE_PAGES_MAX pages hold something; all of them, where nobody tells. */
 uint64_t ram_presence_count(const struct ram_presence *p, uint64_t page, uint64_t nr_pages);
 /* The bytes of at most PRESENCE_PAGES_MAX pages, of which those that are absent are zeros. 0, or -errno as of guest_ram_read. */

@@ -235,17 +235,28 @@ static int check_cpu(struct session *s, const struct restore_options *o, struct 
         return MIN(r, 0);
 }
 
+static int begin_lineage(struct session *s, const struct restore_options *o, struct err *e)
+{
+        int r = lineage_init(&s->lineage, &s->snap.identity, s->snap.pages.nr_pages, o->track_dirty, s->ram.base, e);
+
+        if (o->track_dirty)
+                s->layout.written = &s->lineage.written;
+        return r;
+}
+
 static int stage_build(struct session *s, const struct restore_options *o, struct err *e)
 {
         struct vm_config c = {.caps = &s->caps, .layout = &s->layout, .machine = s->snap.vm.machine, .nr_vcpus = s->nr_vcpus,
                               .cpuid_cache = s->cpuid_cache, .devices = s->devices, .nr_devices = s->nr_devices, .saved = &s->snap.vm,
-                              .faults_in_place = s->record_path != NULL};
+                              .faults_in_place = s->record_path != NULL, .track_dirty = o->track_dirty};
         struct vm_load_report rep = {0};
         struct err lost = {0};
         int r;
 
         session_fill_vm_events(s, &c.events);
-        r = vm_new(&c, &s->vm, &s->ledger.slots_ns, e);
+        r = begin_lineage(s, o, e);
+        if (r >= 0)
+                r = vm_new(&c, &s->vm, &s->ledger.slots_ns, e);
         if (r >= 0)
                 r = check_cpu(s, o, e);
         if (r >= 0)

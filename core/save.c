@@ -4,6 +4,7 @@
 
 #include "core/base/clock.h"
 #include "core/ram_blocks.h"
+#include "core/save_base.h"
 #include "formats/snapshot_writer.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@ struct saving {
         const struct save_options *o;
         const struct snapshot_writer_ops *ops;
         struct snapshot_writer *writer;
+        struct save_base base; /* zeroed without one */
         struct save_report report;
         uint64_t asked_ns;
 };
@@ -137,18 +139,44 @@ static int fetch_absent(struct session *s, const struct save_options *o, struct 
 
 /* --- with the guest stopped: state and memory, no fsync --- */
 
-static int write_block(void *arg, const void *bytes, uint64_t nr_pages, struct err *e)
+static int ask(void *arg, struct err *e)
 {
         struct saving *v = arg;
 
-        if (now_ns() - v->asked_ns >= ASK_MS * NS_PER_MS) {
-                int r = check_cancelled(v->o, e);
+        if (now_ns() - v->asked_ns < ASK_MS * NS_PER_MS)
+                return 0;
+        v->asked_ns = now_ns();
+        return check_cancelled(v->o, e);
+}
 
-                if (r < 0)
-                        return r;
-                v->asked_ns = now_ns();
-        }
-        return v->ops->pages(v->writer, bytes, nr_pages, e);
+static int write_block(void *arg, const void *bytes, uint64_t nr_pages, struct err *e)
+{
+        struct saving *v = arg;
+        int r = ask(v, e);
+
+        return r < 0 ? r : v->ops->pages(v->writer, bytes, nr_pages, e);
+}
+
+/* Also where nobody asks for it now: what was written before this snapshot must not count as written after it. */
+static int take_written(struct session *s, struct err *e)
+{
+        if (!lineage_tracks(&s->lineage))
+                return 0;
+        lineage_take_written(&s->lineage);
+        return vm_dirty_log(s->vm, lineage_mark, &s->lineage, e);
+}
+
+static int write_memory(struct saving *v, struct err *e)
+{
+        struct session *s = v->s;
+        int r = take_written(s, e);
+
+        if (r < 0)
+                return r;
+        if (!v->o->base)
+                return ram_blocks_walk(&s->ram, write_block, v, e);
+        r = save_base_write(&v->base, s, v->ops, v->writer, ask, v, e);
+        return r < 0 ? r : check_lost(s, e); /* of pages that the pager found lost meanwhile nobody took notice */
 }
 
 static void say(void *arg, const char *text)
@@ -166,7 +194,7 @@ static int write_stopped(struct saving *v, struct err *e)
                 r = v->ops->check(&vm, e);
         v->asked_ns = now_ns();
         if (r >= 0)
-                r = ram_blocks_walk(&s->ram, write_block, v, e);
+                r = write_memory(v, e);
         if (r >= 0)
                 r = v->ops->state(v->writer, &vm, &s->layout, e);
         if (r >= 0)
@@ -177,15 +205,27 @@ static int write_stopped(struct saving *v, struct err *e)
 
 /* --- the whole --- */
 
+/* Until it can be stopped at once. A VM that cannot be saved is told so before anything takes long. */
+static int prepare(struct saving *v, struct err *e)
+{
+        int r;
+
+        if (v->o->base && v->base.known) { /* nothing needs to be fetched */
+                r = check_lost(v->s, e);
+                return r < 0 ? r : wait_hold(v, e);
+        }
+        r = check_state(v, e);
+        return r < 0 ? r : fetch_absent(v->s, v->o, e);
+}
+
 static int save(struct saving *v, struct err *e)
 {
         struct session *s = v->s;
         bool ran = s->running;
         uint64_t stopped_ns;
-        int r = check_state(v, e);
+        int r;
 
-        if (r >= 0)
-                r = fetch_absent(s, v->o, e);
+        r = prepare(v, e);
         if (r < 0)
                 return r;
         stopped_ns = now_ns();
@@ -199,38 +239,78 @@ static int save(struct saving *v, struct err *e)
                 r = vm_sync_disks(s->vm, e);
         if (r >= 0)
                 r = v->ops->commit(v->writer, &v->report.identity, e);
+        if (r >= 0)
+                lineage_add(&s->lineage, &v->report.identity);
         if (r < 0 && ran)
                 session_resume(s); /* it could not be saved: it goes on */
         return r;
 }
 
+static void count(struct saving *v)
+{
+        struct snapshot_writer_counts n = v->ops->counts(v->writer);
+        const struct save_base_counts *b = &v->base.n;
+        struct save_report *rep = &v->report;
+
+        rep->data_bytes = pages_to_bytes(n.data_pages);
+        rep->zero_bytes = pages_to_bytes(n.zero_pages);
+        rep->stored_bytes = n.stored_bytes;
+        rep->parent_bytes = pages_to_bytes(n.parent_pages);
+        rep->unfetched_bytes = pages_to_bytes(b->unfetched_pages);
+        rep->clean_bytes = pages_to_bytes(b->clean_pages);
+        rep->compared_bytes = pages_to_bytes(b->compared_pages);
+        rep->same_bytes = pages_to_bytes(b->same_pages);
+}
+
+static int open_base(struct saving *v, struct snapshot_writer_options *wo, struct err *e)
+{
+        int r;
+
+        if (!v->o->base)
+                return 0;
+        if (!v->ops->parent_pages)
+                return err_usage(e, "base: a snapshot of format %s cannot refer to another; expected format native", v->ops->name);
+        r = save_base_open(&v->base, v->s, v->o->base, v->o->path, e);
+        wo->parent = v->base.snap.identity;
+        wo->parent_place = &v->base.place;
+        return r;
+}
+
+/* How much a child will hold is not known before it is written; a file system that gets full shows in time: the VM goes on. */
+static uint64_t need_bytes(const struct session *s, const struct save_options *o)
+{
+        uint64_t data_bytes;
+
+        if (o->base)
+                return overhead_bytes(0, s->nr_vcpus);
+        data_bytes = data_bytes_bound(s);
+        return (o->pack ? 0 : data_bytes) + overhead_bytes(data_bytes, s->nr_vcpus);
+}
+
 int session_save(struct session *s, const struct save_options *o, struct save_report *ret, struct err *e)
 {
         struct saving v = {.s = s, .o = o, .ops = snapshot_writer_find(o->format, e)};
-        struct snapshot_writer_options wo = {
-                .path = o->path, .replace = o->replace, .ram_pages = bytes_to_pages(s->layout.total_bytes), .pack = o->pack,
-                .pack_level = o->pack_level};
-        uint64_t start_ns = now_ns(), data_bytes = data_bytes_bound(s);
+        struct snapshot_writer_options wo = {.path = o->path, .replace = o->replace, .ram_pages = bytes_to_pages(s->layout.total_bytes),
+                                             .pack = o->pack, .pack_level = o->pack_level, .need_bytes = need_bytes(s, o)};
+        uint64_t start_ns = now_ns();
         int r;
 
         if (!v.ops)
                 return -EINVAL;
         if (o->pack && snapshot_writer_check_pack(v.ops, o->pack_level, e) < 0)
                 return -EINVAL;
-        wo.need_bytes = (o->pack ? 0 : data_bytes) + overhead_bytes(data_bytes, s->nr_vcpus);
-        r = v.ops->new(&wo, &v.writer, e);
+        r = open_base(&v, &wo, e);
+        if (r >= 0)
+                r = v.ops->new(&wo, &v.writer, e);
         if (r >= 0)
                 r = save(&v, e);
         if (r >= 0) {
-                struct snapshot_writer_counts n = v.ops->counts(v.writer);
-
-                v.report.data_bytes = pages_to_bytes(n.data_pages);
-                v.report.zero_bytes = pages_to_bytes(n.zero_pages);
-                v.report.stored_bytes = n.stored_bytes;
+                count(&v);
                 v.report.total_ns = now_ns() - start_ns;
                 *ret = v.report;
         }
         v.ops->free(v.writer);
+        save_base_close(&v.base);
         return r;
 }
 

@@ -58,6 +58,7 @@ struct restore_options {
         uint64_t               hints_budget_bytes, hints_budget_ns; /* a replay brings no more, and takes no longer; 0: no limit */
         const char            *record_path; /* a file, "auto" (data_dir, where HINTS_AUTO finds it), or NULL */
         bool                   fill, verify;
+        bool                   track_dirty; /* so that session_save over a base need not compare */
         bool                   leaves_files; /* after T6 the files of the snapshot are not needed: nothing is mapped in mode auto */
         uint32_t               source_timeout_ms;
         bool                   collapse; /* huge pages after T6 */
@@ -112,6 +113,7 @@ struct save_options {
         bool        replace;
         bool        pack;        /* by LZ4 (native only), at pack_level */
         int         pack_level;
+        const char *base;        /* a snapshot to refer to for what is as it has it, or NULL; native alone */
         bool        pause_after; /* leave it paused */
         /* Called on the session thread every some ms while pages are fetched and written; true: give up (-ECANCELED). May be NULL. */
         bool (*cancelled)(void *arg);
@@ -122,11 +124,14 @@ struct save_report {
         uint64_t        total_ns;
         uint64_t        data_bytes, zero_bytes;
         uint64_t        stored_bytes; /* of the data, on disk: less where it is packed */
+        uint64_t        parent_bytes; /* left to the base; of them: */
+        uint64_t        unfetched_bytes, clean_bytes, same_bytes; /* never fetched; not written, as was tracked; compared and the same */
+        uint64_t        compared_bytes; /* held against the base */
         struct identity identity;
 };
 /* A snapshot of the VM as it is. Refused at once, with the guest untouched: no room for it, a device that has no state, a format that
- * cannot hold this VM. First brings in every page that is still absent, while the guest runs. When it fails the
- * guest goes on as before and nothing is left on disk. */
+ * cannot hold this VM. First brings in every page that is still absent, while the guest runs; over a base that the VM comes from
+ * they stay absent. When it fails the guest goes on as before and nothing is left on disk. */
 int session_save(struct session *s, const struct save_options *o, struct save_report *ret, struct err *e);
 
 /* Who must know what happens to the VM; called on the session thread. One at a time; NULL: nobody. SESSION_STOPPED and RESUMED when

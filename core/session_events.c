@@ -154,6 +154,7 @@ static void on_discard(void *arg, gpa_t gpa, uint64_t len_bytes)
         char text[120];
         int r = -EFAULT;
 
+        written_pages_mark(s->layout.written, mem_layout_gpa_to_hva(&s->layout, gpa, len_bytes), len_bytes);
         if (mem_layout_gpa_to_offset(&s->layout, gpa, len_bytes, &offset))
                 r = discard_pages(&s->discard, bytes_to_pages(offset), bytes_to_pages(len_bytes));
         if (r > 0)

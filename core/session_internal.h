@@ -9,6 +9,7 @@
 #include "core/discard.h"
 #include "core/guest_ram.h"
 #include "core/indexer.h"
+#include "core/lineage.h"
 #include "core/mapper.h"
 #include "core/plan.h"
 #include "core/prefill.h"
@@ -70,6 +71,7 @@ struct session {
         uint64_t               eager_bytes; /* read before the guest ran, by no pager */
         /* session thread only */
         struct ledger         ledger;
+        struct lineage        lineage; /* its marks of device writes: any thread */
         struct indexer       *indexer;
         bool                  collapse_wanted;
         struct collapse      *collapse; /* from T6 on, where it is wanted */

@@ -100,6 +100,7 @@ static int set_slots(struct vm *vm, struct err *e)
                 const struct mem_window           *w = &vm->layout.w[i];
                 struct kvm_userspace_memory_region slot = {
                         .slot            = (uint32_t)i,
+                        .flags           = vm->track_dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0,
                         .guest_phys_addr = w->gpa,
                         .memory_size     = w->size_bytes,
                         .userspace_addr  = (uint64_t)(vm->layout.ram + w->ram_offset_bytes),
@@ -215,6 +216,7 @@ int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, s
         vm->layout = *c->layout;
         vm->machine = machine_find(c->machine);
         vm->events = c->events;
+        vm->track_dirty = c->track_dirty;
         vm->cpuid_cache = c->cpuid_cache;
         vm->faults_in_place = c->faults_in_place;
         vm->kvm_fd = vm->vm_fd = -1;

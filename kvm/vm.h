@@ -48,6 +48,7 @@ struct vm_config {
         /* What stands behind the virtio slots. The machine's fixed slots are always there, with or without one. */
         const struct device_config *devices;
         size_t                      nr_devices;
+        bool                        track_dirty; /* KVM logs what is written: vm_dirty_log */
         const struct vm_state      *saved; /* what will be loaded: devices are made as it says; NULL: a VM to boot */
         /* Who touches a page that is not there shall wait for it himself, where KVM can be told so: userfaultfd then sees reads as reads. It
          * costs that a guest that halts keeps its host CPU. */
@@ -78,6 +79,9 @@ int vm_cpu_lacks(struct vm *vm, const struct vm_state *s, char *ret, size_t size
 
 /* Everything KVM can tell. Paused VM only. The caller frees *ret with vm_state_free, also on failure. */
 int vm_save(struct vm *vm, struct vm_state *ret, struct err *e);
+/* With track_dirty: every RAM page that the guest, or KVM for it, wrote since this was called last (or since vm_new), in order. What devices
+ * wrote is told to mem_layout.written. Paused VM only. On failure pages may have been told already. */
+int vm_dirty_log(struct vm *vm, void (*dirty)(void *arg, uint64_t page), void *arg, struct err *e);
 /* What the guest has written to its disks survives a power loss, as the state that was saved relies on it: before a snapshot counts.
  * Paused or running; blocks as long as the disks do. */
 int vm_sync_disks(struct vm *vm, struct err *e);

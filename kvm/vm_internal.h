@@ -30,6 +30,7 @@ struct vm {
         struct vm_events      events;
         const char           *cpuid_cache; /* a path, or NULL */
         bool                  faults_in_place;
+        bool                  track_dirty;
         int                   kvm_fd, vm_fd;
         struct bus            bus;
         struct serial        *serial;

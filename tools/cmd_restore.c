@@ -16,6 +16,7 @@ static const struct option options[] = {
         {"mode", required_argument, NULL, 'M'},
         {"format", required_argument, NULL, 'F'},
         {"base", required_argument, NULL, 'B'},
+        {"track-dirty", no_argument, NULL, 'T'},
         {"hints", required_argument, NULL, 'H'},
         {"hints-budget", required_argument, NULL, 'G'},
         {"record", required_argument, NULL, 'R'},
@@ -73,6 +74,9 @@ static int take_option(int c, struct front *f, struct lists *l, struct restore_o
                 return 1;
         case 'B':
                 return cli_base("restore", optarg, &l->bases) ? 1 : -1;
+        case 'T':
+                o->track_dirty = true;
+                return 1;
         case 'H':
                 take_hints(optarg, o);
                 return 1;
@@ -193,6 +197,7 @@ const struct verb verb_restore = {
                 "  --fill on|off         bring the rest in behind the guest (default on)\n"
                 "  --verify on|off       check checksums, where the format has them (default on; --mode mmap checks none)\n"
                 "  --source-timeout TIME a page that the file does not yield in this time is lost (default 30s)\n"
+                "  --track-dirty         keep account of what the guest writes, so that rouse snapshot --base need not compare pages\n"
                 "  --collapse on|off     make huge pages of what is all there, after T6, at idle priority (default off)\n"
                 "  --allow-cpu-mismatch  restore even where this CPU lacks what the guest saw\n"
                 DEVICE_RESTORE_HELP

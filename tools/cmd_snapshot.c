@@ -13,6 +13,7 @@
 static const struct option options[] = {
         {"qmp", required_argument, NULL, 'q'},
         {"format", required_argument, NULL, 'F'},
+        {"base", required_argument, NULL, 'b'},
         {"then", required_argument, NULL, 't'},
         {"replace", no_argument, NULL, 'r'},
         {"ledger", required_argument, NULL, 'l'},
@@ -23,7 +24,7 @@ static const struct option options[] = {
 /* What the command line asks for. */
 struct wish {
         const char *name, *qmp_path; /* one of them */
-        const char *dir, *format, *then, *ledger;
+        const char *dir, *base, *format, *then, *ledger;
         bool replace;
         struct pack_option pack;
 };
@@ -44,11 +45,13 @@ static char *absolute(const char *path, struct err *e)
         return ret;
 }
 
-static struct json_object *make_request(const struct wish *w, const char *dir)
+static struct json_object *make_request(const struct wish *w, const char *dir, const char *base)
 {
         struct json_object *request = json_object_new_object(), *args = json_object_new_object();
 
         json_object_object_add(args, "dir", json_object_new_string(dir));
+        if (base)
+                json_object_object_add(args, "base", json_object_new_string(base));
         json_object_object_add(args, "format", json_object_new_string(w->format));
         json_object_object_add(args, "then", json_object_new_string(w->then));
         json_object_object_add(args, "replace", json_object_new_boolean(w->replace));
@@ -68,13 +71,25 @@ static uint64_t number(struct json_object *o, const char *key)
         return json_object_object_get_ex(o, key, &v) ? json_object_get_uint64(v) : 0;
 }
 
+static double mib(struct json_object *reply, const char *key)
+{
+        return (double)number(reply, key) / (double)MIB;
+}
+
+static void print_ledger(FILE *to, struct json_object *reply)
+{
+        fprintf(to, "pause %.2f ms, total %.2f ms, data %.1f MiB (%.1f MiB stored), zero %.1f MiB", (double)number(reply, "pause_us") / 1000,
+                (double)number(reply, "total_us") / 1000, mib(reply, "data_bytes"), mib(reply, "stored_bytes"), mib(reply, "zero_bytes"));
+        if (json_object_object_get_ex(reply, "parent_bytes", NULL))
+                fprintf(to, ", the base's %.1f MiB (never fetched %.1f, not written %.1f, the same of %.1f compared %.1f)", mib(reply, "parent_bytes"),
+                        mib(reply, "unfetched_bytes"), mib(reply, "clean_bytes"), mib(reply, "compared_bytes"), mib(reply, "same_bytes"));
+        fprintf(to, "\n");
+}
+
 static int write_ledger(struct json_object *reply, const char *path, struct err *e)
 {
         if (strcmp(path, "-") == 0)
-                fprintf(stderr, "pause %.2f ms, total %.2f ms, data %.1f MiB (%.1f MiB stored), zero %.1f MiB\n",
-                        (double)number(reply, "pause_us") / 1000, (double)number(reply, "total_us") / 1000,
-                        (double)number(reply, "data_bytes") / (double)MIB, (double)number(reply, "stored_bytes") / (double)MIB,
-                        (double)number(reply, "zero_bytes") / (double)MIB);
+                print_ledger(stderr, reply);
         else if (json_object_to_file_ext(path, reply, JSON_C_TO_STRING_PRETTY) < 0)
                 return err_set(e, -EIO, "write ledger %s: %s", path, json_util_get_last_err());
         return 0;
@@ -84,15 +99,16 @@ static int write_ledger(struct json_object *reply, const char *path, struct err 
 static int ask(const struct wish *w, struct err *e)
 {
         _cleanup_free_ char *path = absolute(w->dir, e);
+        _cleanup_free_ char *base = path && w->base ? absolute(w->base, e) : NULL;
         struct json_object *request, *reply = NULL;
         char runtime_dir[4096];
         int r;
 
-        if (!path)
+        if (!path || (w->base && !base))
                 return e->code;
         if (!cli_runtime_dir(runtime_dir, sizeof(runtime_dir)))
                 return err_set(e, -ENAMETOOLONG, "XDG_RUNTIME_DIR is too long");
-        request = make_request(w, path);
+        request = make_request(w, path, base);
         r = w->qmp_path ? qmp_ask(w->qmp_path, request, &reply, e) : control_ask(runtime_dir, w->name, request, &reply, e);
         json_object_put(request);
         if (r >= 0 && w->ledger)
@@ -116,6 +132,8 @@ static int check_words(const struct wish *w, const char *qmp, int nr_words)
                 return cli_usage("snapshot", "--then: expected resume, pause or quit, found '%s'", w->then);
         if (!is_one_of(w->format, formats))
                 return cli_usage("snapshot", "--format: expected native or stratovirt, found '%s'", w->format);
+        if (w->base && strcmp(w->format, "native") != 0)
+                return cli_usage("snapshot", "--base: a snapshot of format %s cannot refer to another; use --format native", w->format);
         if (qmp && (strncmp(qmp, "unix=", 5) || !qmp[5]))
                 return cli_usage("snapshot", "--qmp: expected unix=PATH, found '%s'", qmp);
         if (nr_words != (qmp ? 1 : 2))
@@ -139,6 +157,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                         qmp = optarg;
                 if (c == 'F')
                         w.format = optarg;
+                if (c == 'b')
+                        w.base = optarg;
                 if (c == 't')
                         w.then = optarg;
                 if (c == 'r')
@@ -163,10 +183,15 @@ const struct verb verb_snapshot = {
                 "whole or not at all; when it cannot be written the VM goes on.\n\n"
                 "  --qmp unix=PATH            the VM that answers QMP there (run --qmp, restore --qmp), instead of NAME\n"
                 "  --format NAME              native (default), or stratovirt: what StratoVirt 2.5 restores\n"
+                "  --base BASE                save only what is not as the snapshot BASE has it, and refer to BASE for the rest: DIR\n"
+                "                             needs it from then on. Cheap where the VM was restored from BASE, or saved as BASE:\n"
+                "                             pages that were never fetched stay absent, and with restore --track-dirty none is\n"
+                "                             compared. The ledger says how many were\n"
                 "  --then resume|pause|quit   what the VM does afterwards (default resume)\n"
                 "  --replace                  exchange a snapshot that is there already\n"
                 PACK_HELP
                 "  --ledger FILE|-            pause and total time, bytes: JSON to FILE, or a line on standard error\n\n"
-                "example: rouse snapshot web /srv/snapshots/web --then quit\n",
+                "examples: rouse snapshot web /srv/snapshots/web --then quit\n"
+                "          rouse snapshot web /srv/snapshots/web-2 --base /srv/snapshots/web\n",
         .run = run,
 };

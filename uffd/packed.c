@@ -158,15 +158,15 @@ static struct stretch stretch_of(const struct pager *p, const struct extent *x, 
         return s;
 }
 
-/* One batch, from p->packed.raw through p->buf: chunks up to the first that is bad, or not in `got`. The page behind them. */
-static uint64_t unpack_batch(struct pager *p, const struct stretch *s, uint64_t got, int *ret_error)
+/* One batch, from p->packed.raw to `buf`: chunks up to the first that is bad, or not in `got`. The page behind them. */
+static uint64_t unpack_batch(struct pager *p, const struct stretch *s, uint64_t got, uint8_t *buf, int *ret_error)
 {
         const struct page_chunk *c = s->first.at.chunk;
         uint64_t                 page = s->first.at.first_page, at = 0;
 
         *ret_error = 0;
         for (size_t i = 0; i < s->nr && at + c[i].packed_bytes <= got; i++) {
-                uint8_t *to = p->buf + pages_to_bytes(page - s->first.at.first_page);
+                uint8_t *to = buf + pages_to_bytes(page - s->first.at.first_page);
 
                 *ret_error = packed_unpack(p->c.map, &c[i], p->packed.raw + at, p->c.verify, to);
                 if (*ret_error < 0)
@@ -187,7 +187,7 @@ static uint64_t bring_batch(struct pager *p, const struct extent *x, const struc
         if (got < s->first.at.chunk->packed_bytes)
                 return 0;
         count(&p->n.read_bytes, got);
-        end = MIN(unpack_batch(p, s, got, &error), x_end);
+        end = MIN(unpack_batch(p, s, got, p->buf, &error), x_end);
         if (end > x->first_page)
                 pager_deliver_checked(p, x->first_page, end - x->first_page, p->buf + pages_to_bytes(x->first_page - s->first.at.first_page), why);
         if (error < 0 && end < x_end) {
@@ -290,4 +290,29 @@ void packed_slow_take(struct pager *p, struct slow_read *s, uint8_t *buf, uint64
         memmove(buf, buf + used, have - used);
         s->got_bytes = have - used;
         s->try_pages = s->nr_pages;
+}
+
+/* Of one chunk that is not wanted whole. */
+static uint64_t unpack_part_to(struct pager *p, const struct page_run *run, const struct chunk_place *at, uint64_t page, uint64_t max_pages, uint8_t *to)
+{
+        uint64_t end = MIN(MIN(at->first_page + at->chunk->nr_pages, run->first_page + run->nr_pages), page + max_pages);
+
+        if (hold(p, run, at) < 0)
+                return 0;
+        memcpy(to, p->packed.pages + pages_to_bytes(page - at->first_page), pages_to_bytes(end - page));
+        return end - page;
+}
+
+uint64_t packed_unpack_to(struct pager *p, const struct page_run *run, uint64_t page, uint64_t max_pages, uint8_t *to)
+{
+        struct extent  x = { .run = run, .first_page = page, .nr_pages = max_pages };
+        struct stretch s = stretch_of(p, &x, pages_to_bytes(PACKED_BATCH_PAGES), max_pages);
+        uint64_t       got;
+        int            error;
+
+        if (s.first.at.first_page != page || s.nr_pages > max_pages || page + s.nr_pages > run->first_page + run->nr_pages)
+                return unpack_part_to(p, run, &s.first.at, page, max_pages, to);
+        got = sources_read_cached_chunks(&p->sources, run->source, &s.first.at, s.packed_bytes, p->packed.raw);
+        count(&p->n.read_bytes, got);
+        return unpack_batch(p, &s, got, to, &error) - page;
 }

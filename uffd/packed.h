@@ -39,6 +39,9 @@ bool packed_answer(struct pager *p, const struct page_run *run, uint64_t page);
 /* What is cached of this extent, or the first part of it: how many pages were dealt with (0: the first chunk is not cached). */
 uint64_t packed_bring(struct pager *p, const struct extent *x, enum fault_class why);
 
+/* Unpacks pages [page, +max_pages) of a run, or the first of them, to `to`, checked. How many; 0: the first one's chunk is not cached, or bad. */
+uint64_t packed_unpack_to(struct pager *p, const struct page_run *run, uint64_t page, uint64_t max_pages, uint8_t *to);
+
 /* --- for slow.c, of a read of chunks --- */
 
 /* Sets what s, which has its run, is to read: the chunks of x, from that of its first page on, as many as lie one behind the other in

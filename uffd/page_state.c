@@ -308,3 +308,10 @@ bool page_state_find_loss(const struct page_states *s, uint64_t page, struct pag
                 *ret = (struct page_loss){ .error = reasons[loss & LOSS_REASON], .demanded = loss & LOSS_DEMANDED, .poisoned = loss & LOSS_POISONED };
         return true;
 }
+
+bool page_state_is_unfetched(const struct page_states *s, uint64_t page)
+{
+        unsigned int core = get_core(s, page);
+
+        return core == CORE_ABSENT || (core == CORE_OTHER && !get_loss(s, page));
+}

@@ -72,6 +72,9 @@ struct page_loss {
 /* Any thread. False: the page is not lost (or removed since). *ret may be NULL. */
 bool page_state_find_loss(const struct page_states *s, uint64_t page, struct page_loss *ret);
 
+/* Any thread: its bytes never came, and it was neither removed nor lost. */
+bool page_state_is_unfetched(const struct page_states *s, uint64_t page);
+
 /* Still without its bytes, and nobody has given it up. */
 static inline bool page_state_is_open(enum page_state st)
 {

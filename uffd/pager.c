@@ -456,6 +456,18 @@ bool pager_find_lost(const struct pager *p, uint64_t page, struct pager_lost *re
         return true;
 }
 
+void pager_unfetched(const struct pager *p, uint64_t first_page, uint64_t nr_pages, uint64_t *bits)
+{
+        for (size_t i = 0; i < p->view.served.nr; i++) {
+                const struct pager_range *r = &p->view.served.v[i];
+                uint64_t                  page = MAX(first_page, r->first_page), end = MIN(first_page + nr_pages, r->first_page + r->nr_pages);
+
+                for (; page < end; page++)
+                        if (page_state_is_unfetched(&p->states, page))
+                                bits[(page - first_page) / 64] |= 1ULL << ((page - first_page) % 64);
+        }
+}
+
 size_t pager_recorded(const struct pager *p, const struct pager_touch **ret)
 {
         return record_get(&p->record, ret);

@@ -113,6 +113,9 @@ struct pager_stats {
 void pager_stats(const struct pager *p, struct pager_stats *ret); /* any thread */
 /* Was this page declared lost? Any thread. *ret may be NULL. */
 bool pager_find_lost(const struct pager *p, uint64_t page, struct pager_lost *ret);
+/* Any thread. Of RAM pages [first, +nr): a bit each in *bits, from bit 0 of bits[0] on, set where the page is served and never came: as the
+ * snapshot has it. One that comes meanwhile is told either way. Bits of other pages stay as they are. */
+void pager_unfetched(const struct pager *p, uint64_t first_page, uint64_t nr_pages, uint64_t *bits);
 /* After pager_end_record or pager_stop: first touches in their order; valid until pager_free. */
 size_t pager_recorded(const struct pager *p, const struct pager_touch **ret);
 /* After pager_stop: has the page its bytes, or the zeros that it was discarded to? Else RAM says nothing of it. */

@@ -94,6 +94,8 @@ static uint64_t give_some(struct pager *p, uint64_t max_pages)
 
         if (run->kind == RUN_ZERO)
                 pager_deliver_zeros(p, page, nr);
+        else if (run->kind == RUN_PACKED)
+                pager_deliver_checked(p, page, nr, bytes_of(s, page), FAULT_FILL);
         else
                 pager_deliver(p, page, nr, bytes_of(s, page), FAULT_FILL);
         return nr;
@@ -147,7 +149,7 @@ static uint64_t take_some(struct pager *p, uint64_t max_pages)
                 s->have += nr; /* also where one is bad: it is given to who loses it by name */
                 return check(p, run, page, nr) ? nr : 0;
         } else {
-                return 0;
+                nr = packed_unpack_to(p, run, page, nr, bytes_of(s, page));
         }
         s->have += nr;
         return nr;

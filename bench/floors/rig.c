@@ -235,6 +235,16 @@ void rig_warm(const struct rig *r)
         munmap(buf, HUGE_PAGE_BYTES);
 }
 
+void rig_warm_host(uint64_t bytes)
+{
+        uint8_t *m = map_anonymous(bytes);
+
+        (void)madvise(m, bytes, MADV_HUGEPAGE);
+        for (uint64_t at = 0; at < bytes; at += PAGE_BYTES)
+                m[at] = 1;
+        munmap(m, bytes);
+}
+
 void rig_evict(const struct rig *r)
 {
         uint64_t       bytes = pages_to_bytes(r->nr_pages), left = 1;

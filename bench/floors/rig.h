@@ -47,5 +47,8 @@ void rig_stop(struct rig *r); /* checks, by a sample, that RAM is the file's */
 void rig_warm(const struct rig *r);
 void rig_evict(const struct rig *r);
 
+/* Touches so much memory and gives it back: memory that the machine's own host has to find first is several times as slow. */
+void rig_warm_host(uint64_t bytes);
+
 /* A permutation of [0, nr), by the seed. */
 void rig_shuffle(uint64_t *v, uint64_t nr, uint64_t seed);

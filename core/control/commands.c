@@ -77,6 +77,15 @@ static int take_pack(struct json_object *args, struct save_options *o, struct er
         return 0;
 }
 
+static void add_base(struct json_object *ret, const struct save_report *rep)
+{
+        json_add_u64(ret, "parent_bytes", rep->parent_bytes);
+        json_add_u64(ret, "unfetched_bytes", rep->unfetched_bytes);
+        json_add_u64(ret, "clean_bytes", rep->clean_bytes);
+        json_add_u64(ret, "compared_bytes", rep->compared_bytes);
+        json_add_u64(ret, "same_bytes", rep->same_bytes);
+}
+
 int control_snapshot(struct session *s, struct json_object *args, struct save_options *o, struct json_object *ret, struct err *e)
 {
         const char *then = get_string(args, "then", "resume");
@@ -89,8 +98,11 @@ int control_snapshot(struct session *s, struct json_object *args, struct save_op
         r = take_pack(args, o, e);
         if (r < 0)
                 return r;
+        o->base = get_string(args, "base", NULL);
         if (!o->path || o->path[0] != '/')
                 return err_usage(e, "snapshot: expected \"dir\" with an absolute path");
+        if (o->base && o->base[0] != '/')
+                return err_usage(e, "snapshot: expected \"base\" with an absolute path");
         if (strcmp(then, "resume") && strcmp(then, "pause") && strcmp(then, "quit"))
                 return err_usage(e, "snapshot: expected \"then\" to be resume, pause or quit, found '%s'", then);
         o->pause_after = strcmp(then, "resume") != 0;
@@ -105,6 +117,8 @@ int control_snapshot(struct session *s, struct json_object *args, struct save_op
         json_add_u64(ret, "data_bytes", rep.data_bytes);
         json_add_u64(ret, "zero_bytes", rep.zero_bytes);
         json_add_u64(ret, "stored_bytes", rep.stored_bytes);
+        if (o->base)
+                add_base(ret, &rep);
         return 0;
 }
 

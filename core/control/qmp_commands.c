@@ -273,7 +273,8 @@ static const struct command commands[] = {
         {"system_reset", run_reset, {{0}}},
         {"x-rouse-snapshot", qmp_snapshot,
          {{"dir", json_type_string, false}, {"format", json_type_string, true}, {"then", json_type_string, true},
-          {"replace", json_type_boolean, true}, {"pack", json_type_string, true}, {"pack-level", json_type_int, true}}},
+          {"replace", json_type_boolean, true}, {"pack", json_type_string, true}, {"pack-level", json_type_int, true},
+          {"base", json_type_string, true}}},
 };
 
 static int run_query_commands(struct qmp_vm *vm, struct json_object *args, struct qmp_answer *a)

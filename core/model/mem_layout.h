@@ -10,6 +10,7 @@
 
 #include "core/base/err.h"
 #include "core/base/units.h"
+#include "core/model/written_pages.h"
 
 #include <stddef.h>
 
@@ -26,6 +27,7 @@ struct mem_layout {
         size_t            nr;
         struct mem_window w[MEM_WINDOWS_MAX]; /* sorted by gpa; ram_offset follows the same order */
         uint8_t          *ram;                /* total_bytes long; NULL until it is mapped */
+        const struct written_pages *written;  /* is told what devices write there; NULL: nobody keeps account */
 };
 
 /* Adds a window after those that are there: gpa and size page-aligned, not zero, no overlap, ascending; else -EINVAL with text. */

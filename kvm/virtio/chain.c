@@ -18,6 +18,8 @@ size_t virtq_chain_slice(const struct virtq_chain *c, bool in, uint64_t offset_b
                         continue;
                 }
                 part = MIN(v[i].iov_len - offset_bytes, len_bytes);
+                if (in)
+                        written_pages_mark(c->written, (uint8_t *)v[i].iov_base + offset_bytes, part);
                 ret[nr++] = (struct iovec){ .iov_base = (uint8_t *)v[i].iov_base + offset_bytes, .iov_len = part };
                 len_bytes -= part;
                 offset_bytes = 0;

@@ -228,6 +228,7 @@ static int arm(struct virtqueue *q, uint16_t *ret_idx)
 
         if (q->armed && q->armed_at == q->s.next_avail)
                 return 0;
+        written_pages_mark(q->layout->written, avail_event(q), sizeof(uint16_t));
         r = ram_store_word(virtq_is_settled(q), avail_event(q), q->s.next_avail);
         if (r < 0)
                 return r;
@@ -311,6 +312,7 @@ int virtq_pop(struct virtqueue *q, struct virtq_chain *ret)
                 q->s.next_avail++;
         c.iov = q->m->iov;
         c.settled = virtq_is_settled(q);
+        c.written = q->layout->written;
         *ret = c;
         return 1;
 }
@@ -345,6 +347,8 @@ static int write_used(struct virtqueue *q)
                 { .iov_base = q->used + VIRTQ_IDX, .iov_len = sizeof(idx) },
         };
 
+        for (size_t i = 0; i < ARRAY_LEN(to); i++)
+                written_pages_mark(q->layout->written, to[i].iov_base, to[i].iov_len);
         if (settled) {
                 ram_scatter(settled, to, 2, q->m->pushed);
                 return ram_store_word(settled, q->used + VIRTQ_IDX, idx);

@@ -21,6 +21,7 @@ struct virtq_chain {
         uint64_t            out_bytes, in_bytes; /* sums; each below 4 GiB */
         const struct iovec *iov; /* [nr_out + nr_in], host addresses inside guest RAM; until the next pop of this queue */
         bool                settled; /* no page of it can be missing */
+        const struct written_pages *written; /* is told what is written into its pieces */
 };
 
 struct virtqueue;
@@ -59,6 +60,7 @@ int virtq_flush(struct virtqueue *q);
  * ended, or -EFAULT. */
 ssize_t virtq_chain_read(const struct virtq_chain *c, uint64_t offset_bytes, void *buf, size_t len_bytes);
 ssize_t virtq_chain_write(const struct virtq_chain *c, uint64_t offset_bytes, const void *buf, size_t len_bytes);
-/* The pieces of a part of a chain's out (in) pieces, for readv(2) and the like: fills at most nr_max, returns how many. */
+/* The pieces of a part of a chain's out (in) pieces, for readv(2) and the like: fills at most nr_max, returns how many. Pieces of `in` count
+ * as written from now on. */
 size_t virtq_chain_slice(const struct virtq_chain *c, bool in, uint64_t offset_bytes, uint64_t len_bytes, struct iovec *ret,
                          size_t nr_max);

@@ -14,8 +14,10 @@ int virtq_sync(struct virtqueue *q)
         int      r = checked_gather(word, from, ARRAY_LEN(from));
 
         /* an earlier device may have asked not to be kicked */
-        if (r >= 0 && word[0] && !q->event_idx)
+        if (r >= 0 && word[0] && !q->event_idx) {
+                written_pages_mark(q->layout->written, q->used + VIRTQ_FLAGS, sizeof(uint16_t));
                 r = checked_write(q->used + VIRTQ_FLAGS, &(uint16_t){ 0 }, sizeof(uint16_t));
+        }
         if (r < 0)
                 return r;
         k = (uint16_t)(q->s.next_avail - word[1]);

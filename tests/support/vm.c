@@ -37,32 +37,6 @@ const char *unique_name(char buf[64])
         return buf;
 }
 
-struct saved save_and_quit(struct child *vm, const char *name, const char *path)
-{
-        struct child snap = RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--then", "quit");
-        struct saved s = {0};
-
-        cr_assert_eq(snap.status, 0, "rouse snapshot said: %s", snap.err);
-        cr_assert_eq(child_wait(vm, PATIENCE_MS), 0, "the saved VM said: %s", vm->err);
-        cr_assert(beacon_last(vm->out, &s.next), "no TICK in:\n%s", vm->out);
-        s.next.n++;
-        snprintf(s.path, sizeof(s.path), "%s", path);
-        snprintf(s.partial, sizeof(s.partial), "%s", strrchr(vm->out, '\n') + 1);
-        child_free(&snap);
-        return s;
-}
-
-struct beacon_tick assert_joins(const struct saved *s, const char *text, size_t least)
-{
-        char *joined = NULL;
-        struct beacon_tick last;
-
-        cr_assert_geq(asprintf(&joined, "%s%s", s->partial, text), 0);
-        last = beacon_assert_goes_on(joined, s->next.n, s->next.nonce, least);
-        free(joined);
-        return last;
-}
-
 /* head and then words, NULL-ended; and what stands behind the disk of s. */
 static struct child start_with(const char *const *head, size_t nr_head, const char *const *words, const struct saved *s)
 {
@@ -87,6 +61,40 @@ static struct child start_with(const char *const *head, size_t nr_head, const ch
         return child_start(argv);
 }
 
+struct saved save_and_quit(struct child *vm, const char *name, const char *path)
+{
+        return save_and_quit_with(vm, name, path, WORDS(NULL));
+}
+
+struct saved save_and_quit_with(struct child *vm, const char *name, const char *path, const char *const *words)
+{
+        const char *head[] = {rouse_program(), "snapshot", name, path, "--then", "quit"};
+        struct child snap = start_with(head, ARRAY_LEN(head), words, NULL);
+        struct saved s = {0};
+
+        child_wait(&snap, PATIENCE_MS);
+
+        cr_assert_eq(snap.status, 0, "rouse snapshot said: %s", snap.err);
+        cr_assert_eq(child_wait(vm, PATIENCE_MS), 0, "the saved VM said: %s", vm->err);
+        cr_assert(beacon_last(vm->out, &s.next), "no TICK in:\n%s", vm->out);
+        s.next.n++;
+        snprintf(s.path, sizeof(s.path), "%s", path);
+        snprintf(s.partial, sizeof(s.partial), "%s", strrchr(vm->out, '\n') + 1);
+        child_free(&snap);
+        return s;
+}
+
+struct beacon_tick assert_joins(const struct saved *s, const char *text, size_t least)
+{
+        char *joined = NULL;
+        struct beacon_tick last;
+
+        cr_assert_geq(asprintf(&joined, "%s%s", s->partial, text), 0);
+        last = beacon_assert_goes_on(joined, s->next.n, s->next.nonce, least);
+        free(joined);
+        return last;
+}
+
 struct saved make_native_of(const char *guest, const char *path, unsigned ticks, const char *const *words)
 {
         char name[64], text[64];
@@ -108,6 +116,11 @@ struct saved make_native(const char *path, const char *memory, const char *cpus)
 
 struct saved next_generation(const struct saved *s, const char *path, unsigned ticks, const char *const *words)
 {
+        return next_generation_with(s, path, ticks, words, WORDS(NULL));
+}
+
+struct saved next_generation_with(const struct saved *s, const char *path, unsigned ticks, const char *const *words, const char *const *save_words)
+{
         char name[64], text[64];
         const char *head[] = {rouse_program(), "restore", s->path, "--timeout", "60s", "--name", unique_name(name)};
         struct child vm = start_with(head, ARRAY_LEN(head), words, s);
@@ -115,7 +128,7 @@ struct saved next_generation(const struct saved *s, const char *path, unsigned t
 
         snprintf(text, sizeof(text), "TICK %llu ", (unsigned long long)s->next.n + ticks);
         cr_assert(child_wait_output(&vm, text, PATIENCE_MS), "no %s in:\n%s%s", text, vm.out, vm.err);
-        ret = save_and_quit(&vm, name, path);
+        ret = save_and_quit_with(&vm, name, path, save_words);
         assert_joins(s, vm.out, ticks);
         snprintf(ret.disk, sizeof(ret.disk), "%s", s->disk);
         ret.known_disk = s->known_disk;

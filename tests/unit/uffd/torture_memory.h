@@ -4,6 +4,7 @@
  * Blocks:  memory_discard until the pager has read its event. */
 #pragma once
 
+#include "tests/unit/uffd/ram.h"
 #include "core/model/shared_pages.h"
 #include "tests/unit/uffd/torture_model.h"
 
@@ -27,8 +28,11 @@ static void memory_map(struct memory *mem, const struct schedule *s)
                 mem->template.bits = calloc(s->nr_pages / 64 + 1, sizeof(uint64_t));
                 cr_assert(mem->template.view != MAP_FAILED);
         }
-        mem->ram = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                        (s->backing == BACK_MEMFD ? MAP_SHARED : MAP_PRIVATE) | (mem->fd < 0 ? MAP_ANONYMOUS : 0) | MAP_NORESERVE, mem->fd, 0);
+        mem->ram = ram_map(bytes); /* aligned, so that whole 2 MiB of it can be moved */
+        if (mem->fd < 0)
+                return;
+        mem->ram = mmap(mem->ram, bytes, PROT_READ | PROT_WRITE, (s->backing == BACK_MEMFD ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED | MAP_NORESERVE,
+                        mem->fd, 0);
         cr_assert(mem->ram != MAP_FAILED);
         madvise(mem->ram, bytes, MADV_NOHUGEPAGE);
 }
