@@ -1,7 +1,9 @@
 /* bench/restore: wakes snapshots by the command line, arm beside arm, interleaved, and says what moved.
  *
- * T0 is taken here, just before rouse is spawned, so program start counts. Everything is warm: one round is thrown away first.
+ * T0 is taken here, just before rouse is spawned, so program start counts. Everything is warm: one round is thrown away first. With --cold
+ * every arm runs warm and cold in each round: the files of the snapshot are evicted and proved to be; else the run is thrown away and counted.
  * Hints are recorded on runs of their own. Absolute times of a shared machine mean little: read the ratios. */
+#include "bench/page_cache.h"
 #include "bench/sample.h"
 #include "core/base/clock.h"
 #include "core/base/units.h"
@@ -22,7 +24,18 @@
 #define UNTIL         "^TICK"
 
 enum arm { ARM_EAGER, ARM_MMAP, ARM_LAZY, ARM_HINTS, ARM_AUTO, ARMS };
-static const char *const arm_names[ARMS] = {"eager", "mmap", "lazy", "hints", "auto"};
+
+struct arm_words {
+        const char *name, *mode;
+        bool        hints;
+};
+
+static const struct arm_words arms[ARMS] = {
+        [ARM_EAGER] = {"eager", "eager", false}, [ARM_MMAP] = {"mmap", "mmap", false}, [ARM_LAZY] = {"lazy", "lazy", false}, [ARM_HINTS] = {"hints", "lazy", true},
+        [ARM_AUTO] = {"auto", "auto", true},
+};
+
+enum cache { WARM, COLD, CACHES };
 
 enum column { COL_T1, COL_T2, COL_T2_BARE, COL_T3, COL_T4, COL_DEMAND, COL_INSTALLED, COL_RSS, COLS };
 
@@ -41,7 +54,8 @@ static const struct column_head heads[COLS] = {
 struct snapshot_runs {
         const char   *dir;
         char          hints[4200];
-        struct sample samples[ARMS][COLS];
+        struct sample samples[CACHES][ARMS][COLS];
+        unsigned      not_cold; /* runs that were thrown away */
 };
 
 struct bench {
@@ -49,6 +63,7 @@ struct bench {
         char                 scratch[4096];
         unsigned             runs;
         uint64_t             seed;
+        bool                 cold;
         size_t               nr;
         struct snapshot_runs snapshots[SNAPSHOTS_MAX];
 };
@@ -95,7 +110,7 @@ static bool find(struct json_object *doc, const char *path, double *ret)
         return v != NULL;
 }
 
-static void take_ledger(struct snapshot_runs *s, enum arm arm, const char *path)
+static void take_ledger(struct snapshot_runs *s, struct sample samples[COLS], const char *path)
 {
         struct json_object *doc = json_object_from_file(path);
 
@@ -112,20 +127,25 @@ static void take_ledger(struct snapshot_runs *s, enum arm arm, const char *path)
                 v /= heads[c].divide;
                 if (c == COL_T2_BARE && find(doc, "t_us.t2", &t2))
                         v = t2 / 1000 - v;
-                sample_add(&s->samples[arm][c], v);
+                sample_add(&samples[c], v);
         }
         json_object_put(doc);
 }
 
-static void run_arm(const struct bench *b, struct snapshot_runs *s, enum arm arm, bool keep)
+static void run_arm(const struct bench *b, struct snapshot_runs *s, enum arm arm, enum cache cache, bool keep)
 {
         char ledger[4200];
-        const char *mode = arm == ARM_EAGER ? "eager" : arm == ARM_MMAP ? "mmap" : arm == ARM_AUTO ? "auto" : "lazy";
 
+        if (cache == WARM)
+                page_cache_fill_dir(s->dir);
+        if (cache == COLD && page_cache_evict_dir(s->dir) > 0) {
+                s->not_cold++;
+                return;
+        }
         snprintf(ledger, sizeof(ledger), "%s/ledger.json", b->scratch);
-        run_rouse(b, s->dir, (const char *const[]){"--mode", mode, "--hints", arm == ARM_HINTS || arm == ARM_AUTO ? s->hints : "none", "--ledger", ledger, NULL});
+        run_rouse(b, s->dir, (const char *const[]){"--mode", arms[arm].mode, "--hints", arms[arm].hints ? s->hints : "none", "--ledger", ledger, NULL});
         if (keep)
-                take_ledger(s, arm, ledger);
+                take_ledger(s, s->samples[cache][arm], ledger);
 }
 
 static void record(const struct bench *b, struct snapshot_runs *s, size_t i)
@@ -134,10 +154,10 @@ static void record(const struct bench *b, struct snapshot_runs *s, size_t i)
         run_rouse(b, s->dir, (const char *const[]){"--record", s->hints, NULL});
 }
 
-/* One round: every arm of every snapshot once, in an order of its own (Fisher and Yates). */
+/* One round: every arm of every snapshot once (with --cold: once each way), in an order of its own (Fisher and Yates). */
 static void run_round(struct bench *b, bool keep)
 {
-        size_t order[SNAPSHOTS_MAX * ARMS], n = b->nr * ARMS;
+        size_t ways = b->cold ? CACHES : 1, order[SNAPSHOTS_MAX * ARMS * CACHES], n = b->nr * ARMS * ways;
 
         for (size_t i = 0; i < n; i++)
                 order[i] = i;
@@ -148,46 +168,74 @@ static void run_round(struct bench *b, bool keep)
                 order[k] = was;
         }
         for (size_t i = 0; i < n; i++)
-                run_arm(b, &b->snapshots[order[i] / ARMS], (enum arm)(order[i] % ARMS), keep);
+                run_arm(b, &b->snapshots[order[i] / ways / ARMS], (enum arm)(order[i] / ways % ARMS), (enum cache)(order[i] % ways), keep);
+}
+
+static double median(struct snapshot_runs *s, enum cache cache, enum arm arm, enum column c)
+{
+        return sample_quantile(&s->samples[cache][arm][c], 0.5);
+}
+
+static void print_cell(struct sample *v, int decimals, double q, bool enough)
+{
+        if (v->nr && enough)
+                printf("%9.*f", decimals, sample_quantile(v, q));
+        else
+                printf("%9s", "-");
+}
+
+static void print_arm(const struct bench *b, struct snapshot_runs *s, enum cache cache, enum arm arm)
+{
+        struct sample *v = s->samples[cache][arm];
+        double         t3 = median(s, cache, arm, COL_T3);
+
+        printf("%-6s", arms[arm].name);
+        for (int c = 0; c < COLS; c++)
+                print_cell(&v[c], c == COL_DEMAND ? 0 : 2, 0.5, true);
+        print_cell(&v[COL_T3], 2, 0.95, b->runs >= 20);
+        printf("%9.3f%9.3f", t3 / median(s, cache, ARM_EAGER, COL_T3), t3 / median(s, cache, ARM_MMAP, COL_T3));
+        if (cache == COLD)
+                printf("%9.3f", t3 / median(s, WARM, arm, COL_T3));
+        printf("\n");
 }
 
 static void print_snapshot(const struct bench *b, struct snapshot_runs *s)
 {
-        double eager = sample_quantile(&s->samples[ARM_EAGER][COL_T3], 0.5), mmap = sample_quantile(&s->samples[ARM_MMAP][COL_T3], 0.5);
-
-        printf("\n%s: %u runs, warm, medians%s\n%-6s", s->dir, b->runs, b->runs >= 20 ? "; p95 of T3" : "", "");
-        for (int c = 0; c < COLS; c++)
-                printf("%9s", heads[c].title);
-        printf("%9s%9s%9s\n", "T3 p95", "/eager", "/mmap");
-        for (int a = 0; a < ARMS; a++) {
-                double t3 = sample_quantile(&s->samples[a][COL_T3], 0.5);
-
-                printf("%-6s", arm_names[a]);
+        for (int cache = WARM; cache <= (b->cold ? COLD : WARM); cache++) {
+                printf("\n%s: %u runs, %s, medians%s", s->dir, b->runs, cache == COLD ? "cold" : "warm", b->runs >= 20 ? "; p95 of T3" : "");
+                if (cache == COLD)
+                        printf("; %u thrown away because they were not cold", s->not_cold);
+                printf("\n%-6s", "");
                 for (int c = 0; c < COLS; c++)
-                        if (s->samples[a][c].nr)
-                                printf("%9.*f", c == COL_DEMAND ? 0 : 2, sample_quantile(&s->samples[a][c], 0.5));
-                        else
-                                printf("%9s", "-");
-                if (b->runs >= 20)
-                        printf("%9.2f", sample_quantile(&s->samples[a][COL_T3], 0.95));
-                else
-                        printf("%9s", "-");
-                printf("%9.3f%9.3f\n", eager > 0 ? t3 / eager : 0, mmap > 0 ? t3 / mmap : 0);
+                        printf("%9s", heads[c].title);
+                printf("%9s%9s%9s%s\n", "T3 p95", "/eager", "/mmap", cache == COLD ? "    /warm" : "");
+                for (int a = 0; a < ARMS; a++)
+                        print_arm(b, s, (enum cache)cache, (enum arm)a);
+                printf("T3 with hints: %.2f ms, %.1f times sooner than eager, %.3f times mmap's\n", median(s, cache, ARM_HINTS, COL_T3),
+                       median(s, cache, ARM_EAGER, COL_T3) / median(s, cache, ARM_HINTS, COL_T3),
+                       median(s, cache, ARM_HINTS, COL_T3) / median(s, cache, ARM_MMAP, COL_T3));
         }
-        printf("T3 with hints: %.2f ms, %.1f times sooner than eager, %.2f times mmap's\n", sample_quantile(&s->samples[ARM_HINTS][COL_T3], 0.5),
-               eager / sample_quantile(&s->samples[ARM_HINTS][COL_T3], 0.5), sample_quantile(&s->samples[ARM_HINTS][COL_T3], 0.5) / mmap);
+}
+
+static void free_samples(struct snapshot_runs *s)
+{
+        for (int cache = 0; cache < CACHES; cache++)
+                for (int a = 0; a < ARMS; a++)
+                        for (int c = 0; c < COLS; c++)
+                                sample_free(&s->samples[cache][a][c]);
 }
 
 static int usage(void)
 {
-        fprintf(stderr, "usage: bench/restore [--runs N] [--seed N] [--rouse PATH] DIR...\n");
+        fprintf(stderr, "usage: bench/restore [--cold] [--runs N] [--seed N] [--rouse PATH] DIR...\n");
         return 2;
 }
 
 static int parse(struct bench *b, int argc, char **argv)
 {
         static const struct option options[] = {
-                {"runs", required_argument, NULL, 'r'}, {"seed", required_argument, NULL, 's'}, {"rouse", required_argument, NULL, 'R'}, {0}};
+                {"runs", required_argument, NULL, 'r'}, {"seed", required_argument, NULL, 's'}, {"rouse", required_argument, NULL, 'R'},
+                {"cold", no_argument, NULL, 'c'}, {0}};
         int c;
 
         while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -197,6 +245,8 @@ static int parse(struct bench *b, int argc, char **argv)
                         b->seed = strtoull(optarg, NULL, 10);
                 else if (c == 'R')
                         b->rouse = optarg;
+                else if (c == 'c')
+                        b->cold = true;
                 else
                         return usage();
         }
@@ -228,8 +278,6 @@ int main(int argc, char **argv)
         snprintf(command, sizeof(command), "rm -rf '%s'", b.scratch);
         r = system(command);
         for (size_t i = 0; i < b.nr; i++)
-                for (int a = 0; a < ARMS; a++)
-                        for (int c = 0; c < COLS; c++)
-                                sample_free(&b.snapshots[i].samples[a][c]);
+                free_samples(&b.snapshots[i]);
         return r;
 }

@@ -21,6 +21,9 @@ struct busy_pages {
 int  busy_pages_init(struct busy_pages *b, uint64_t nr_pages); /* of RAM; 0 or -ENOMEM */
 void busy_pages_free(struct busy_pages *b);                    /* accepts a zeroed one */
 
+/* All its slots, at once: as many will be used, and a fault on each page of them costs more. */
+void busy_pages_populate(struct busy_pages *b);
+
 uint8_t busy_pages_get(const struct busy_pages *b, uint64_t page); /* 0: not there */
 /* bits 0 takes the page out. False: no room for one that was not there. */
 bool busy_pages_set(struct busy_pages *b, uint64_t page, uint8_t bits);

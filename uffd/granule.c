@@ -95,7 +95,7 @@ static bool bring_part(struct pager *p, struct granule *g, const struct extent *
                 return true;
         got = x->run->kind == RUN_PACKED ? 0 : sources_read_cached(&p->sources, x->run, x->first_page, x->nr_pages, to);
         if (got == 0)
-                return slow_start(p, x, g->why) == SLOW_STARTED;
+                return slow_start(p, x, g->why) > 0;
         count(&p->n.read_bytes, pages_to_bytes(got));
         pager_deliver(p, x->first_page, got, to, g->why);
         return true;

@@ -229,6 +229,8 @@ static int allocate(struct pager *p)
         if (r >= 0)
                 r = sources_init(&p->sources, p->c.map, p->c.faults);
         if (r >= 0)
+                r = cold_init(&p->cold, p->c.map, p->c.faults);
+        if (r >= 0)
                 r = packed_init(&p->packed, p->c.map);
         if (r >= 0 && p->c.record)
                 r = record_init(&p->record, p->served_pages);
@@ -260,6 +262,8 @@ static void begin_walks(struct pager *p)
 
         p->view = (struct replay_view){ .map = p->c.map, .served = { p->c.served, p->c.nr_served }, .states = &p->states };
         hint_walk_init(&p->replay, p->c.replay, nr_replay);
+        p->replay_left_pages = p->c.replay_budget_bytes ? bytes_to_pages(p->c.replay_budget_bytes) : UINT64_MAX;
+        depth_init(&p->depth);
         p->replayed = nr_replay == 0; /* without hints there is nothing to tell */
 }
 
@@ -528,6 +532,7 @@ bool pager_free(struct pager *p)
         free_lock(p);
         read_ring_free(p->ring);
         record_free(&p->record);
+        cold_free(&p->cold);
         sources_free(&p->sources);
         packed_free(&p->packed);
         page_states_free(&p->states);

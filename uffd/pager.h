@@ -59,6 +59,8 @@ struct pager_config {
         size_t                     nr_served;
         const struct hint         *replay; /* phase by phase, in first-touch order; pages outside `served` or zero are skipped */
         size_t                     nr_replay;
+        uint64_t                   replay_budget_bytes; /* what replay may bring, and how long it may go on from pager_arm on; 0: no limit. */
+        uint64_t                   replay_budget_ns;    /* What is left out is the fill's, and `replayed` is told without it. */
         bool                       record;             /* first touches are kept in order; the caller turns replay, around and fill off */
         bool                       fill;               /* bring the rest in; else absent pages stay absent until asked for */
         bool                       paused;             /* nobody runs: fill at full rate at once */

@@ -18,7 +18,9 @@
 #include "core/base/bitmap.h"
 #include "core/base/uapi.h"
 #include "uffd/around.h"
+#include "uffd/cold.h"
 #include "uffd/demand.h"
+#include "uffd/depth.h"
 #include "uffd/fill.h"
 #include "uffd/granule.h"
 #include "uffd/install.h"
@@ -43,6 +45,7 @@ struct slow_read {
         uint64_t               try_pages;            /* what the read under way asks for */
         uint64_t               got_bytes;            /* of the first page, at the start of the buffer */
         enum fault_class       why;
+        bool                   direct; /* the read under way goes past the page cache */
         uint32_t               nr; /* of the read under way, counted over all: for the countdown of faults */
 };
 
@@ -57,7 +60,8 @@ static inline void count(_Atomic uint64_t *counter, uint64_t n)
         atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
-enum slow_start { SLOW_BUSY, SLOW_STARTED };
+/* 256 KiB: to install as many takes 100 us, and a fault waits for that. */
+#define SLOW_PAGES_MAX 64
 
 struct pager {
         /* set by pager_new, then read-only */
@@ -79,11 +83,15 @@ struct pager {
         struct sources     sources;
         struct packed      packed;
         struct read_ring  *ring; /* NULL: this host has no io_uring */
+        bool               ring_is_ready; /* its buffer and files are registered */
+        struct cold_sources cold;
+        struct depth       depth; /* of reads ahead */
         struct slow_read   slow[READ_SLOTS];
         uint32_t           nr_slow; /* for the countdown of faults */
         struct replay_view view;
-        struct hint_walk   replay, ahead; /* ahead: what to read ahead when the hints turn out to be cold */
+        struct hint_walk   replay, ahead; /* ahead: without io_uring, what to have the kernel read when the hints turn out to be cold */
         bool               replay_is_cold, replayed;
+        uint64_t           replay_end_ns, replay_left_pages; /* of its budget; UINT64_MAX: none was set */
         struct fill        fill;
         struct stage       stage;
         uint64_t           last_fault_ns, last_batch_ns;
@@ -192,8 +200,8 @@ bool pager_answer_shared(struct pager *p, uint64_t page);
 void pager_let_all_go(struct pager *p);
 
 /* slow.c */
-/* Starts (without io_uring: does) the read of neighbours of one run, raw or packed, that are free. Busy: no room in the ring, later. */
-enum slow_start slow_start(struct pager *p, const struct extent *x, enum fault_class why);
+/* Starts (without io_uring: does) the read of neighbours of one run, raw or packed, that are free: how many. 0: no room in the ring, later. */
+uint64_t slow_start(struct pager *p, const struct extent *x, enum fault_class why);
 /* Ends what has come and what took too long. True when there was something. */
 bool slow_finish(struct pager *p, uint64_t now);
 

@@ -8,11 +8,14 @@
 /* A fault waits for one batch at most: 64 pages or 16 extents are some 120 us on the host of restore-costs.md. */
 #define REPLAY_PAGES   64
 #define REPLAY_EXTENTS 16
+/* To ask for one that is not cached takes 4 us, and the device's bell is rung once for all of them. */
+#define REPLAY_COLD_EXTENTS 32
 #define FILL_EXTENTS   16
 
-/* Slots that replay and fill leave for those who wait. */
-#define REPLAY_SLOTS      48
-#define FILL_SLOTS        16
+/* Reads that the fill has under way: 1 MiB keeps a disk of 1 GB/s busy, and who waits stands behind it in the device's queue. More where
+ * nobody runs who could wait. */
+#define FILL_SLOTS        4
+#define FILL_PAUSED_SLOTS 14
 #define FILL_POLITE_SLOTS 2
 
 /* Hints that are this near are read ahead with the hole between them: restore-costs.md. */
@@ -20,22 +23,55 @@
 #define AHEAD_MAX_PAGES 2048
 #define AHEAD_BATCH     16
 
-static bool may_fly(const struct pager *p, size_t max_slots)
+static size_t nr_ahead(const struct pager *p)
 {
-        return !p->ring || read_ring_nr_flying(p->ring) < max_slots;
+        return p->ring ? read_ring_nr_shared(p->ring) : 0;
 }
 
-enum brought { BROUGHT_NONE, BROUGHT_SOME, BROUGHT_COLD };
+static uint64_t bring_cold(struct pager *p, const struct extent *x, size_t max_slots, enum fault_class why)
+{
+        if (nr_ahead(p) >= max_slots)
+                return 0;
+        return slow_start(p, x, why);
+}
 
-static enum brought bring_granule(struct pager *p, uint64_t page, enum fault_class why)
+/* How many pages; 0: no place, later. */
+static uint64_t bring_granule(struct pager *p, uint64_t page, enum fault_class why)
 {
         if (pager_bring_shared(p, granule_of(page), GRANULE_PAGES, why) > 0 || pager_bring_granule(p, page, why))
-                return BROUGHT_SOME;
-        return BROUGHT_NONE;
+                return GRANULE_PAGES;
+        return 0;
 }
 
-/* Brings an extent, or the first part of it. None: the ring is full. */
-static enum brought bring(struct pager *p, const struct extent *x, size_t max_slots, enum fault_class why)
+static uint64_t bring_raw(struct pager *p, struct extent x, size_t max_slots, enum fault_class why)
+{
+        bool     cached = true;
+        uint64_t got;
+
+        if (cold_is_known(&p->cold, x.run))
+                x.nr_pages = cold_look(&p->cold, x.run, x.first_page, x.nr_pages, &cached);
+        got = cached ? sources_read_cached(&p->sources, x.run, x.first_page, x.nr_pages, p->buf) : 0;
+        if (got == 0) {
+                cold_note(&p->cold, x.run);
+                return bring_cold(p, &x, max_slots, why);
+        }
+        count(&p->n.read_bytes, pages_to_bytes(got));
+        pager_deliver(p, x.first_page, got, p->buf, why);
+        return got;
+}
+
+static uint64_t bring_packed(struct pager *p, const struct extent *x, size_t max_slots, enum fault_class why)
+{
+        uint64_t got = packed_bring(p, x, why);
+
+        if (got > 0)
+                return got;
+        cold_note(&p->cold, x->run);
+        return bring_cold(p, x, max_slots, why);
+}
+
+/* Brings the first pages of an extent, and says how many. 0: none, the ring is full. */
+static uint64_t bring(struct pager *p, const struct extent *x, size_t max_slots, enum fault_class why)
 {
         uint64_t got;
 
@@ -43,28 +79,12 @@ static enum brought bring(struct pager *p, const struct extent *x, size_t max_sl
                 return bring_granule(p, x->first_page, why);
         if (x->run->kind == RUN_ZERO) {
                 pager_deliver_zeros(p, x->first_page, x->nr_pages);
-                return BROUGHT_SOME;
+                return x->nr_pages;
         }
-        if (pager_bring_shared(p, x->first_page, x->nr_pages, why) > 0 || (x->run->kind == RUN_PACKED && packed_bring(p, x, why) > 0))
-                return BROUGHT_SOME;
-        got = x->run->kind == RUN_PACKED ? 0 : sources_read_cached(&p->sources, x->run, x->first_page, x->nr_pages, p->buf);
-        if (got > 0) {
-                count(&p->n.read_bytes, pages_to_bytes(got));
-                pager_deliver(p, x->first_page, got, p->buf, why);
-                return BROUGHT_SOME;
-        }
-        if (!may_fly(p, max_slots) || slow_start(p, x, why) == SLOW_BUSY)
-                return BROUGHT_NONE;
-        return BROUGHT_COLD;
-}
-
-/* The hints are not cached: ask for all of them at once, long before their turn (depth is everything). */
-static void begin_ahead(struct pager *p)
-{
-        if (p->replay_is_cold)
-                return;
-        p->replay_is_cold = true;
-        hint_walk_init(&p->ahead, p->replay.list, p->replay.nr_list);
+        got = pager_bring_shared(p, x->first_page, x->nr_pages, why);
+        if (got > 0)
+                return got;
+        return x->run->kind == RUN_PACKED ? bring_packed(p, x, max_slots, why) : bring_raw(p, *x, max_slots, why);
 }
 
 /* Where an extent's bytes are in its file; how many. */
@@ -82,49 +102,76 @@ static uint64_t extent_bytes(const struct page_map *map, const struct extent *x,
         return last->file_offset_bytes + last->packed_bytes - first->file_offset_bytes;
 }
 
-static bool advise(struct pager *p, const struct extent *x)
-{
-        int      fd = run_fd(p->c.map, x->run);
-        uint64_t offset, len = extent_bytes(p->c.map, x, &offset);
-
-        if (p->ring)
-                return read_ring_advise(p->ring, fd, offset, len);
-        (void)posix_fadvise(fd, (off_t)offset, (off_t)len, POSIX_FADV_WILLNEED); /* advice: a refusal costs time, no page */
-        return true;
-}
-
+/* Without io_uring, and the hints are not cached: the kernel is asked for all of them, long before their turn. */
 static bool ahead_step(struct pager *p)
 {
         int n = 0;
 
+        if (p->ring)
+                return false;
         for (; p->replay_is_cold && n < AHEAD_BATCH; n++) {
                 struct extent x = hint_walk_peek(&p->ahead, &p->view, AHEAD_MAX_PAGES, AHEAD_GAP_PAGES, false);
+                uint64_t      offset, len;
 
-                if (x.nr_pages == 0 || !advise(p, &x))
+                if (x.nr_pages == 0)
                         break;
+                len = extent_bytes(p->c.map, &x, &offset);
+                /* advice: a refusal costs time, no page */
+                (void)posix_fadvise(run_fd(p->c.map, x.run), (off_t)offset, (off_t)len, POSIX_FADV_WILLNEED);
                 hint_walk_pass(&p->ahead, x.first_page + x.nr_pages);
         }
         return n > 0;
 }
 
+static void note_cold(struct pager *p, const struct extent *x)
+{
+        if (p->ring || p->replay_is_cold || x->run->kind == RUN_ZERO || !cold_is_known(&p->cold, x->run))
+                return;
+        p->replay_is_cold = true;
+        hint_walk_init(&p->ahead, p->replay.list, p->replay.nr_list);
+}
+
+/* The next hints that may be brought now. None: the budget is used up; or they are of a later phase, and somebody waits for something else. */
+static struct extent next_hints(struct pager *p, uint64_t max_pages, uint64_t now)
+{
+        struct extent x;
+
+        if (p->replay_left_pages == 0 || now >= p->replay_end_ns)
+                hint_walk_end(&p->replay, &p->view);
+        x = hint_walk_peek(&p->replay, &p->view, MIN(max_pages, p->replay_left_pages), 0, true);
+        if (p->replay.phase != HINT_PHASE_T3 && p->demand.nr > 0)
+                x.nr_pages = 0;
+        return x;
+}
+
+/* Reads go out in batches: with one for each that came back, the device is told of each. */
+static bool must_gather(const struct pager *p)
+{
+        return nr_ahead(p) + MIN(p->depth.now / 4, (uint32_t)REPLAY_COLD_EXTENTS) > p->depth.now;
+}
+
 /* Pages that were installed or are being read are passed by the walk itself. */
-static bool replay_step(struct pager *p)
+static bool replay_step(struct pager *p, uint64_t now)
 {
         uint64_t pages = 0;
-        bool     any = false;
 
-        for (int n = 0; n < REPLAY_EXTENTS && pages < REPLAY_PAGES && !pager_must_end(p); n++) {
-                struct extent x = hint_walk_peek(&p->replay, &p->view, REPLAY_PAGES - pages, 0, true);
-                enum brought  b = x.nr_pages ? bring(p, &x, REPLAY_SLOTS, FAULT_REPLAY) : BROUGHT_NONE;
+        if (must_gather(p))
+                return false;
+        for (int n = 0; n < REPLAY_COLD_EXTENTS && pages < REPLAY_PAGES && !pager_must_end(p);) {
+                size_t        flying = nr_ahead(p);
+                struct extent x = next_hints(p, REPLAY_PAGES - pages, now);
+                uint64_t      got = x.nr_pages ? bring(p, &x, p->depth.now, FAULT_REPLAY) : 0;
 
-                if (b == BROUGHT_NONE)
+                n += nr_ahead(p) > flying ? 1 : REPLAY_COLD_EXTENTS / REPLAY_EXTENTS;
+
+                if (got == 0)
                         break;
-                if (b == BROUGHT_COLD)
-                        begin_ahead(p);
-                pages += x.nr_pages;
-                any = true;
+                note_cold(p, &x);
+                pages += got;
+                if (p->replay_left_pages != UINT64_MAX)
+                        p->replay_left_pages -= got;
         }
-        return any;
+        return pages > 0;
 }
 
 static struct fill_times fill_times(const struct pager *p)
@@ -149,15 +196,22 @@ static bool fill_batch(struct pager *p, uint64_t max_pages, size_t max_slots)
 
         for (int n = 0; n < FILL_EXTENTS && pages < max_pages && !pager_must_end(p); n++) {
                 struct extent x = fill_peek(&p->fill, &p->view, max_pages - pages);
+                uint64_t      got;
 
                 if ((x.nr_pages > 0 || stage_is_busy(&p->stage)) && stage_step(p, x.first_page, max_pages - pages))
                         return true;
                 x.nr_pages = MIN(x.nr_pages, STAGE_PAGES - x.first_page % STAGE_PAGES); /* the next 2 MiB may be for staging */
-                if (x.nr_pages == 0 || bring(p, &x, max_slots, FAULT_FILL) == BROUGHT_NONE)
+                got = x.nr_pages ? bring(p, &x, max_slots, FAULT_FILL) : 0;
+                if (got == 0)
                         break;
-                pages += x.nr_pages;
+                pages += got;
         }
         return pages > 0;
+}
+
+static size_t max_fill_reads(const struct fill_times *t)
+{
+        return t->entered_ns ? FILL_SLOTS : FILL_PAUSED_SLOTS;
 }
 
 static bool fill_step(struct pager *p, uint64_t now, uint64_t *ret_when_ns)
@@ -170,10 +224,20 @@ static bool fill_step(struct pager *p, uint64_t now, uint64_t *ret_when_ns)
         if (when > now)
                 return false;
         *ret_when_ns = UINT64_MAX; /* what stops it from here on ends with a read, not at a time */
-        if (!fill_batch(p, full && !t.entered_ns ? FILL_FULL_PAGES : FILL_POLITE_PAGES, full ? FILL_SLOTS : FILL_POLITE_SLOTS))
+        if (!fill_batch(p, full && !t.entered_ns ? FILL_FULL_PAGES : FILL_POLITE_PAGES, full ? max_fill_reads(&t) : FILL_POLITE_SLOTS))
                 return false;
         p->last_batch_ns = now;
         return true;
+}
+
+static bool replay(struct pager *p, uint64_t now)
+{
+        bool asked;
+
+        if (p->replay_end_ns == 0)
+                p->replay_end_ns = p->c.replay_budget_ns ? now + p->c.replay_budget_ns : UINT64_MAX;
+        asked = ahead_step(p);
+        return replay_step(p, now) || asked;
 }
 
 bool pager_prefetch(struct pager *p, uint64_t now, uint64_t *ret_when_ns)
@@ -182,12 +246,12 @@ bool pager_prefetch(struct pager *p, uint64_t now, uint64_t *ret_when_ns)
         if (p->settled)
                 return false;
         if (!hint_walk_is_over(&p->replay)) {
-                bool asked = ahead_step(p);
-
-                if (replay_step(p) || asked)
+                if (replay(p, now))
                         return true;
-                if (!hint_walk_is_over(&p->replay))
+                if (!hint_walk_is_over(&p->replay)) {
+                        *ret_when_ns = p->replay_end_ns;
                         return false;
+                }
         }
         return fill_step(p, now, ret_when_ns);
 }

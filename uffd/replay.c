@@ -10,6 +10,7 @@ void hint_walk_init(struct hint_walk *w, const struct hint *list, size_t nr_list
         w->next = 0;
         w->nr = 0;
         w->pos = 0;
+        w->phase = 0;
 }
 
 /* Shell's sort with Ciura's gaps: in place, as qsort(3) may call malloc, and 512 numbers take some 20 us. */
@@ -47,7 +48,8 @@ static void next_window(struct hint_walk *w, const struct replay_view *v)
 
         w->nr = 0;
         w->pos = 0;
-        for (; w->next < end; w->next++)
+        w->phase = w->list[w->next].phase;
+        for (; w->next < end && w->list[w->next].phase == w->phase; w->next++)
                 if (open_run(v, w->list[w->next].page))
                         w->window[w->nr++] = w->list[w->next].page;
         sort_pages(w->window, w->nr);
@@ -104,6 +106,14 @@ void hint_walk_pass(struct hint_walk *w, uint64_t end_page)
 {
         while (w->pos < w->nr && w->window[w->pos] < end_page)
                 w->pos++;
+}
+
+void hint_walk_end(struct hint_walk *w, const struct replay_view *v)
+{
+        for (; w->pos < w->nr; w->pos++)
+                if (page_state_get(v->states, w->window[w->pos]) == PAGE_READING)
+                        page_state_mark(v->states, w->window[w->pos]);
+        w->next = w->nr_list;
 }
 
 bool hint_walk_is_over(const struct hint_walk *w)

@@ -3,7 +3,7 @@
  * Threads: pager thread only.
  * Blocks:  never. A new window costs at most 100 us (512 look-ups and a sort).
  *
- *   list    7 3 4 900 5 | 12 11 6 ...          first-touch order, cut in windows
+ *   list    7 3 4 900 5 | 12 11 6 ...          first-touch order, cut in windows, and where a phase ends
  *   window  [3 4 5] [7] [900]                  neighbours become one extent: one read, one UFFDIO_COPY */
 #pragma once
 
@@ -20,6 +20,7 @@ struct hint_walk {
         size_t             nr_list;
         size_t             next;        /* first of the list that is not in the window yet */
         size_t             nr, pos;     /* of the window */
+        uint8_t            phase;       /* of the window: no window has hints of two */
         uint32_t           window[HINT_WINDOW];
 };
 
@@ -41,5 +42,7 @@ void hint_walk_init(struct hint_walk *w, const struct hint *list, size_t nr_list
  * Hints that are being read are marked in the states where mark says so. hint_walk_pass goes past them. */
 struct extent hint_walk_peek(struct hint_walk *w, const struct replay_view *v, uint64_t max_pages, uint64_t gap_pages, bool mark);
 void          hint_walk_pass(struct hint_walk *w, uint64_t end_page);
+/* Enough: the rest is not asked for. What is being read of the window is marked. */
+void hint_walk_end(struct hint_walk *w, const struct replay_view *v);
 /* Every hint was passed. */
 bool hint_walk_is_over(const struct hint_walk *w);

@@ -133,6 +133,19 @@ static bool check(struct pager *p, const struct page_run *run, uint64_t page, ui
         return true;
 }
 
+/* Of a file that is cold somewhere it is asked first: a read of what is not cached makes the kernel read it, and prefetch.c does that better. */
+static uint64_t read_cached(struct pager *p, const struct page_run *run, uint64_t page, uint64_t nr_pages)
+{
+        bool cached = true;
+
+        if (cold_is_known(&p->cold, run))
+                nr_pages = cold_look(&p->cold, run, page, nr_pages, &cached);
+        nr_pages = cached ? sources_read_cached(&p->sources, run, page, nr_pages, bytes_of(&p->stage, page)) : 0;
+        if (nr_pages == 0)
+                cold_note(&p->cold, run);
+        return nr_pages;
+}
+
 /* Neighbours of one run, from the first that is not in the place yet. 0: the next page is not cached, or bad, or cannot be staged. */
 static uint64_t take_some(struct pager *p, uint64_t max_pages)
 {
@@ -144,7 +157,7 @@ static uint64_t take_some(struct pager *p, uint64_t max_pages)
         if (run->kind == RUN_ZERO) {
                 s->zeros += nr;
         } else if (run->kind == RUN_RAW) {
-                nr = sources_read_cached(&p->sources, run, page, nr, bytes_of(s, page));
+                nr = read_cached(p, run, page, nr);
                 count(&p->n.read_bytes, pages_to_bytes(nr));
                 s->have += nr; /* also where one is bad: it is given to who loses it by name */
                 return check(p, run, page, nr) ? nr : 0;

@@ -79,12 +79,12 @@ static inline uint8_t *small_ram(void)
         return ram;
 }
 
-/* A VM with RAM and no state; ram NULL: fresh. */
-static inline struct small_vm *small_vm_bare(uint32_t nr_vcpus, uint8_t *ram)
+/* A VM with RAM and no state; ram NULL: fresh. track: KVM logs what is written. */
+static inline struct small_vm *small_vm_bare_tracked(uint32_t nr_vcpus, uint8_t *ram, bool track)
 {
         struct small_vm *s = calloc(1, sizeof(*s));
         struct host_caps caps = { 0 };
-        struct vm_config c = { .caps = &caps, .machine = MACHINE_MICROVM, .nr_vcpus = nr_vcpus };
+        struct vm_config c = { .caps = &caps, .machine = MACHINE_MICROVM, .nr_vcpus = nr_vcpus, .track_dirty = track };
         struct err       e = { 0 };
 
         need_kvm();
@@ -98,6 +98,11 @@ static inline struct small_vm *small_vm_bare(uint32_t nr_vcpus, uint8_t *ram)
         c.events = (struct vm_events){ .arg = s, .entered = small_entered, .serial_out = small_out, .exited = small_exited };
         cr_assert_eq(vm_new(&c, &s->vm, &s->slots_ns, &e), 0, "%s", e.text);
         return s;
+}
+
+static inline struct small_vm *small_vm_bare(uint32_t nr_vcpus, uint8_t *ram)
+{
+        return small_vm_bare_tracked(nr_vcpus, ram, false);
 }
 
 /* The same, with a kernel file booted and its threads started. */

@@ -107,6 +107,45 @@ Test(virtq, a_chain_comes_as_it_was_made_and_goes_back)
         duo_free(&t);
 }
 
+/* --- account of what is written --- */
+
+static bool is_marked(const struct duo *t, const _Atomic uint64_t *bits, gpa_t gpa)
+{
+        uint64_t page = bytes_to_pages((uint64_t)((const uint8_t *)rig_at(t->r, gpa) - t->r->layout.ram));
+
+        return bits[page / 64] >> (page % 64) & 1;
+}
+
+/* What the device only reads is not marked; what it may write is, page by page; and so are the used ring and the event index. */
+Test(virtq, what_the_device_writes_is_told_page_by_page)
+{
+        static _Atomic uint64_t bits[2 * RIG_WINDOW_BYTES / PAGE_BYTES / 64];
+        struct written_pages    written = { .bits = bits };
+        struct duo              t = duo_started(8);
+        struct rig_buf          b[] = { { 0x100000, 100, false }, { 0x200ff0, 0x20, true }, { RIG_HIGH_GPA, 200, true } };
+        struct iovec            v[4];
+        struct virtq_chain      c;
+
+        written.ram = t.r->layout.ram;
+        t.r->layout.written = &written;
+        rig_send(&t.driver, b, 3);
+        c = pop(&t);
+        cr_assert_not(is_marked(&t, bits, 0x200000), "nothing is written yet");
+        cr_assert_eq(virtq_chain_slice(&c, false, 0, 100, v, 4), 1);
+        cr_assert_not(is_marked(&t, bits, 0x100000), "the device reads it");
+        cr_assert_eq(virtq_chain_write(&c, 0, "0123456789abcdefX", 17), 17);
+        cr_assert(is_marked(&t, bits, 0x200000) && is_marked(&t, bits, 0x201000));
+        cr_assert_not(is_marked(&t, bits, RIG_HIGH_GPA), "it did not come that far");
+        cr_assert_eq(virtq_chain_slice(&c, true, 0x20, 200, v, 4), 1);
+        cr_assert(is_marked(&t, bits, RIG_HIGH_GPA), "handed out to be written");
+        assert_empty(&t);
+        bits[0] = bits[1] = bits[2] = bits[3] = bits[4] = 0;
+        return_one(&t, c.head);
+        cr_assert(is_marked(&t, bits, t.driver.used_gpa));
+        cr_assert_not(is_marked(&t, bits, 0x100000));
+        duo_free(&t);
+}
+
 Test(virtq, the_rings_go_round_at_every_size)
 {
         for (uint16_t size = 1; size <= VIRTIO_QUEUE_SIZE_MAX; size = (uint16_t)(size * 2)) {

@@ -70,6 +70,71 @@ static struct small_vm *copy_of(struct small_vm *s)
         return c;
 }
 
+/* --- what was written --- */
+
+struct dirt {
+        uint64_t nr, page;
+};
+
+static void note_dirty(void *arg, uint64_t page)
+{
+        struct dirt *d = arg;
+
+        d->nr++;
+        d->page = page;
+}
+
+static struct dirt dirt_of(struct small_vm *s)
+{
+        struct dirt d = { 0 };
+        struct err  e = { 0 };
+
+        cr_assert_eq(vm_dirty_log(s->vm, note_dirty, &d, &e), 0, "%s", e.text);
+        return d;
+}
+
+/* The page it counts in, and no other; once a pause, as often as it goes on. */
+Test(vm, a_tracked_guest_dirties_the_page_that_it_writes)
+{
+        struct small_vm *from = small_vm_boot(count, sizeof(count), 1), *s;
+        struct vm_state  st = save(from);
+        const uint64_t   page = bytes_to_pages(20 * MIB);
+
+        st.vcpus[0].regs.rdi = 20 * MIB;
+        s = small_vm_bare_tracked(1, NULL, true);
+        memcpy(s->layout.ram, from->layout.ram, SMALL_RAM_BYTES);
+        load(s, &st);
+        start(s);
+        dirt_of(s);
+        for (int i = 0; i < 3; i++) {
+                uint64_t    counted = *(volatile uint64_t *)(s->layout.ram + 20 * MIB);
+                struct dirt d;
+
+                vm_resume(s->vm);
+                while (*(volatile uint64_t *)(s->layout.ram + 20 * MIB) == counted)
+                        usleep(100);
+                vm_pause(s->vm);
+                d = dirt_of(s);
+                cr_assert_geq(d.nr, 1);
+                cr_assert_leq(d.nr, 4, "a clock of KVM's may be among them");
+                cr_assert(d.nr > 1 || d.page == page, "page %d", (int)d.page);
+                cr_assert_eq(dirt_of(s).nr, 0, "it was taken");
+        }
+        vm_state_free(&st);
+        small_vm_free(s);
+        small_vm_free(from);
+}
+
+Test(vm, a_guest_that_is_not_tracked_has_no_log)
+{
+        struct small_vm *s = small_vm_boot(count, sizeof(count), 1);
+        struct dirt      d = { 0 };
+
+        cr_assert_lt(vm_dirty_log(s->vm, note_dirty, &d, NULL), 0);
+        cr_assert_eq(d.nr, 0);
+        small_vm_free(s);
+}
+
 /* --- running --- */
 
 Test(vm, a_guest_runs_and_its_bytes_arrive_in_order)

@@ -21,6 +21,11 @@ static struct read_ring *new_ring(void)
         return r;
 }
 
+static void start(struct read_ring *r, int slot, int fd, uint64_t offset_bytes, uint64_t deadline_ns)
+{
+        read_ring_start(r, slot, &(struct read_order){ .fd = fd, .offset_bytes = offset_bytes, .len_bytes = PAGE_BYTES, .deadline_ns = deadline_ns });
+}
+
 static int reap_wait(struct read_ring *r, ssize_t *ret_result)
 {
         struct pollfd fd = { .fd = read_ring_fd(r), .events = POLLIN };
@@ -43,13 +48,13 @@ Test(read_ring, as_many_reads_as_slots_fly_at_once_and_each_brings_its_own_bytes
                 cr_assert_eq(pwrite(fd, &i, sizeof(i), (off_t)pages_to_bytes(i)), (ssize_t)sizeof(i));
         ftruncate(fd, (off_t)pages_to_bytes(READ_SLOTS));
         for (uint64_t i = 0; i < READ_SLOTS; i++) {
-                int slot = read_ring_take(r);
+                int slot = read_ring_take(r, 1, true);
 
                 cr_assert_geq(slot, 0);
                 of_slot[slot] = i;
-                read_ring_start(r, slot, fd, pages_to_bytes(i), 0, PAGE_BYTES, UINT64_MAX);
+                start(r, slot, fd, pages_to_bytes(i), UINT64_MAX);
         }
-        cr_assert_eq(read_ring_take(r), -EBUSY);
+        cr_assert_eq(read_ring_take(r, 1, true), -EBUSY);
         cr_assert_eq(read_ring_nr_flying(r), READ_SLOTS);
         for (int i = 0; i < READ_SLOTS; i++) {
                 ssize_t result;
@@ -71,10 +76,10 @@ Test(read_ring, a_read_behind_the_end_brings_nothing_and_a_bad_descriptor_an_err
         int                            fd = openat(t.fd, "f", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         ssize_t                        result;
 
-        read_ring_start(r, read_ring_take(r), fd, pages_to_bytes(5), 0, PAGE_BYTES, UINT64_MAX);
+        start(r, read_ring_take(r, 1, true), fd, pages_to_bytes(5), UINT64_MAX);
         read_ring_release(r, reap_wait(r, &result));
         cr_assert_eq(result, 0);
-        read_ring_start(r, read_ring_take(r), 9999, 0, 0, PAGE_BYTES, UINT64_MAX);
+        start(r, read_ring_take(r, 1, true), 9999, 0, UINT64_MAX);
         read_ring_release(r, reap_wait(r, &result));
         cr_assert_eq(result, -EBADF);
         read_ring_free(r);
@@ -84,11 +89,11 @@ Test(read_ring, a_read_behind_the_end_brings_nothing_and_a_bad_descriptor_an_err
 Test(read_ring, a_silent_read_is_given_up_at_its_deadline_and_its_slot_comes_back)
 {
         struct read_ring *r = new_ring();
-        int               fds[2], slot = read_ring_take(r);
+        int               fds[2], slot = read_ring_take(r, 1, true);
         ssize_t           result;
 
         cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
-        read_ring_start(r, slot, fds[0], 0, 0, PAGE_BYTES, 1000);
+        start(r, slot, fds[0], 0, 1000);
         read_ring_submit(r);
         cr_assert_eq(read_ring_next_deadline_ns(r), 1000);
         cr_assert_eq(read_ring_expire(r, 999), -1);
@@ -96,7 +101,7 @@ Test(read_ring, a_silent_read_is_given_up_at_its_deadline_and_its_slot_comes_bac
         cr_assert_eq(read_ring_expire(r, 1000), -1);
         cr_assert_eq(read_ring_next_deadline_ns(r), UINT64_MAX);
         read_ring_submit(r);
-        for (int i = 0; i < 1000 && (i == 0 || read_ring_take(r) != slot); i++) {
+        for (int i = 0; i < 1000 && (i == 0 || read_ring_take(r, 1, true) != slot); i++) {
                 cr_assert_eq(read_ring_reap(r, &result), -1, "an abandoned read is nobody's");
                 usleep(1000);
                 for (int s = 0; s < READ_SLOTS; s++)
@@ -113,10 +118,10 @@ Test(read_ring, when_every_slot_is_abandoned_no_more_is_begun)
 
         cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
         for (int i = 0; i < READ_SLOTS; i++)
-                read_ring_start(r, read_ring_take(r), fds[0], 0, 0, PAGE_BYTES, 1000);
+                start(r, read_ring_take(r, 1, true), fds[0], 0, 1000);
         for (int i = 0; i < READ_SLOTS; i++)
                 cr_assert_geq(read_ring_expire(r, 1000), 0);
-        cr_assert_eq(read_ring_take(r), -ETIMEDOUT);
+        cr_assert_eq(read_ring_take(r, 1, true), -ETIMEDOUT);
         read_ring_free(r);
 }
 
@@ -127,7 +132,7 @@ Test(read_ring, freeing_takes_back_what_still_flies)
         int               fds[2];
 
         cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
-        read_ring_start(r, read_ring_take(r), fds[0], 0, 0, PAGE_BYTES, UINT64_MAX);
+        start(r, read_ring_take(r, 1, true), fds[0], 0, UINT64_MAX);
         read_ring_submit(r);
         read_ring_free(r);
         cr_assert_lt(now_ns() - start_ns, 150 * NS_PER_MS);
