@@ -86,6 +86,7 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
                 .nr_served = s->plan.nr_served,
                 .replay = s->plan.replay,
                 .nr_replay = s->plan.nr_replay,
+                .replay_budget_ns = o->hints_budget_ns, /* the bytes were cut by the plan */
                 .record = record,
                 .fill = o->fill,
                 .paused = o->common.paused,
