@@ -35,6 +35,13 @@ static uint64_t to_be_had(const struct pool *p)
         return p->free > p->reserved ? p->free - p->reserved : 0;
 }
 
+uint64_t huge_pool_to_be_had(void)
+{
+        struct pool p = {0};
+
+        return look(&p) ? to_be_had(&p) : 0;
+}
+
 int huge_pool_refuse(uint64_t need_bytes, struct err *e)
 {
         uint64_t need = need_bytes / HUGE_PAGE_BYTES;

@@ -61,7 +61,7 @@ static size_t join_served(const struct plan_pieces *p, uint64_t gap_pages, struc
         for (size_t i = 0; i < p->nr; i++) {
                 const struct plan_piece *piece = &p->v[i];
 
-                if (piece->mechanism != PLAN_COPY) {
+                if (!plan_is_served(piece)) {
                         open = open && piece->mechanism == PLAN_ANON;
                         continue;
                 }
@@ -78,6 +78,23 @@ static size_t join_served(const struct plan_pieces *p, uint64_t gap_pages, struc
         return nr;
 }
 
+/* To whole units: those that overlap then become one. How many are left. */
+static size_t widen(struct pager_range *v, size_t nr, uint64_t unit_pages)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < nr; i++) {
+                uint64_t first = v[i].first_page / unit_pages * unit_pages, end = align_up(v[i].first_page + v[i].nr_pages, unit_pages);
+
+                if (kept > 0 && first <= v[kept - 1].first_page + v[kept - 1].nr_pages) {
+                        v[kept - 1].nr_pages = end - v[kept - 1].first_page;
+                        continue;
+                }
+                v[kept++] = (struct pager_range){first, end - first};
+        }
+        return kept;
+}
+
 static int take_served(const struct plan_request *q, const struct plan_pieces *p, struct plan *plan)
 {
         uint64_t gap_pages = q->record ? q->map->nr_pages : 0, most = MIN((uint64_t)PLAN_RANGES_MAX, plan_map_share(q->caps));
@@ -90,6 +107,8 @@ static int take_served(const struct plan_request *q, const struct plan_pieces *p
         if (!plan->served)
                 return -ENOMEM;
         plan->nr_served = join_served(p, gap_pages, plan->served);
+        if (q->backing == RAM_HUGETLB)
+                plan->nr_served = widen(plan->served, plan->nr_served, HUGE_PAGE_BYTES / PAGE_BYTES);
         return 0;
 }
 
@@ -129,7 +148,7 @@ static void move_joined_zeros(struct plan *p)
         uint64_t copied = 0, served = pages_to_bytes(pages_of(p->served, p->nr_served));
 
         for (size_t i = 0; i < p->nr_rows; i++) {
-                if (strcmp(p->rows[i].mechanism, "copy") == 0) {
+                if (strcmp(p->rows[i].mechanism, "copy") == 0 || strcmp(p->rows[i].mechanism, "continue") == 0) {
                         copy = &p->rows[i];
                         copied += copy->bytes;
                 }
@@ -149,6 +168,8 @@ static void add_needs(const struct plan_request *q, const struct plan_pieces *pi
         uint64_t mapped = pages_of(p->mapped, p->nr_mapped);
 
         n->address_bytes = pages_to_bytes(q->map->nr_pages);
+        if (q->backing == RAM_HUGETLB)
+                n->huge_2m_pages = n->address_bytes / HUGE_PAGE_BYTES;
         /* the segments of RAM: what lies between two of them is one at most */
         n->mappings = p->nr_mapped + p->nr_served + p->nr_prefill;
         for (size_t i = 0; i < pieces->nr; i++)
@@ -170,7 +191,7 @@ static bool has_served_hint(const struct plan *p, const struct plan_pieces *piec
         for (size_t i = 0; i < h->nr && p->nr_served; i++) {
                 const struct plan_piece *piece = plan_piece_find(pieces, h->v[i].page);
 
-                if (piece && piece->mechanism == PLAN_COPY)
+                if (piece && plan_is_served(piece))
                         return true;
         }
         return false;
@@ -187,6 +208,8 @@ static const char *arm_of(const struct plan_request *q, const struct plan *p)
                 return p->nr_replay ? "hints" : "lazy";
         case RESTORE_MMAP:
                 return "mmap";
+        case RESTORE_SHARED:
+                return "shared";
         case RESTORE_EAGER:
                 return "eager";
         }

@@ -18,6 +18,12 @@ struct plan_pieces {
         size_t             nr;
 };
 
+/* By the pager. */
+static inline bool plan_is_served(const struct plan_piece *p)
+{
+        return p->mechanism == PLAN_COPY || p->mechanism == PLAN_CONTINUE;
+}
+
 /* plan_mechanism.c: a piece for each run. 0, -ENOMEM, ERR_USAGE or ERR_HOST. */
 int plan_choose(const struct plan_request *q, struct plan_pieces *ret, struct err *e);
 

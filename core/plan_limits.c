@@ -2,6 +2,7 @@
 #include "core/plan.h"
 
 #include "core/base/cleanup.h"
+#include "core/huge_pool.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -181,7 +182,6 @@ int plan_check(const struct plan *p, const struct plan_limits *l, struct err *e)
                 return err_host(e, -ENOMEM, "memory: expected at least %llu bytes, found %llu left in %s; raise it, or use --fill off (or --mode mmap), which "
                                 "bring in what the guest touches", needs, has, l->cgroup);
         default:
-                return err_host(e, -ENOMEM, "huge pages: expected at least %llu free pages of 2 MiB, found %llu; sysctl -w vm.nr_hugepages=%llu", needs, has,
-                                needs);
+                return huge_pool_refuse(needs * HUGE_PAGE_BYTES, e);
         }
 }

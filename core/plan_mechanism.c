@@ -51,6 +51,8 @@ static struct plan_piece choose(const struct plan_request *q, const struct page_
                                                                           : "not indexed yet: zero pages are found when they are fetched"};
         case RESTORE_MMAP:
                 return (struct plan_piece){.mechanism = PLAN_MAP, .why = "MAP_PRIVATE of the memory file: the kernel is the pager"};
+        case RESTORE_SHARED:
+                return (struct plan_piece){.mechanism = PLAN_CONTINUE, .why = "in a template that VMs of this snapshot share, mapped from there"};
         case RESTORE_EAGER:
                 return (struct plan_piece){.mechanism = PLAN_PREFILL, .why = "read completely before the guest runs"};
         }

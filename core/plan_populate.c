@@ -8,6 +8,16 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Recordings of before there were flags have none at all: then every page counts as written, which is never wrong, only dearer. */
+static bool flags_are_known(const struct hints *h)
+{
+        uint8_t any = 0;
+
+        for (size_t i = 0; i < h->nr; i++)
+                any |= h->v[i].flags;
+        return any;
+}
+
 static bool is_wanted(const struct plan_pieces *pieces, const struct hint *h)
 {
         const struct plan_piece *p = plan_piece_find(pieces, h->page);
@@ -46,6 +56,7 @@ static size_t join(const struct plan_pieces *pieces, struct plan_extent *v, size
 int plan_choose_populate(const struct plan_request *q, const struct plan_pieces *pieces, struct plan *p)
 {
         const struct hints *h = q->hints;
+        bool known = flags_are_known(h);
         struct plan_extent *v;
         size_t nr = 0;
 
@@ -57,7 +68,7 @@ int plan_choose_populate(const struct plan_request *q, const struct plan_pieces 
         for (size_t i = 0; i < h->nr; i++)
                 if (is_wanted(pieces, &h->v[i]))
                         v[nr++] = (struct plan_extent){.first_page = h->v[i].page, .nr_pages = 1, .phase = h->v[i].phase,
-                                                       .write = h->v[i].flags & (HINT_WRITTEN | HINT_DIFFERS)};
+                                                       .write = !known || h->v[i].flags & (HINT_WRITTEN | HINT_DIFFERS)};
         qsort(v, nr, sizeof(*v), by_phase_and_page);
         p->nr_populate = join(pieces, v, nr);
         p->populate = v;

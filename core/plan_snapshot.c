@@ -3,6 +3,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/find_hints.h"
+#include "core/huge_pool.h"
 #include "formats/hints_file.h"
 
 #include <errno.h>
@@ -36,7 +37,7 @@ static int read_hints(struct snapshot *s, const struct restore_options *o, struc
 
 static bool uses_hints(const struct restore_options *o)
 {
-        return !o->record_path && (o->mode == RESTORE_AUTO || o->mode == RESTORE_LAZY);
+        return !o->record_path && (o->mode == RESTORE_AUTO || o->mode == RESTORE_LAZY || o->mode == RESTORE_SHARED);
 }
 
 int plan_snapshot(struct snapshot *s, const struct restore_options *o, const struct host_caps *caps, struct plan *ret, struct plan_limits *ret_limits,
@@ -58,5 +59,7 @@ int plan_snapshot(struct snapshot *s, const struct restore_options *o, const str
                 r = plan_make(&q, ret, e);
         if (r >= 0)
                 plan_limits_probe(caps, ret_limits);
+        if (r >= 0 && q.backing == RAM_HUGETLB)
+                ret_limits->huge_2m_free = huge_pool_to_be_had();
         return r;
 }

@@ -4,6 +4,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/uapi.h"
 #include "core/base/units.h"
+#include "core/huge_pool.h"
 #include "kvm/vm.h"
 #include "uffd/uffd.h"
 #include "uffd/uring_probe.h"
@@ -90,7 +91,7 @@ static void probe_cpu(struct host_caps *c)
 static void probe_memory(struct host_caps *c)
 {
         c->ram_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-        c->huge_2m_free = read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0);
+        c->huge_2m_free = huge_pool_to_be_had();
 }
 
 static int cgroup_version(void)

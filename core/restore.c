@@ -7,6 +7,7 @@
 #include "core/match_devices.h"
 #include "core/plan_snapshot.h"
 #include "core/probe.h"
+#include "core/shared_restore.h"
 
 #include <errno.h>
 #include <string.h>
@@ -81,6 +82,8 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
         bool record = o->record_path != NULL;
         struct pager_config c = {
                 .ram = s->ram.base,
+                .backing = s->ram.backing,
+                .shared = s->template ? template_pages(s->template) : NULL,
                 .map = &s->snap.pages,
                 .served = s->plan.served,
                 .nr_served = s->plan.nr_served,
@@ -147,10 +150,10 @@ static int stage_plan(struct session *s, const struct restore_options *o, struct
 {
         int r;
 
-        if (o->mode != RESTORE_EAGER && o->common.memory_backing == RAM_HUGETLB)
-                return err_usage(e, "--memory-backing hugetlb: needs --mode eager");
         r = decide(s, o, e);
-        if (r >= 0)
+        if (r >= 0 && o->mode == RESTORE_SHARED)
+                r = session_map_shared(s, o, e);
+        else if (r >= 0)
                 r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
         if (r < 0)
                 return r;

@@ -78,6 +78,7 @@ void session_free(struct session *s)
                 return; /* its thread is held up in a file system, and has the rest in its hands; the process ends it */
         mapper_free(s->mapper);
         guest_ram_unmap(&s->ram);
+        template_free(s->template);
         lineage_free(&s->lineage);
         console_free(s->console);
         snapshot_close(&s->snap);

@@ -42,13 +42,14 @@ struct boot_options {
         uint32_t               nr_vcpus;
 };
 
-enum restore_mode { RESTORE_AUTO, RESTORE_LAZY, RESTORE_MMAP, RESTORE_EAGER };
+enum restore_mode { RESTORE_AUTO, RESTORE_LAZY, RESTORE_MMAP, RESTORE_EAGER, RESTORE_SHARED };
 enum hints_choice { HINTS_AUTO, HINTS_NONE, HINTS_FILE };
 
 struct restore_options {
         struct session_options common;
         const char            *path;     /* the snapshot's directory */
         const char            *format;   /* insist, or NULL */
+        const char            *runtime_dir; /* RESTORE_SHARED: where VMs find one another's template; NULL: they do not */
         const char            *data_dir; /* where indexes and hints are kept by identity; NULL: nowhere */
         const char *const     *bases;    /* where parents of the snapshot are now; until session_restore returns */
         size_t                 nr_bases;

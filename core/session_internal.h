@@ -14,6 +14,7 @@
 #include "core/plan.h"
 #include "core/prefill.h"
 #include "core/session.h"
+#include "core/template.h"
 #include "formats/format.h"
 #include "kvm/vm.h"
 #include "uffd/pager.h"
@@ -51,6 +52,7 @@ struct session {
         struct host_caps       caps;
         struct snapshot        snap; /* zeroed when booted */
         struct mem_layout      layout;
+        struct template       *template; /* RESTORE_SHARED: what ram is mapped from; else NULL */
         struct guest_ram       ram;
         struct discard         discard;          /* has a lock of its own */
         uint32_t               nr_vcpus;

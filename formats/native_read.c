@@ -242,6 +242,8 @@ static int read_pages(struct snapshot *s, struct err *e)
         if (r < 0)
                 return r;
         s->pages.sums = TAKE_PTR(t.sums);
+        s->pages.sums_file = t.sums_file;
+        t.sums_file = (struct sums_file){ 0 };
         s->pages.nr_sums = t.nr_sums;
         s->pages.zeros_known = true;
         s->pages.is_level = true;

@@ -14,6 +14,7 @@
 int page_reader_init(struct page_reader *r, const struct page_map *map, bool verify)
 {
         *r = (struct page_reader){ .map = map, .verify = verify };
+        page_sums_init(&r->sums, map);
         if (!map->nr_chunks)
                 return 0;
         r->packed = malloc(pages_to_bytes(PAGE_CHUNK_MAX));
@@ -47,13 +48,16 @@ static int read_bytes(const struct page_source *src, uint64_t offset_bytes, uint
 static int read_raw(struct page_reader *r, const struct page_run *run, uint64_t page, uint64_t nr_pages, uint8_t *buf, struct err *e)
 {
         const struct page_source *src = &r->map->sources[run->source];
-        const uint64_t           *sums = r->verify ? run_sums(r->map, run) : NULL;
+        bool                      checked = r->verify && run_sums(r->map, run);
         uint64_t                  skip = page - run->first_page, offset = run->file_offset_bytes + pages_to_bytes(skip);
         int                       k = read_bytes(src, offset, pages_to_bytes(nr_pages), buf, e);
 
-        for (uint64_t i = 0; k >= 0 && sums && i < nr_pages; i++) {
-                uint64_t found = XXH3_64bits(buf + pages_to_bytes(i), PAGE_BYTES), expected = sums[skip + i];
+        for (uint64_t i = 0; k >= 0 && checked && i < nr_pages; i++) {
+                uint64_t found = XXH3_64bits(buf + pages_to_bytes(i), PAGE_BYTES), expected;
 
+                if (!page_sums_get(&r->sums, run, skip + i, &expected))
+                        return err_bad(e, src->name, offset + pages_to_bytes(i), "RAM page %" PRIu64 ": expected its checksum, found that it cannot be "
+                                       "read any more" WHAT_TO_DO, page + i);
                 if (found != expected)
                         return err_bad(e, src->name, offset + pages_to_bytes(i), "RAM page %" PRIu64 ": expected checksum %#" PRIx64
                                        ", found %#" PRIx64 WHAT_TO_DO, page + i, expected, found);

@@ -7,10 +7,12 @@
 
 #include "core/base/err.h"
 #include "core/model/page_map.h"
+#include "core/model/page_sums.h"
 
 struct page_reader {
         const struct page_map *map;
         bool                   verify; /* checksums are checked where a run has them; what does not match is -EBADMSG by err_bad */
+        struct page_sums       sums;
         uint8_t               *packed, *chunk; /* of PAGE_CHUNK_MAX pages each; NULL in a map without chunks */
         const struct page_chunk *held;  /* whose bytes `chunk` has; NULL: none */
 };

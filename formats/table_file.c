@@ -4,12 +4,16 @@
 #include "core/base/cleanup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <xxhash.h>
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are written as they are (x86-64 only)");
+
+#define SUM_STEP_BYTES (256 * KIB) /* stays in the L2 cache between the two looks at it */
 
 #define DAMAGED "; the file is damaged, make it again or use another copy"
 
@@ -18,7 +22,9 @@ void table_file_free(struct table_file *t)
         if (!t)
                 return;
         free(t->entries);
-        free(t->sums);
+        if (!t->sums_file.mapping)
+                free(t->sums);
+        sums_file_close(&t->sums_file);
         free(t->chunks);
         *t = (struct table_file){ 0 };
 }
@@ -185,16 +191,65 @@ static int read_array(const struct part *p, const char *name, const char *what, 
         return 0;
 }
 
+/* The checksum of what is read once and not kept. */
+static int check_bytes(const struct part *p, const char *name, const char *what, uint64_t offset_bytes, uint64_t len, uint64_t expected_sum,
+                       struct err *e)
+{
+        _cleanup_free_ uint8_t *buf = malloc(SUM_STEP_BYTES);
+        XXH3_state_t           *x = XXH3_createState();
+        uint64_t                sum = 0;
+        int                     r = buf && x ? 0 : err_set(e, -ENOMEM, "%s: no memory to read %s", name, what);
+
+        if (r == 0)
+                XXH3_64bits_reset(x);
+        for (uint64_t at = 0, n; r == 0 && at < len; at += n) {
+                n = MIN(len - at, (uint64_t)SUM_STEP_BYTES);
+                r = part_read(p, name, what, offset_bytes + at, buf, n, e);
+                if (r == 0)
+                        XXH3_64bits_update(x, buf, n);
+        }
+        if (r == 0)
+                sum = XXH3_64bits_digest(x);
+        XXH3_freeState(x);
+        if (r == 0 && sum != expected_sum)
+                return err_bad(e, name, offset_bytes, "%" PRIu64 " bytes of %s: expected checksum %#" PRIx64 ", found %#" PRIx64 DAMAGED, len, what,
+                               expected_sum, sum);
+        return r;
+}
+
+/* Eight bytes a page of RAM: looked at once, then left to the page cache. What changes there later only makes a page lost. */
+static int map_sums(const struct part *p, const char *name, uint64_t offset_bytes, uint64_t len, uint64_t expected_sum, struct sums_file *ret,
+                    struct err *e)
+{
+        uint64_t from = offset_bytes / PAGE_BYTES * PAGE_BYTES;
+        int      r = check_bytes(p, name, "page checksums", offset_bytes, len, expected_sum, e), fd;
+        void    *m;
+
+        if (r < 0)
+                return r;
+        m = mmap(NULL, offset_bytes + len - from, PROT_READ, MAP_SHARED, p->fd, (off_t)from);
+        if (m == MAP_FAILED)
+                return err_set(e, -errno, "%s: map %" PRIu64 " bytes of page checksums: %s", name, len, strerror(errno));
+        fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 0);
+        if (fd < 0) {
+                munmap(m, offset_bytes + len - from);
+                return err_set(e, -errno, "%s: keep it open: %s", name, strerror(errno));
+        }
+        *ret = (struct sums_file){ .mapping = m, .mapping_bytes = offset_bytes + len - from, .fd = fd, .offset_bytes = offset_bytes };
+        return 0;
+}
+
 int table_file_read(const struct part *p, const char *name, struct table_file *t, struct err *e)
 {
-        _cleanup_free_ void *entries = NULL, *sums = NULL, *chunks = NULL;
+        _cleanup_(sums_file_close) struct sums_file file = { 0 };
+        _cleanup_free_ void *entries = NULL, *chunks = NULL;
         uint64_t             at = entries_at(t->kind), len = t->nr_entries * t->kind->entry_bytes; /* the header's check_length() saw that it fits */
         int                  r = read_array(p, name, "entries", at, len, t->entries_sum, &entries, e);
 
         at += len;
         len = t->nr_sums * sizeof(uint64_t);
         if (r == 0 && len)
-                r = read_array(p, name, "page checksums", at, len, t->sums_sum, &sums, e);
+                r = map_sums(p, name, at, len, t->sums_sum, &file, e);
         at += len;
         len = t->packing.nr_chunks * sizeof(struct table_chunk);
         if (r == 0 && len)
@@ -202,7 +257,10 @@ int table_file_read(const struct part *p, const char *name, struct table_file *t
         if (r < 0)
                 return r;
         t->entries = TAKE_PTR(entries);
-        t->sums = TAKE_PTR(sums);
+        if (file.mapping) /* where it begins in its page */
+                t->sums = (void *)((uint8_t *)file.mapping + file.offset_bytes % PAGE_BYTES);
+        t->sums_file = file;
+        file = (struct sums_file){ 0 };
         t->chunks = TAKE_PTR(chunks);
         return 0;
 }

@@ -106,7 +106,8 @@ struct table_file {
         uint32_t        recordings, min_seen;
         uint64_t        nr_entries, nr_sums;
         void           *entries;
-        uint64_t       *sums; /* NULL when nr_sums is 0 */
+        uint64_t       *sums; /* NULL when nr_sums is 0; read: a mapping of the file */
+        struct sums_file sums_file;
         uint64_t        entries_sum, sums_sum; /* as the header has them; used by table_file_read alone */
         struct table_packing packing; /* zeros where nothing is packed */
         struct table_chunk  *chunks;  /* NULL where there are none */
@@ -114,8 +115,8 @@ struct table_file {
 
 void table_file_free(struct table_file *t);
 
-/* The header (of a file of kind k, or of an older one), whose identity and ram_pages the caller compares with its snapshot's before it asks for more: then no count asks for
- * more memory than that snapshot's RAM has pages for. Damaged: -EBADMSG naming `name` and the offset. ret owns no array yet. */
+/* The header (of a file of kind k, or of an older one), whose identity and ram_pages the caller compares with its snapshot's before it asks
+ * for more: then no count asks for more memory than that snapshot's RAM has pages for. Damaged: -EBADMSG naming `name` and the offset. ret owns no array yet. */
 int table_file_read_header(const struct part *p, const char *name, const struct table_kind *k, struct table_file *ret, struct err *e);
 
 /* The arrays of a file whose header is in *t, under their checksums. On failure *t is as it was. What the entries say is not

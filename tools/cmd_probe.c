@@ -18,7 +18,7 @@ struct fact {
         const char *mend; /* or NULL: nothing short of another kernel or host */
 };
 
-#define FACTS_MAX 24
+#define FACTS_MAX 40
 struct facts {
         size_t      nr;
         struct fact v[FACTS_MAX];
@@ -77,6 +77,10 @@ static void add_uffd(struct facts *f, const struct host_caps *c)
                 return;
         add(f, "userfaultfd.poison", c->uffd_poison, "a lost page stops the VM before its fault is answered (Linux 6.6 can poison it)", NULL, "%s",
             yes(c->uffd_poison));
+        add(f, "userfaultfd.minor_shmem", c->uffd_minor_shmem, "--mode shared is refused (Linux 5.14 has minor faults of shared memory)", NULL, "%s",
+            yes(c->uffd_minor_shmem));
+        add(f, "userfaultfd.minor_hugetlb", c->uffd_minor_hugetlbfs, "--mode shared is refused with --memory-backing hugetlb (Linux 5.13 has its minor faults)", NULL,
+            "%s", yes(c->uffd_minor_hugetlbfs));
         add(f, "userfaultfd.move", c->uffd_move, "pages are copied (Linux 6.8 can move them)", NULL, "%s", yes(c->uffd_move));
         add(f, "io_uring", c->io_uring, "cold pages are read one after another by the pager: a cold restore takes several times longer",
             "sysctl -w kernel.io_uring_disabled=0", "%s", c->io_uring ? "yes" : strerror(c->io_uring_errno));
@@ -103,11 +107,11 @@ static void print_text(const struct facts *f)
         for (size_t i = 0; i < f->nr; i++) {
                 const struct fact *x = &f->v[i];
 
-                printf("%-4s %-20s %s\n", x->ok ? "ok" : "lack", x->key, x->value);
+                printf("%-4s %-25s %s\n", x->ok ? "ok" : "lack", x->key, x->value);
                 if (!x->ok)
-                        printf("     %-20s costs: %s\n", "", x->cost);
+                        printf("     %-25s costs: %s\n", "", x->cost);
                 if (!x->ok && x->mend)
-                        printf("     %-20s mend:  %s\n", "", x->mend);
+                        printf("     %-25s mend:  %s\n", "", x->mend);
         }
 }
 

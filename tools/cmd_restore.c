@@ -101,30 +101,56 @@ static int take_option(int c, struct front *f, struct lists *l, struct restore_o
         return r ? r : front_option(&verb_restore, c, optarg, f, &o->common);
 }
 
-/* What was asked for and cannot be had in this mode is refused, not passed over. */
-static int check_mode(const struct restore_options *o, uint32_t asked)
+static int check_pager_options(const struct restore_options *o, uint32_t asked)
 {
         static const struct {
                 int         option;
+                bool        shared; /* --mode shared has it, too */
                 const char *name, *why;
         } pager_only[] = {
-                {'R', "record", "only a pager sees first touches"},
-                {'H', "hints", "only a pager replays them"},
-                {'G', "hints-budget", "only a pager replays hints"},
-                {'L', "fill", "only a pager fills"},
-                {'S', "source-timeout", "only a pager reads while the guest runs"},
+                {'R', false, "record", "only a pager sees first touches, and no other VM's pages must be in the way"},
+                {'H', true, "hints", "only a pager replays them"},
+                {'G', true, "hints-budget", "only a pager replays hints"},
+                {'L', true, "fill", "only a pager fills"},
+                {'S', true, "source-timeout", "only a pager reads while the guest runs"},
         };
 
-        for (size_t i = 0; i < ARRAY_LEN(pager_only) && o->mode != RESTORE_LAZY && o->mode != RESTORE_AUTO; i++)
-                if (asked & 1u << (pager_only[i].option - 'A') && !(pager_only[i].option == 'H' && o->hints != HINTS_FILE))
-                        return cli_usage("restore", "--%s needs --mode auto or lazy: %s", pager_only[i].name, pager_only[i].why);
-        if (o->collapse && (o->common.memory_backing != RAM_ANON || !o->fill || (o->mode != RESTORE_AUTO && o->mode != RESTORE_LAZY)))
-                return cli_usage("restore", "--collapse on needs --mode auto or lazy, --fill on and --memory-backing anon: huge pages are made of 4 KiB ones when all is in");
-        if (o->mode == RESTORE_MMAP && o->common.memory_backing != RAM_ANON)
+        if (o->mode == RESTORE_LAZY || o->mode == RESTORE_AUTO)
+                return EXIT_OK;
+        for (size_t i = 0; i < ARRAY_LEN(pager_only); i++) {
+                bool named = asked & 1u << (pager_only[i].option - 'A') && !(pager_only[i].option == 'H' && o->hints != HINTS_FILE);
+
+                if (named && !(pager_only[i].shared && o->mode == RESTORE_SHARED))
+                        return cli_usage("restore", "--%s needs --mode %s: %s", pager_only[i].name, pager_only[i].shared ? "auto, lazy or shared" : "auto or lazy",
+                                         pager_only[i].why);
+        }
+        return EXIT_OK;
+}
+
+static int check_backing(const struct restore_options *o)
+{
+        enum ram_backing b = o->common.memory_backing;
+
+        if (o->mode == RESTORE_MMAP && b != RAM_ANON)
                 return cli_usage("restore", "--mode mmap cannot have --memory-backing %s: guest RAM is the memory file itself; use --mode auto, lazy or eager",
-                                 ram_backing_name(o->common.memory_backing));
+                                 ram_backing_name(b));
+        if (o->collapse && (b != RAM_ANON || !o->fill || (o->mode != RESTORE_AUTO && o->mode != RESTORE_LAZY)))
+                return cli_usage("restore", "--collapse on needs --mode auto or lazy, --fill on and --memory-backing anon: huge pages are made of 4 KiB ones when all is in");
+        if (o->mode == RESTORE_SHARED && b == RAM_MEMFD)
+                return cli_usage("restore", "--mode shared cannot have --memory-backing memfd: guest RAM is a private mapping of a template, not a memfd of the "
+                                 "VM's own; use --memory-backing anon or hugetlb, or --mode lazy");
+        if (o->record_path && b == RAM_HUGETLB)
+                return cli_usage("restore", "--record cannot have --memory-backing hugetlb: a touch of 2 MiB is all that is seen of 512 pages; use anon or memfd");
+        return EXIT_OK;
+}
+
+/* What was asked for and cannot be had in this mode is refused, not passed over. */
+static int check_mode(const struct restore_options *o, uint32_t asked)
+{
+        if (check_pager_options(o, asked) != EXIT_OK || check_backing(o) != EXIT_OK)
+                return EXIT_USAGE;
         if (o->mode == RESTORE_MMAP && o->verify && asked & 1u << ('V' - 'A'))
-                return cli_usage("restore", "--verify on needs --mode auto, lazy or eager: what is mapped is not checked");
+                return cli_usage("restore", "--verify on needs --mode auto, lazy, eager or shared: what is mapped is not checked");
         return EXIT_OK;
 }
 
@@ -152,7 +178,7 @@ static void lists_free(struct lists *l)
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
         struct restore_options o = {.mode = RESTORE_AUTO, .hints = HINTS_AUTO, .fill = true, .verify = true, .source_timeout_ms = 30000};
-        char data_dir[4096];
+        char data_dir[4096], runtime_dir[4096];
         _cleanup_(lists_free) struct lists l = {0};
         struct front f;
         uint32_t asked = 0; /* 1 << (option - 'A') of restore's own */
@@ -171,6 +197,7 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                 return EXIT_USAGE;
         o.path = argv[optind];
         o.data_dir = cli_data_dir(data_dir, sizeof(data_dir));
+        o.runtime_dir = cli_runtime_dir(runtime_dir, sizeof(runtime_dir));
         if (o.record_path && strcmp(o.record_path, "auto") == 0 && !o.data_dir)
                 return cli_usage("restore", "--record auto needs a home: set XDG_DATA_HOME");
         o.common.devices = l.devices.configs;
@@ -187,7 +214,8 @@ const struct verb verb_restore = {
                 "Restores a native snapshot or a StratoVirt microVM template (2.3 to 2.5); the format is found by looking.\n\n"
                 "  --mode MODE           auto (the default): what is fastest for each run of pages (rouse inspect --plan shows it);\n"
                 "                        lazy: userfaultfd for all data; mmap: MAP_PRIVATE of the memory file, nothing is checked;\n"
-                "                        eager: read everything first\n"
+                "                        eager: read everything first; shared: VMs of one snapshot and one user have what they do not\n"
+                "                        write once in memory\n"
                 "  --format NAME         insist on a format: native, stratovirt\n"
                 CLI_BASE_HELP
                 "  --hints auto|none|FILE  replay a recorded working set; auto: the one kept for this snapshot, if any\n"

@@ -10,7 +10,7 @@ bool take_mode(const char *text, enum restore_mode *ret)
         static const struct {
                 const char       *name;
                 enum restore_mode mode;
-        } modes[] = {{"auto", RESTORE_AUTO}, {"lazy", RESTORE_LAZY}, {"mmap", RESTORE_MMAP}, {"eager", RESTORE_EAGER}};
+        } modes[] = {{"auto", RESTORE_AUTO}, {"lazy", RESTORE_LAZY}, {"mmap", RESTORE_MMAP}, {"eager", RESTORE_EAGER}, {"shared", RESTORE_SHARED}};
 
         for (size_t i = 0; i < ARRAY_LEN(modes); i++)
                 if (strcmp(modes[i].name, text) == 0) {

@@ -6,7 +6,7 @@
 
 #include "core/session.h"
 
-#define MODE_WORDS "auto, lazy, mmap or eager"
+#define MODE_WORDS "auto, lazy, mmap, eager or shared"
 
 bool take_mode(const char *text, enum restore_mode *ret);
 void take_hints(const char *text, struct restore_options *ret);

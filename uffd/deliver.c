@@ -9,12 +9,13 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum verdict pager_judge(const struct pager *p, const struct page_run *run, uint64_t page, const uint8_t *bytes)
+enum verdict pager_judge(struct pager *p, const struct page_run *run, uint64_t page, const uint8_t *bytes)
 {
         const struct page_map *map = p->c.map;
-        const uint64_t        *sums = p->c.verify ? run_sums(map, run) : NULL; /* a run of a parent may have none */
+        bool                   checked = p->c.verify && run_sums(map, run); /* a run of a parent may have no sums */
+        uint64_t               sum;
 
-        if (sums && XXH3_64bits(bytes, PAGE_BYTES) != sums[page - run->first_page])
+        if (checked && (!page_sums_get(&p->sums, run, page - run->first_page, &sum) || XXH3_64bits(bytes, PAGE_BYTES) != sum))
                 return VERDICT_BAD;
         return !map->zeros_known && is_zero(bytes, PAGE_BYTES) ? VERDICT_ZERO : VERDICT_DATA;
 }

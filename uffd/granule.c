@@ -154,6 +154,12 @@ static void install(struct pager *p, struct granule *g)
                 pager_lose(p, g->first_page, r);
 }
 
+static void note_there(struct granule *g, uint64_t i)
+{
+        g->have += !(g->there[i / 64] >> (i % 64) & 1);
+        g->there[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
 uint64_t pager_put_in_granule(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes)
 {
         struct granule *g = granules_find(&p->granules, first_page);
@@ -167,9 +173,10 @@ uint64_t pager_put_in_granule(struct pager *p, uint64_t first_page, uint64_t nr_
                 memset(to, 0, pages_to_bytes(n));
         else if (bytes != to)
                 memcpy(to, bytes, pages_to_bytes(n));
-        for (uint64_t i = 0; i < n; i++)
+        for (uint64_t i = 0; i < n; i++) {
+                note_there(g, first_page + i - g->first_page);
                 page_state_move(&p->states, first_page + i, PAGE_READING); /* refused where it is that already */
-        g->have += (uint32_t)n;
+        }
         if (g->have == GRANULE_PAGES)
                 install(p, g);
         return n;

@@ -19,7 +19,8 @@
 struct granule {
         bool             used;
         uint64_t         first_page;
-        uint32_t         have; /* of its pages */
+        uint32_t         have;                      /* of its pages */
+        uint64_t         there[GRANULE_PAGES / 64]; /* which: what comes twice counts once */
         enum fault_class why;
         uint8_t         *bytes;
 };

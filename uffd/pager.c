@@ -228,6 +228,7 @@ static int allocate(struct pager *p)
 
         if (r >= 0)
                 r = sources_init(&p->sources, p->c.map, p->c.faults);
+        page_sums_init(&p->sums, p->c.map);
         if (r >= 0)
                 r = cold_init(&p->cold, p->c.map, p->c.faults);
         if (r >= 0)

@@ -39,24 +39,26 @@ void pager_free_backing(struct pager *p)
         granules_free(&p->granules);
 }
 
-/* The template itself, too: bytes go into it by UFFDIO_COPY, and nobody can read what is absent of it. */
-static int register_template(struct pager *p, struct err *e)
+/* A range of RAM and, where there is a template, of it: bytes go into it by UFFDIO_COPY, and nobody can read what is absent of it. */
+static int register_range(const struct pager *p, const struct pager_range *s)
 {
-        const struct shared_pages *t = p->in.shared;
-        int r = t ? uffd_register(p->in.uffd, t->view, pages_to_bytes(t->nr_pages), UFFDIO_REGISTER_MODE_MISSING) : 0;
+        uint64_t from = pages_to_bytes(s->first_page), len = pages_to_bytes(s->nr_pages);
+        int      r = uffd_register(p->in.uffd, p->c.ram + from, len, p->in.ops->register_mode);
 
-        return r < 0 ? err_set(e, r, "userfaultfd: register the template of %llu pages: %s", (unsigned long long)t->nr_pages, strerror(-r)) : 0;
+        if (r >= 0 && p->in.shared)
+                r = uffd_register(p->in.uffd, p->in.shared->view + from, len, UFFDIO_REGISTER_MODE_MISSING);
+        return r;
 }
 
 int pager_register(struct pager *p, struct err *e)
 {
         for (size_t i = 0; i < p->c.nr_served; i++) {
                 const struct pager_range *s = &p->c.served[i];
-                int r = uffd_register(p->in.uffd, p->c.ram + pages_to_bytes(s->first_page), pages_to_bytes(s->nr_pages), p->in.ops->register_mode);
+                int r = register_range(p, s);
 
                 if (r < 0)
                         return err_set(e, r, "userfaultfd: register RAM pages [%llu, +%llu): %s", (unsigned long long)s->first_page,
                                        (unsigned long long)s->nr_pages, strerror(-r));
         }
-        return register_template(p, e);
+        return 0;
 }

@@ -17,6 +17,7 @@
 
 #include "core/base/bitmap.h"
 #include "core/base/uapi.h"
+#include "core/model/page_sums.h"
 #include "uffd/around.h"
 #include "uffd/cold.h"
 #include "uffd/demand.h"
@@ -82,6 +83,7 @@ struct pager {
         struct around      around;
         struct sources     sources;
         struct packed      packed;
+        struct page_sums   sums;
         struct read_ring  *ring; /* NULL: this host has no io_uring */
         bool               ring_is_ready; /* its buffer and files are registered */
         struct cold_sources cold;
@@ -156,7 +158,7 @@ enum verdict {
 };
 
 /* Looks at the very bytes that will be installed. */
-enum verdict pager_judge(const struct pager *p, const struct page_run *run, uint64_t page, const uint8_t *bytes);
+enum verdict pager_judge(struct pager *p, const struct page_run *run, uint64_t page, const uint8_t *bytes);
 /* Absent neighbours were moved to their place; nobody waited for them. */
 void pager_settle_moved(struct pager *p, uint64_t first_page, uint64_t nr_pages, uint64_t nr_zeros, enum fault_class why);
 /* The bytes of [first_page, +nr_pages) have come, of one run: each page that is still open is installed or lost. */

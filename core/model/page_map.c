@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,9 +25,35 @@ void page_map_free(struct page_map *m)
                         close(m->sources[i].fd);
         free(m->sources);
         free(m->runs);
-        free(m->sums);
+        if (!m->sums_file.mapping)
+                free(m->sums);
+        sums_file_close(&m->sums_file);
         free(m->chunks);
         *m = (struct page_map){ 0 };
+}
+
+void sums_file_close(struct sums_file *f)
+{
+        if (!f->mapping)
+                return;
+        munmap(f->mapping, f->mapping_bytes);
+        close(f->fd);
+        *f = (struct sums_file){ 0 };
+}
+
+int page_map_own_sums(struct page_map *m)
+{
+        uint64_t *own;
+
+        if (!m->sums_file.mapping)
+                return 0;
+        own = malloc(m->nr_sums * sizeof(*own));
+        if (!own)
+                return -ENOMEM;
+        memcpy(own, m->sums, m->nr_sums * sizeof(*own));
+        sums_file_close(&m->sums_file);
+        m->sums = own;
+        return 0;
 }
 
 int page_map_add_source(struct page_map *m, int fd, uint64_t size_bytes, const char *name)

@@ -71,6 +71,14 @@ struct page_map {
         /* XXH3-64 (seed 0) of each raw page, where the format has them; else NULL: "memory not verifiable". */
         uint64_t *sums;
         uint64_t  nr_sums;
+        /* Many, and few of them needed at once: they are a mapping of the file that has them, where it has one. Whoever runs beside a guest
+         * reads them by page_sums.h: of a mapped file that is cut nothing is left but a SIGBUS. */
+        struct sums_file {
+                void    *mapping; /* NULL: `sums` is memory of our own */
+                size_t   mapping_bytes;
+                int      fd;
+                uint64_t offset_bytes; /* of sums[0] */
+        } sums_file;
         size_t                   nr_chunks;
         struct page_chunk       *chunks;
         const struct page_codec *codec; /* unpacks chunks; NULL where there are none */
@@ -84,6 +92,10 @@ void page_map_free(struct page_map *m); /* accepts a zeroed map; closes the sour
 
 /* Takes the descriptor, also on failure. Returns the source's index or -ENOMEM. */
 int page_map_add_source(struct page_map *m, int fd, uint64_t size_bytes, const char *name);
+
+/* Makes `sums`, if it is mapped, memory of our own. 0 or -ENOMEM. */
+int page_map_own_sums(struct page_map *m);
+void sums_file_close(struct sums_file *f); /* accepts a zeroed one */
 
 /* Was it written or cut since it was opened? *ret_size_bytes: what it has now. */
 bool page_source_is_changed(const struct page_source *src, uint64_t *ret_size_bytes);

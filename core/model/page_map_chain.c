@@ -197,6 +197,9 @@ int page_map_put_under(struct page_map *m, struct page_map *parent)
                 return -ENOTSUP;
         if (m->nr_sources + parent->nr_sources > UINT16_MAX)
                 return -E2BIG;
+        r = page_map_own_sums(m); /* those of the parent go behind them */
+        if (r < 0)
+                return r;
         say_no_sums(m);
         r = page_map_put_runs_under(m, parent, shift);
         r = r < 0 ? r : take_sources(m, parent);

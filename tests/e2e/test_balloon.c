@@ -1,6 +1,7 @@
 /* A guest whose balloon moves, also while its memory is still coming: what it takes back is zeros, what it kept is what it was. */
 #include "core/base/units.h"
 #include "core/control/client.h"
+#include "tests/support/huge_pool.h"
 #include "tests/support/need.h"
 #include "tests/support/tmpdir.h"
 #include "tests/support/vm.h"
@@ -12,6 +13,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+TestSuite(balloon, .fini = huge_pool_give_back);
 
 #define PATIENCE_MS 60000
 
@@ -173,6 +176,22 @@ Test(balloon, it_moves_where_auto_maps, .timeout = 200)
 Test(balloon, it_moves_after_an_eager_restore, .timeout = 200)
 {
         check(WORDS("--mode", "eager"));
+}
+
+Test(balloon, it_moves_in_a_memfd, .timeout = 200)
+{
+        check(WORDS("--mode", "lazy", "--memory-backing", "memfd"));
+}
+
+Test(balloon, it_moves_over_a_template, .timeout = 200)
+{
+        check(WORDS("--mode", "shared", "--hints", "none"));
+}
+
+Test(balloon, it_moves_over_a_template_of_huge_pages, .timeout = 200)
+{
+        need_hugetlb(2 * 64);
+        check(WORDS("--mode", "shared", "--memory-backing", "hugetlb"));
 }
 
 /* --- what it is good for --- */

@@ -31,6 +31,14 @@ static int set(long n)
         return fd < 0 || dprintf(fd, "%ld", n) < 0 ? -errno : 0;
 }
 
+static void compact(void)
+{
+        _cleanup_close_ int fd = open("/proc/sys/vm/compact_memory", O_WRONLY | O_CLOEXEC);
+
+        if (fd >= 0)
+                dprintf(fd, "1");
+}
+
 /* Held until it is closed. */
 static int lock(void)
 {
@@ -52,6 +60,10 @@ void need_hugetlb(unsigned nr)
         r = set(before + nr);
         if (r < 0)
                 need_lacks("a larger pool of 2 MiB pages (vm.nr_hugepages)", -r);
+        for (int i = 0; i < 3 && get(POOL "nr_hugepages") < before + (long)nr; i++) {
+                compact(); /* there is memory, but not in one piece */
+                set(before + nr);
+        }
         after = get(POOL "nr_hugepages");
         if (after < before + (long)nr) {
                 set(before);

@@ -8,8 +8,10 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -111,6 +113,24 @@ Test(fdio, an_offset_that_no_file_has_is_refused)
         cr_assert_eq(fd_pread_full(fd, buf, sizeof(buf), UINT64_MAX), -EINVAL);
         cr_assert_eq(fd_pread_full(fd, buf, sizeof(buf), INT64_MAX - 1), -EINVAL);
         cr_assert_eq(fd_pwrite_full(fd, buf, sizeof(buf), UINT64_MAX - 4), -EFBIG);
+}
+
+/* A file that may not grow takes less than it was given: the pieces go on from there, and fail there. */
+Test(fdio, pieces_are_written_one_behind_the_other_as_far_as_there_is_room)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        _cleanup_close_ int            fd = openat(t.fd, "pieces", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        const struct rlimit            limit = { 10, 10 };
+        char                           found[11] = "", letters[] = "abcde", digits[] = "0123456789xyz";
+
+        cr_assert_eq(fd_pwritev_full(fd, (struct iovec[]){ { letters, 2 }, { letters, 0 }, { letters + 2, 3 } }, 3, 1), 0);
+        cr_assert_eq(fd_pread_full(fd, found, 10, 0), 6);
+        cr_assert_eq(memcmp(found, "\0abcde", 6), 0);
+        signal(SIGXFSZ, SIG_IGN);
+        cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        cr_assert_eq(fd_pwritev_full(fd, (struct iovec[]){ { digits, 5 }, { digits + 5, 2 }, { digits + 7, 6 } }, 3, 0), -EFBIG);
+        cr_assert_eq(fd_pread_full(fd, found, 10, 0), 10);
+        cr_assert_str_eq(found, "0123456789");
 }
 
 Test(fdio, a_full_device_is_ENOSPC)

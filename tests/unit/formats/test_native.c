@@ -6,6 +6,7 @@
 #include "formats/hints_file.h"
 #include "formats/native_layout.h"
 #include "formats/native_write.h"
+#include "formats/page_reader.h"
 #include "formats/section_file.h"
 #include "formats/table_file.h"
 #include "formats/verify.h"
@@ -729,6 +730,24 @@ Test(native, runs_that_do_not_fit_are_refused_whatever_their_checksums_say)
                            "or 4 (the parent's), found 3");
         assert_run_refused(&(struct table_run){ 1, UINT64_MAX, TABLE_RUN_ZERO, 0, 0, 0 }, 0,
                            "expected a run that begins where the last one ended");
+}
+
+/* The file is mapped, so that checksums cost no memory: cut, it must be no SIGBUS. */
+Test(native, checksums_that_are_cut_off_while_a_snapshot_is_in_use_cost_the_pages_and_not_the_process)
+{
+        _cleanup_made_ struct made         m = make_plain();
+        _cleanup_snapshot_ struct snapshot s = { 0 };
+        struct page_reader                 r;
+        uint8_t                            page[PAGE_BYTES];
+        struct err                         e = { 0 };
+
+        cr_assert_eq(snapshot_open(m.path, &any, &s, &e), 0, "%s", e.text);
+        cr_assert_not_null(s.pages.sums_file.mapping);
+        cr_assert_eq(page_reader_init(&r, &s.pages, true), 0);
+        store(&m, "pages", page, 0);
+        cr_assert_eq(page_reader_read(&r, 1, 1, page, &e), -EBADMSG);
+        cr_assert_not_null(strstr(e.text, "RAM page 1: expected its checksum, found that it cannot be read any more"), "%s", e.text);
+        page_reader_fini(&r);
 }
 
 /* --- writing --- */

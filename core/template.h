@@ -1,0 +1,41 @@
+/* core/template.h: the memory of a snapshot that many VMs map privately, and how separate processes find the same one.
+ * Owns:    the memory (as long as anybody has it), its mappings in this process, and a thread that gives it to others.
+ * Threads: session thread; pages by the pager's, through struct shared_pages.
+ * Blocks:  template_find for half a second at most, when the process that has the template does not answer.
+ *
+ *   first restore                              a later one
+ *   memfd + a memfd of bits + a listening      connect ──► the same three descriptors, by SCM_RIGHTS
+ *   socket in the runtime directory
+ *
+ * The listening socket is itself handed on, and everybody accepts at it. So the template can be had as long as one process has it, whoever
+ * is killed, and nobody has to take anything over. A socket file that nobody listens at any more is replaced, under a lock.
+ * Only processes of one user share: the directory and the socket are his, and either side asks the kernel who the other one is.
+ *
+ * This is what asks for a template: another holder (a page server) has to answer template_find, and nobody else changes. */
+#pragma once
+
+#include "core/base/err.h"
+#include "core/model/identity.h"
+#include "core/model/shared_pages.h"
+#include "uffd/pager.h"
+
+struct template;
+
+struct template_ask {
+        const char            *runtime_dir; /* NULL: nobody is asked and nobody is told */
+        const struct identity *identity;
+        uint64_t               nr_pages; /* of RAM */
+        bool                   huge;
+        bool                   verified; /* what was put there unchecked is not for those who check */
+        /* what of it will ever have bytes; sorted, apart, whole units */
+        const struct pager_range *ranges;
+        size_t                    nr_ranges;
+};
+
+int template_find(const struct template_ask *ask, struct template **ret, struct err *e);
+/* Why nobody else shares it, as a message for the user; NULL: others do, or can. */
+const char                *template_alone(const struct template *t);
+bool                       template_was_there(const struct template *t); /* another process had it already */
+int                        template_fd(const struct template *t);        /* RAM page n is at offset n * 4096 */
+const struct shared_pages *template_pages(const struct template *t);
+void                       template_free(struct template *t); /* accepts NULL */
