@@ -34,6 +34,7 @@ struct bench {
         struct inspection snapshot;
         struct row    rows[ARMS];
         struct sample floors[FLOORS];
+        unsigned      only; /* this step beside the first floor, for a profile; 0: all */
 };
 
 static double data_bytes(const struct page_map *map)
@@ -142,7 +143,8 @@ static void run_round(struct bench *b, unsigned round)
 
         rig_shuffle(order, ARRAY_LEN(steps), round * 7919 + 1);
         for (size_t i = 0; i < ARRAY_LEN(steps); i++)
-                steps[order[i]](b, round);
+                if (!b->only || order[i] == 0 || order[i] == b->only)
+                        steps[order[i]](b, round);
 }
 
 static void forget(struct bench *b)
@@ -213,15 +215,17 @@ int main(int argc, char **argv)
         unsigned    rounds = 7;
         int         c;
 
-        while ((c = getopt(argc, argv, "d:p:r:")) != -1) {
+        while ((c = getopt(argc, argv, "d:o:p:r:")) != -1) {
                 if (c == 'd')
                         dir = optarg;
+                else if (c == 'o')
+                        b.only = (unsigned)atoi(optarg);
                 else if (c == 'p')
                         snapshot = optarg;
                 else if (c == 'r')
                         rounds = (unsigned)atoi(optarg);
                 else
-                        return fprintf(stderr, "usage: populate [-d DIR] [-p SNAPSHOT] [-r ROUNDS]\n"), 2;
+                        return fprintf(stderr, "usage: populate [-d DIR] [-o STEP] [-p SNAPSHOT] [-r ROUNDS]\n"), 2;
         }
         rig_warm_host(4 * GIB);
         rig_open(&b.r, dir, RAM_PAGES);

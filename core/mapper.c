@@ -136,17 +136,17 @@ static bool fail(struct mapper *m, uint64_t page, int error)
 /* False when it was stopped or has failed. */
 static bool populate_hints(struct mapper *m)
 {
-        uint64_t until_ns = m->c.budget_ns ? now_ns() + m->c.budget_ns : UINT64_MAX;
         const struct plan *p = m->c.plan;
+        uint64_t end_ns = m->c.budget_ns ? now_ns() + m->c.budget_ns : UINT64_MAX;
 
         if (!p->nr_populate)
                 return true;
         if (is_cold(m))
                 ask_for_all(m);
-        for (size_t i = 0; i < p->nr_populate; i++) {
+        for (size_t i = 0; i < p->nr_populate && now_ns() < end_ns; i++) {
                 const struct plan_extent *x = &p->populate[i];
 
-                for (uint64_t done = 0; done < x->nr_pages && now_ns() < until_ns; done += STEP_PAGES) {
+                for (uint64_t done = 0; done < x->nr_pages; done += STEP_PAGES) {
                         int r;
 
                         if (must_stop(m))

@@ -45,7 +45,7 @@ struct plan_request {
         enum restore_mode        mode;
         bool                     verify; /* check what has checksums */
         bool                     record; /* a pager must see every first touch */
-        bool                     budget; /* of hints: nothing is brought along with them */
+        bool                     timed; /* the hints have only so much time: nothing is done with them that cannot be broken off */
         bool                     fill;
         bool                     leaves_files; /* after T6 the files are not needed: nothing is mapped */
         enum ram_backing         backing;

@@ -73,11 +73,11 @@ static void look_at_cgroup(const struct cgroup_files *c, const char *dir, struct
         char path[4400];
         uint64_t limit, used, cache, left;
 
-        snprintf(path, sizeof(path), "%s/%s", dir, c->usage);
-        if (!read_value(path, &used))
-                return;
         snprintf(path, sizeof(path), "%s/%s", dir, c->limit);
         if (!read_value(path, &limit) || limit >= UINT64_MAX / 4)
+                return;
+        snprintf(path, sizeof(path), "%s/%s", dir, c->usage);
+        if (!read_value(path, &used))
                 return;
         cache = reclaimable_bytes(dir, c->file);
         used -= MIN(used, cache);

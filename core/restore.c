@@ -89,7 +89,7 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
                 .nr_served = s->plan.nr_served,
                 .replay = s->plan.replay,
                 .nr_replay = s->plan.nr_replay,
-                .replay_budget_ns = o->hints_budget_ns, /* the bytes were cut by the plan */
+                .replay_budget_ns = o->hints_budget_ns,
                 .record = record,
                 .fill = o->fill,
                 .paused = o->common.paused,
@@ -108,8 +108,8 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
 
 static int plan_mapped(struct session *s, const struct restore_options *o, struct err *e)
 {
-        struct mapper_config c = {.ram = &s->ram, .map = &s->snap.pages, .plan = &s->plan, .settle = o->fill && s->plan.nr_mapped, .budget_ns = o->hints_budget_ns,
-                                  .paused = o->common.paused};
+        struct mapper_config c = {.ram = &s->ram, .map = &s->snap.pages, .plan = &s->plan, .settle = o->fill && s->plan.nr_mapped,
+                                  .paused = o->common.paused, .budget_ns = o->hints_budget_ns};
         int r = guest_ram_map_files(&s->ram, &s->snap.pages, s->plan.mapped, s->plan.nr_mapped, e);
 
         if (r < 0)

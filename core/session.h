@@ -56,7 +56,7 @@ struct restore_options {
         enum restore_mode      mode;
         enum hints_choice      hints;
         const char            *hints_path;  /* HINTS_FILE */
-        uint64_t               hints_budget_bytes, hints_budget_ns; /* a replay brings no more, and takes no longer; 0: no limit */
+        uint64_t               hints_budget_bytes, hints_budget_ns; /* of the hints, only so many, or only for so long; the rest is the fill's. 0: no limit */
         const char            *record_path; /* a file, "auto" (data_dir, where HINTS_AUTO finds it), or NULL */
         bool                   fill, verify;
         bool                   track_dirty; /* so that session_save over a base need not compare */

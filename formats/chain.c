@@ -50,7 +50,6 @@ static int try_open(struct search *x, const char *path, bool named, struct snaps
         struct snapshot_open_options              any = { .data_dir = x->o->data_dir };
         _cleanup_(snapshot_close) struct snapshot s = { 0 };
         struct err                                why = { 0 };
-        char                                      text[160];
 
         if (snapshot_open_level(path, &any, &s, &why) < 0) {
                 const char *said = strncmp(why.text, path, strlen(path)) ? why.text : why.text + strlen(path);
@@ -63,6 +62,8 @@ static int try_open(struct search *x, const char *path, bool named, struct snaps
                 return 0;
         }
         if (!identity_equal(&s.identity, &x->wanted)) {
+                char text[160];
+
                 snprintf(text, sizeof(text), "found snapshot %s%s", s.identity.s,
                          same_state(&s.identity, &x->wanted) ? ": its memory was written since" : "");
                 note_looked(x, path, text);
@@ -107,13 +108,14 @@ static int add_level(struct snapshot *s, const struct snapshot *level, uint16_t 
         struct page_counts     n = page_map_count(&level->pages);
         char                  *path = realpath(level->path, NULL);
 
+        if (grown)
+                s->levels = grown;
         path = path ? path : strdup(level->path);
-        s->levels = grown ? grown : s->levels;
         if (!grown || !path) {
                 free(path);
                 return err_set(e, -ENOMEM, "no memory for a chain of snapshots");
         }
-        grown[s->nr_levels++] = (struct snapshot_level){
+        s->levels[s->nr_levels++] = (struct snapshot_level){
                 .path = path, .format = level->format->name, .identity = level->identity, .data_pages = n.raw_pages + n.packed_pages,
                 .first_source = first_source, .nr_sources = (uint16_t)level->pages.nr_sources,
         };

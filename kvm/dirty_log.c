@@ -14,30 +14,25 @@
 
 #define WORD_PAGES 64
 
-/* The log of a slot, a bit a page. KVM takes a whole number of 64-bit words, writes all of them, and starts anew. */
-static int take_log(struct vm *vm, size_t window, uint64_t *bits, struct err *e)
-{
-        struct kvm_dirty_log log = { .slot = (uint32_t)window, .dirty_bitmap = bits };
-        int                  r = kvm_ioctl(vm->vm_fd, KVM_GET_DIRTY_LOG, &log);
-
-        return r < 0 ? err_set(e, r, "KVM_GET_DIRTY_LOG: slot %zu: %s", window, strerror(-r)) : 0;
-}
-
 int vm_dirty_log(struct vm *vm, void (*dirty)(void *arg, uint64_t page), void *arg, struct err *e)
 {
         _cleanup_free_ uint64_t *bits = calloc(bytes_to_pages(vm->layout.total_bytes) / WORD_PAGES + 1, sizeof(*bits));
-        int                      r = 0;
 
         if (!bits)
                 return err_set(e, -ENOMEM, "no memory for a dirty log");
-        for (size_t i = 0; i < vm->layout.nr && r >= 0; i++) {
+        for (size_t i = 0; i < vm->layout.nr; i++) {
                 const struct mem_window *w = &vm->layout.w[i];
-                uint64_t                 first = bytes_to_pages(w->ram_offset_bytes), words = align_up(bytes_to_pages(w->size_bytes), WORD_PAGES) / WORD_PAGES;
+                uint64_t                 first = bytes_to_pages(w->ram_offset_bytes);
+                uint64_t                 words = align_up(bytes_to_pages(w->size_bytes), WORD_PAGES) / WORD_PAGES;
+                struct kvm_dirty_log     log = { .slot = (uint32_t)i, .dirty_bitmap = bits };
+                /* writes whole 64-bit words, all of them, and empties the log */
+                int                      r = kvm_ioctl(vm->vm_fd, KVM_GET_DIRTY_LOG, &log);
 
-                r = take_log(vm, i, bits, e);
-                for (uint64_t k = 0; k < words && r >= 0; k++)
+                if (r < 0)
+                        return err_set(e, r, "KVM_GET_DIRTY_LOG: slot %zu: %s", i, strerror(-r));
+                for (uint64_t k = 0; k < words; k++)
                         for (uint64_t left = bits[k]; left; left &= left - 1)
                                 dirty(arg, first + k * WORD_PAGES + (uint64_t)__builtin_ctzll(left));
         }
-        return r;
+        return 0;
 }

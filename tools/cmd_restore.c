@@ -18,7 +18,7 @@ static const struct option options[] = {
         {"base", required_argument, NULL, 'B'},
         {"track-dirty", no_argument, NULL, 'T'},
         {"hints", required_argument, NULL, 'H'},
-        {"hints-budget", required_argument, NULL, 'G'},
+        {"hints-budget", required_argument, NULL, 'U'},
         {"record", required_argument, NULL, 'R'},
         {"fill", required_argument, NULL, 'L'},
         {"verify", required_argument, NULL, 'V'},
@@ -34,16 +34,17 @@ static int bad(const char *option, const char *expected)
         return -1;
 }
 
-/* A time has a unit of its own, so that the two are never mixed up. */
 static int take_budget(const char *value, struct restore_options *o)
 {
-        o->hints_budget_bytes = o->hints_budget_ns = 0;
-        if (cli_time(value, &o->hints_budget_ns) && o->hints_budget_ns)
-                return 1;
-        o->hints_budget_ns = 0;
-        if (cli_size(value, &o->hints_budget_bytes) && o->hints_budget_bytes >= PAGE_BYTES)
-                return 1;
-        return bad("hints-budget", "a size of 4K or more like 64M, or a time like 20ms");
+        uint64_t bytes = 0, ns = 0;
+
+        if (!cli_time(value, &ns) && !cli_size(value, &bytes))
+                return bad("hints-budget", "a size like 64M or a time like 20ms");
+        if (ns == 0 && bytes < PAGE_BYTES)
+                return bad("hints-budget", "4K or more, or 1us or more");
+        o->hints_budget_bytes = bytes;
+        o->hints_budget_ns = ns;
+        return 1;
 }
 
 static int take_timeout(const char *value, uint32_t *ret_ms)
@@ -80,7 +81,7 @@ static int take_option(int c, struct front *f, struct lists *l, struct restore_o
         case 'H':
                 take_hints(optarg, o);
                 return 1;
-        case 'G':
+        case 'U':
                 return take_budget(optarg, o);
         case 'R':
                 o->record_path = optarg;
@@ -110,7 +111,7 @@ static int check_pager_options(const struct restore_options *o, uint32_t asked)
         } pager_only[] = {
                 {'R', false, "record", "only a pager sees first touches, and no other VM's pages must be in the way"},
                 {'H', true, "hints", "only a pager replays them"},
-                {'G', true, "hints-budget", "only a pager replays hints"},
+                {'U', true, "hints-budget", "only a pager replays them"},
                 {'L', true, "fill", "only a pager fills"},
                 {'S', true, "source-timeout", "only a pager reads while the guest runs"},
         };
@@ -219,7 +220,7 @@ const struct verb verb_restore = {
                 "  --format NAME         insist on a format: native, stratovirt\n"
                 CLI_BASE_HELP
                 "  --hints auto|none|FILE  replay a recorded working set; auto: the one kept for this snapshot, if any\n"
-                "  --hints-budget SIZE|TIME  replay no more of them than that, or for no longer; the rest is the fill's\n"
+                "  --hints-budget SIZE|TIME  of the hints only so many bytes, or only for so long; what is left out comes with the rest\n"
                 "  --record FILE|auto    record first touches until --mark or the end (with --fill off to the end in any case),\n"
                 "                        for rouse hints; auto: where --hints auto finds them\n"
                 "  --fill on|off         bring the rest in behind the guest (default on)\n"

@@ -32,8 +32,22 @@ uint64_t fill_when_ns(const struct fill_times *t, uint64_t now_ns);
 
 struct fill {
         size_t   range; /* index into the served ranges */
-        uint64_t page;  /* none before it is absent any more */
+        uint64_t page;  /* none before it is absent any more, but for those that were passed */
+        bool     passed;
 };
+
+/* Goes on at page; what is absent before it is left so. */
+static inline void fill_pass(struct fill *f, uint64_t page)
+{
+        f->page = page;
+        f->passed = true;
+}
+
+/* Nothing is absent any more but what was passed. */
+static inline bool fill_is_over(const struct fill *f, const struct replay_view *v)
+{
+        return f->range == v->served.nr;
+}
 
 /* The next pages that are absent and neighbours within one run, raw or zero, at most max_pages. nr_pages 0: none is left. */
 struct extent fill_peek(struct fill *f, const struct replay_view *v, uint64_t max_pages);

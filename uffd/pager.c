@@ -38,7 +38,25 @@ static bool all_settled(const struct pager *p)
 {
         const uint64_t *n = p->states.count;
 
-        return n[PAGE_INSTALLED] + n[PAGE_REMOVED] + n[PAGE_LOST] + n[PAGE_POISONED] == p->served_pages;
+        if (n[PAGE_INSTALLED] + n[PAGE_REMOVED] + n[PAGE_LOST] + n[PAGE_POISONED] == p->served_pages)
+                return true;
+        return p->fill.passed && fill_is_over(&p->fill, &p->view) && n[PAGE_WANTED] + n[PAGE_READING] == 0;
+}
+
+/* Zero pages that the fill passed: without the uffd the kernel has them ready, and they cost neither a call nor a page table before. */
+static void leave_zeros(struct pager *p)
+{
+        for (size_t i = 0; i < p->view.served.nr; i++) {
+                const struct pager_range *r = &p->view.served.v[i];
+                uint64_t                  range_end = r->first_page + r->nr_pages, page = r->first_page, end;
+
+                for (; (page = page_states_next_absent(&p->states, page, range_end)) < range_end; page = end) {
+                        end = page_states_end_of_absent(&p->states, page, range_end);
+                        page_states_install_absent(&p->states, page, end - page);
+                        count(&p->n.faults[FAULT_ZERO], end - page);
+                }
+        }
+        pager_publish_resident(p);
 }
 
 /* All but the lost pages that could not be poisoned: unregistered they would read as zeros. */
@@ -73,6 +91,7 @@ static bool settle_all(struct pager *p)
 {
         (void)hint_walk_peek(&p->replay, &p->view, 1, 0, true); /* goes past hints that were settled in other ways */
         pager_check_replayed(p);
+        leave_zeros(p);
         for (size_t i = 0; i < p->view.served.nr; i++)
                 unregister_range(p, &p->view.served.v[i]);
         if (p->states.count[PAGE_LOST] == 0) {
@@ -237,7 +256,7 @@ static int allocate(struct pager *p)
                 r = record_init(&p->record, p->served_pages);
         if (r >= 0 && p->c.caps->io_uring) {
                 r = read_ring_new(&p->ring);
-                if (r == -ENOSYS || r == -EPERM) /* a seccomp filter or a sysctl says no: as on a host without it */
+                if (r == -ENOSYS || r == -EPERM || r == -ENOMEM) /* a seccomp filter, a sysctl or RLIMIT_MEMLOCK says no: as on a host without it */
                         r = 0;
         }
         if (r >= 0)

@@ -1,4 +1,5 @@
 /* uffd/prefetch.c: one batch ahead of the guest's asking: the hints first, then the rest. */
+#include "uffd/backing.h"
 #include "uffd/pager_internal.h"
 
 #include "core/base/clock.h"
@@ -189,17 +190,28 @@ static struct fill_times fill_times(const struct pager *p)
         };
 }
 
+/* Zero pages are left to the end (leave_zeros of pager.c): whoever touches one before is answered. Where memory is shared or huge they are brought. */
+static bool pass_zeros(struct pager *p, const struct extent *x)
+{
+        if (x->nr_pages == 0 || x->run->kind != RUN_ZERO || !p->in.ops->anonymous)
+                return false;
+        fill_pass(&p->fill, x->run->first_page + x->run->nr_pages);
+        return true;
+}
+
 /* Up to max_pages in a few extents: what hints and faults have left is full of holes. */
 static bool fill_batch(struct pager *p, uint64_t max_pages, size_t max_slots)
 {
-        uint64_t pages = 0;
+        uint64_t pages = 0, got;
 
         for (int n = 0; n < FILL_EXTENTS && pages < max_pages && !pager_must_end(p); n++) {
-                struct extent x = fill_peek(&p->fill, &p->view, max_pages - pages);
-                uint64_t      got;
+                struct extent x;
 
-                if ((x.nr_pages > 0 || stage_is_busy(&p->stage)) && stage_step(p, x.first_page, max_pages - pages))
-                        return true;
+                do {
+                        x = fill_peek(&p->fill, &p->view, max_pages - pages);
+                        if ((x.nr_pages > 0 || stage_is_busy(&p->stage)) && stage_step(p, x.first_page, max_pages - pages))
+                                return true;
+                } while (pass_zeros(p, &x));
                 x.nr_pages = MIN(x.nr_pages, STAGE_PAGES - x.first_page % STAGE_PAGES); /* the next 2 MiB may be for staging */
                 got = x.nr_pages ? bring(p, &x, max_slots, FAULT_FILL) : 0;
                 if (got == 0)

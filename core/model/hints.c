@@ -3,7 +3,6 @@
 
 #include "core/base/bitmap.h"
 #include "core/base/cleanup.h"
-#include "core/base/units.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -73,16 +72,8 @@ void hints_keep_seen(struct hints *h, uint32_t min_seen)
         h->nr = nr;
 }
 
-void hints_cut(struct hints *h, uint64_t max_bytes)
+void hints_keep_first(struct hints *h, uint64_t max_pages)
 {
-        uint64_t left_pages = bytes_to_pages(max_bytes);
-
-        for (size_t i = 0; i < h->nr; i++) {
-                if (h->v[i].flags & HINT_ZERO)
-                        continue;
-                if (left_pages-- == 0) {
-                        h->nr = i;
-                        return;
-                }
-        }
+        if (h->nr > max_pages)
+                h->nr = (size_t)max_pages;
 }

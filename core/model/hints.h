@@ -59,8 +59,8 @@ int hints_check(const struct hints *h, const char *file, struct err *e);
 #define HINTS_MANY 5
 uint32_t hints_min_seen(const struct hints *h);
 
-/* Keeps the first pages of them, as many as max_bytes hold. Pages that the snapshot has as zeros take none. */
-void hints_cut(struct hints *h, uint64_t max_bytes);
-
 /* Drops the pages that were seen in fewer than min_seen recordings; the others stay in their order. */
 void hints_keep_seen(struct hints *h, uint32_t min_seen);
+
+/* Keeps the first max_pages: they are in the order in which they are needed. */
+void hints_keep_first(struct hints *h, uint64_t max_pages);

@@ -1,6 +1,7 @@
 /* Snapshots over a base: a chain of them wakes like one, holds what its guest's memory held to the last bit, and no more than changed. */
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
+#include "core/control/client.h"
 #include "tests/support/disk.h"
 #include "tests/support/fixture.h"
 #include "tests/support/need.h"
@@ -29,6 +30,14 @@ static struct place in(const struct tmpdir *t, const char *name)
         struct place p;
 
         snprintf(p.path, sizeof(p.path), "%s/%.60s", t->path, name);
+        return p;
+}
+
+static struct place two_words(const struct tmpdir *t, const char *a, const char *b)
+{
+        struct place p;
+
+        snprintf(p.path, sizeof(p.path), "%s/%.60s-%.20s", t->path, a, b);
         return p;
 }
 
@@ -94,18 +103,12 @@ static struct child wake(const struct saved *s, const char *name, unsigned ticks
 
 /* --- the same bytes, whichever way it was found out what changed --- */
 
-/* A VM that is stopped, saved over its base and then whole: the chain, made one, is the whole. The ledger of the first. */
-static struct json_object *check_equal(const struct tmpdir *t, const struct saved *s, const char *tag, const char *const *words)
+/* A VM that is stopped, saved over its base and then whole: the chain, made one, is the whole. The ledger of the first. Takes vm. */
+static struct json_object *check_equal_of(const struct tmpdir *t, const struct saved *s, const char *tag, struct child vm, const char *name)
 {
-        char name[64];
-        struct child vm = wake(s, unique_name(name), 3, words);
-        struct place child = in(t, tag), whole, flat;
+        struct place child = in(t, tag), whole = two_words(t, tag, "whole"), flat = two_words(t, tag, "flat");
         struct json_object *ledger;
 
-        whole = child;
-        flat = child;
-        strcat(whole.path, "-whole");
-        strcat(flat.path, "-flat");
         ledger = save(t, name, child.path, s->path, "pause");
         json_object_put(save(t, name, whole.path, NULL, "quit"));
         cr_assert_eq(child_wait(&vm, PATIENCE_MS), 0, "%s", vm.err);
@@ -113,6 +116,14 @@ static struct json_object *check_equal(const struct tmpdir *t, const struct save
         assert_same_memory(whole.path, flat.path);
         child_free(&vm);
         return ledger;
+}
+
+static struct json_object *check_equal(const struct tmpdir *t, const struct saved *s, const char *tag, const char *const *words)
+{
+        char name[64];
+        struct child vm = wake(s, unique_name(name), 3, words);
+
+        return check_equal_of(t, s, tag, vm, name);
 }
 
 struct way {
@@ -206,6 +217,45 @@ Test(base, what_a_network_card_brought_into_memory_is_not_missed, .timeout = 300
         s = make_native_of("ping", in(&t, "first").path, 3, WORDS("--memory", "64M", "--net", "tap=rtap"));
         json_object_put(check_equal(&t, &s, "track", WORDS("--mode", "lazy", "--track-dirty", "--net", "4=tap=rtap")));
         json_object_put(check_equal(&t, &s, "half", WORDS("--mode", "lazy", "--fill", "off", "--track-dirty", "--net", "4=tap=rtap")));
+}
+
+static void ask_for(const struct tmpdir *t, const char *name, uint64_t pages)
+{
+        struct json_object *request = json_object_new_object(), *args = json_object_new_object(), *reply = NULL;
+        struct place runtime_dir = in(t, "rouse");
+        struct err e = {0};
+
+        json_object_object_add(args, "bytes", json_object_new_uint64(pages_to_bytes(pages)));
+        json_object_object_add(request, "execute", json_object_new_string("balloon"));
+        json_object_object_add(request, "arguments", args);
+        cr_assert_eq(control_ask(runtime_dir.path, name, request, &reply, &e), 0, "%s", e.text);
+        json_object_put(reply);
+        json_object_put(request);
+}
+
+static void check_balloon(const struct tmpdir *t, const struct saved *s, const char *tag, const char *const *words)
+{
+        char name[64];
+        struct child vm = wake(s, unique_name(name), 1, words);
+
+        ask_for(t, name, 2048);
+        cr_assert(child_wait_output(&vm, " balloon=2048 ", PATIENCE_MS), "%s%s", vm.out, vm.err);
+        json_object_put(check_equal_of(t, s, tag, vm, name));
+}
+
+/* Never fetched or there, tracked or not: what the guest gave back is zero, and not the base's. */
+Test(base, what_the_balloon_gave_back_is_zero_in_the_child, .timeout = 300)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s;
+
+        need_kvm();
+        need_uffd();
+        setenv("XDG_RUNTIME_DIR", t.path, 1);
+        s = make_native_of("balloon", in(&t, "first").path, 3, WORDS("--memory", "128M", "--balloon"));
+        check_balloon(&t, &s, "track", WORDS("--mode", "lazy", "--fill", "off", "--track-dirty"));
+        check_balloon(&t, &s, "compare", WORDS("--mode", "lazy"));
+        check_balloon(&t, &s, "mapped", WORDS("--mode", "mmap", "--track-dirty"));
 }
 
 /* --- chains --- */

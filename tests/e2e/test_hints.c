@@ -403,7 +403,7 @@ static void assert_restore_refused(const char *budget)
 {
         struct child c = RUN(PATIENCE_MS, rouse_program(), "restore", "/nowhere", "--hints-budget", budget);
 
-        cr_assert(c.status == 2 && strstr(c.err, "--hints-budget: expected a size of 4K or more"), "%d: %s", c.status, c.err);
+        cr_assert(c.status == 2 && strstr(c.err, "--hints-budget: expected "), "%d: %s", c.status, c.err);
         child_free(&c);
 }
 

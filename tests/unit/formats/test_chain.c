@@ -1,8 +1,10 @@
 /* test_chain: a child's pages come from whichever snapshot of its chain has them; a parent that is not there, or is another, is refused. */
 #include "core/base/cleanup.h"
+#include "core/base/fdio.h"
 #include "formats/chain.h"
 #include "formats/native_write.h"
 #include "formats/page_reader.h"
+#include "formats/section_file.h"
 #include "formats/verify.h"
 #include "tests/support/fixture.h"
 #include "tests/support/tmpdir.h"
@@ -348,6 +350,106 @@ Test(chain, a_parent_that_a_stranger_snapshot_names_must_be_the_strangers_too)
         cr_assert_eq(chown(c->path[0], 12345, 12345), 0);
         assert_opens(youngest(c), 1, &any);
         free_chain(&c);
+}
+
+/* --- what a child says of its parent, by somebody who means harm --- */
+
+/* The state file of path again, with these bytes as its section parent, and every checksum right. */
+static void say_of_parent(const char *path, const void *bytes, size_t len)
+{
+        _cleanup_(sections_free) struct sections       in = { 0 };
+        _cleanup_(section_out_free) struct section_out out = { 0 };
+        _cleanup_free_ void                           *state = NULL;
+        char                                           name[PATH_MAX + 64];
+        size_t                                         state_len;
+        int                                            fd;
+
+        snprintf(name, sizeof(name), "%s/state", path);
+        fd = open(name, O_RDWR | O_CLOEXEC);
+        cr_assert_eq(fd_read_all(fd, NATIVE_STATE_MAX, &state, &state_len), 0);
+        cr_assert_eq(sections_read("state", state, state_len, &in, NULL), 0);
+        for (size_t i = 0; i < in.nr; i++) {
+                bool parent = !strcmp(in.v[i].name, "parent");
+
+                section_out_add(&out, in.v[i].name, parent ? bytes : in.v[i].bytes, parent ? len : in.v[i].len, NULL, 0);
+        }
+        cr_assert_eq(section_out_finish(&out), 0);
+        cr_assert_eq(ftruncate(fd, 0), 0);
+        cr_assert_eq(pwrite(fd, out.bytes, out.len, 0), (ssize_t)out.len);
+        close(fd);
+}
+
+Test(chain, words_about_a_parent_that_are_no_paths_are_refused)
+{
+        static const struct {
+                uint32_t    absolute_bytes, relative_bytes;
+                const char *bytes;
+                size_t      len;
+        } rows[] = {
+                { 0, 0, "", 0xfff },                  /* cut within its head */
+                { 4, 0, "/abc", 3 },                  /* a length past the end */
+                { 4, 0, "/abcd", 5 },                 /* bytes that nobody counts */
+                { UINT32_MAX, UINT32_MAX, "/abc", 4 }, /* a sum that goes round */
+                { 4, 0, "abcd", 4 },                  /* an absolute path that is none */
+                { 0, 4, "/abc", 4 },                  /* a relative one that is absolute */
+                { 4, 0, "/a\0b", 4 },                 /* which ends early */
+                { 4, 0, "/a\033b", 4 },               /* which a terminal obeys */
+        };
+        _cleanup_chain_ struct chain_of *c = make_chain(2);
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                uint8_t  bytes[64];
+                uint32_t head[2] = { rows[i].absolute_bytes, rows[i].relative_bytes };
+                size_t   len = rows[i].len == 0xfff ? 5 : sizeof(head) + rows[i].len;
+
+                memcpy(bytes, head, sizeof(head));
+                if (rows[i].len != 0xfff)
+                        memcpy(bytes + sizeof(head), rows[i].bytes, rows[i].len);
+                say_of_parent(youngest(c), bytes, len);
+                assert_refused(youngest(c), &any, "section parent");
+        }
+}
+
+/* No way to it is known: then only the user can say. */
+Test(chain, a_child_that_names_no_path_is_opened_with_a_base_alone)
+{
+        _cleanup_chain_ struct chain_of *c = make_chain(2);
+        const char                      *bases[] = { c->path[0] };
+        struct snapshot_open_options     o = { .bases = bases, .nr_bases = 1 };
+
+        say_of_parent(youngest(c), (uint32_t[2]){ 0 }, 8);
+        assert_refused(youngest(c), &any, "no path to it is known");
+        assert_opens(youngest(c), 1, &o);
+}
+
+/* Whatever is cut off any file of child or parent, it is refused, and read nowhere past its end. */
+Test(chain, a_chain_whose_files_are_cut_short_is_refused)
+{
+        static const char *const files[] = { "state", "pages", "memory" };
+        _cleanup_chain_ struct chain_of *c = make_chain(3); /* the youngest is packed */
+
+        for (uint32_t level = 0; level < 3; level++)
+                for (size_t f = 0; f < ARRAY_LEN(files); f++) {
+                        char                    path[PATH_MAX + 64];
+                        _cleanup_free_ void    *whole = NULL;
+                        _cleanup_close_ int     fd = -1;
+                        size_t                  len;
+
+                        snprintf(path, sizeof(path), "%s/%s", c->path[level], files[f]);
+                        fd = open(path, O_RDWR | O_CLOEXEC);
+                        cr_assert_eq(fd_read_all(fd, 64 << 20, &whole, &len), 0);
+                        for (size_t cut = 0; cut < 24; cut++) {
+                                struct snapshot s = { 0 };
+                                struct err      e = { 0 };
+
+                                cr_assert_eq(ftruncate(fd, (off_t)(len * cut / 24)), 0);
+                                cr_assert_lt(snapshot_open(youngest(c), &any, &s, &e), 0, "level %u, %s, %zu of %zu bytes", level, files[f], len * cut / 24,
+                                             len);
+                                cr_assert(e.text[0]);
+                        }
+                        cr_assert_eq(pwrite(fd, whole, len, 0), (ssize_t)len);
+                }
+        assert_opens(youngest(c), 2, &any);
 }
 
 /* --- a parent without checksums --- */

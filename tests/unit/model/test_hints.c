@@ -107,21 +107,6 @@ Test(hints, of_five_recordings_a_page_must_have_been_seen_twice_to_be_kept)
         cr_assert_eq(hints_min_seen(&h), 1);
 }
 
-Test(hints, a_budget_keeps_the_first_pages_and_zeros_cost_nothing)
-{
-        struct hint  v[] = { { .page = 1 }, { .page = 2, .flags = HINT_ZERO }, { .page = 3 }, { .page = 4, .flags = HINT_ZERO }, { .page = 5 } };
-        struct hints h = { .ram_pages = 10, .recordings = 1, .nr = 5, .v = v };
-
-        hints_cut(&h, 3 * 4096);
-        cr_assert_eq(h.nr, 5);
-        hints_cut(&h, 2 * 4096 + 4095);
-        cr_assert_eq(h.nr, 4);
-        hints_cut(&h, 4096);
-        cr_assert_eq(h.nr, 2);
-        hints_cut(&h, 0);
-        cr_assert_eq(h.nr, 0);
-}
-
 Test(hints, a_ram_size_beyond_all_memory_is_an_error_and_no_crash)
 {
         struct hints h = good();

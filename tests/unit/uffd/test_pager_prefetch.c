@@ -134,6 +134,25 @@ Test(pager_fill, a_cold_file_is_filled_through_the_ring)
         rig_free(g);
 }
 
+Test(pager_fill, a_zero_page_that_the_fill_left_is_answered_while_the_rest_is_not_there)
+{
+        struct rig *g = rig_new(1024, RIG_TMPFS);
+        int         pipe_fds[2];
+
+        need_io_uring();
+        cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
+        rig_cut_zero_run(g, 100, 700);
+        g->map.zeros_known = true;
+        g->c.fill = g->c.paused = true;
+        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = 1000, .silent_fd = pipe_fds[0] };
+        rig_start(g);
+        rig_await(rig_stats(g).cold_reads > 0);
+        cr_assert(rig_page_equal(g, 400));
+        rig_await(rig_stats(g).faults[FAULT_ZERO] == 1);
+        cr_assert_eq(pager_wait(g->p, 0), -ETIMEDOUT);
+        rig_free(g);
+}
+
 Test(pager_fill, zero_runs_are_filled_too)
 {
         struct rig *g = rig_new(1024, RIG_TMPFS);
