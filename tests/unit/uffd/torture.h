@@ -69,13 +69,15 @@ static void torture_open(struct chamber *c, const struct schedule *s, struct hin
         memory_fill_template(&c->mem, &c->m);
         uffd_probe(&c->caps);
         c->caps.io_uring = s->ring;
+        c->caps.uffd_move = c->caps.uffd_move && s->moves;
+        snprintf(c->caps.thp, sizeof(c->caps.thp), "madvise");
         c->s.poison = c->caps.uffd_poison = c->caps.uffd_poison && s->poison;
         *ret_hints = torture_hints(s);
         struct pager_config config = {
                 .ram = c->ram, .backing = s->backing == BACK_MEMFD ? RAM_MEMFD : RAM_ANON,
                 .shared = s->backing == BACK_SHARED ? &c->mem.template : NULL, .map = &c->m.map, .served = c->m.ranges, .nr_served = c->m.nr_ranges, .replay = *ret_hints,
                 .nr_replay = s->nr_hints, .record = s->record, .fill = s->fill, .paused = s->paused, .verify = s->verify,
-                .around_pages = s->around_pages, .source_timeout_ms = s->timeout_ms, .caps = &c->caps, .faults = &c->s.faults,
+                .around_pages = s->around_pages, .spare_cpu = s->looks, .source_timeout_ms = s->timeout_ms, .caps = &c->caps, .faults = &c->s.faults,
                 .events = { .arg = c, .lost = torture_on_lost, .replayed = torture_on_replayed, .done = torture_on_done },
         };
         cr_assert_eq(pager_new(&config, &c->p, &e), 0, "%s", e.text);

@@ -9,6 +9,7 @@
 #include "tests/unit/uffd/torture_model.h"
 
 struct memory {
+        void               *room; /* around it */
         uint8_t            *ram;
         int                 fd; /* behind it; -1: anonymous */
         struct shared_pages template;
@@ -31,8 +32,11 @@ static void memory_map(struct memory *mem, const struct schedule *s)
         mem->ram = ram_map(bytes); /* aligned, so that whole 2 MiB of it can be moved */
         if (mem->fd < 0)
                 return;
-        mem->ram = mmap(mem->ram, bytes, PROT_READ | PROT_WRITE, (s->backing == BACK_MEMFD ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED | MAP_NORESERVE,
-                        mem->fd, 0);
+        /* at 2 MiB, so that whole huge pages can be moved there */
+        mem->room = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        cr_assert(mem->room != MAP_FAILED);
+        mem->ram = mmap((void *)align_up((uintptr_t)mem->room, HUGE_PAGE_BYTES), bytes, PROT_READ | PROT_WRITE,
+                        (s->backing == BACK_MEMFD ? MAP_SHARED : MAP_PRIVATE) | (mem->fd < 0 ? MAP_ANONYMOUS : 0) | MAP_NORESERVE | MAP_FIXED, mem->fd, 0);
         cr_assert(mem->ram != MAP_FAILED);
         madvise(mem->ram, bytes, MADV_NOHUGEPAGE);
 }
@@ -60,7 +64,7 @@ static void memory_fill_template(struct memory *mem, const struct model *m)
 
 static void memory_free(struct memory *mem, const struct schedule *s)
 {
-        munmap(mem->ram, pages_to_bytes(s->nr_pages));
+        munmap(mem->room, pages_to_bytes(s->nr_pages) + HUGE_PAGE_BYTES);
         if (mem->fd >= 0)
                 close(mem->fd);
         if (s->backing == BACK_SHARED) {

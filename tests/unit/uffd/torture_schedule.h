@@ -51,7 +51,7 @@ struct schedule {
         bool     hushes;        /* the source falls silent and speaks again */
         uint32_t timeout_ms;
         /* the pager */
-        bool                ring, poison, record, fill, paused, hurries;
+        bool                ring, poison, record, fill, paused, hurries, moves, looks;
         uint32_t            around_pages;
         size_t              nr_hints;
         struct pager_faults faults;
@@ -119,6 +119,13 @@ static inline void draw_pager(struct schedule *s, uint64_t *r)
         s->fill = torture_chance(r, 2);
         s->paused = torture_chance(r, 2);
         s->hurries = torture_chance(r, 2);
+        s->looks = torture_chance(r, 4);
+        s->moves = torture_chance(r, 4);
+        if (s->moves) { /* whole 2 MiB that nobody has touched are what is moved */
+                s->nr_pages = 512 * (1 + torture_random(r, 6)) + torture_random(r, 100);
+                s->backing = BACK_ANON;
+                s->ops = MIN(s->ops, 60u);
+        }
         s->around_pages = windows[torture_random(r, ARRAY_LEN(windows))];
         s->nr_hints = torture_chance(r, 3) ? 0 : torture_random(r, 2 * s->nr_pages);
 }
@@ -195,14 +202,14 @@ static inline void torture_tell(const struct schedule *s, char *text, size_t siz
 
         snprintf(text, size,
                  "seed %llu of %s: %llu pages of %s, %u threads, %u steps of %u, blocks of %llu%s%s; %u sources, %u ranges%s%s%s%s%s, cut %llu%s%s, "
-                 "flip 1/%u%s, timeout %u ms;%s%s%s%s%s%s, around %u, %zu hints; nothing cached %d, short read 1/%u, not cached 1/%u, "
+                 "flip 1/%u%s, timeout %u ms;%s%s%s%s%s%s%s%s, around %u, %zu hints; nothing cached %d, short read 1/%u, not cached 1/%u, "
                  "EAGAIN 1/%u, short copy 1/%u, EIO 1/%u, ENOMEM 1/%u; %s at step %u",
                  (unsigned long long)s->seed, families[s->family], (unsigned long long)s->nr_pages, backings[s->backing], s->threads, s->steps, s->ops,
                  (unsigned long long)s->block_pages, s->churns ? ", churn" : "", s->asks ? ", asker" : "", s->sources, s->ranges,
                  s->disk ? ", disk" : "", s->cold ? ", cold" : "", s->verify ? ", verify" : "", s->zeros_known ? ", zeros known" : "", s->packed ? ", packed" : "",
                  (unsigned long long)s->cut_pages, s->cut_within ? " and a bit" : "", s->cut_late ? " late" : "", s->flip_one_in,
                  s->hushes ? ", hushes" : "", s->timeout_ms, s->ring ? " ring" : " no ring", s->poison ? ", poison" : ", no poison",
-                 s->record ? ", record" : "", s->fill ? ", fill" : "", s->paused ? ", paused" : "", s->hurries ? ", hurries" : "", s->around_pages, s->nr_hints,
+                 s->record ? ", record" : "", s->fill ? ", fill" : "", s->paused ? ", paused" : "", s->hurries ? ", hurries" : "", s->moves ? ", moves" : "", s->looks ? ", looks" : "", s->around_pages, s->nr_hints,
                  s->faults.nothing_cached, n[CHANCE_SHORT_READ], n[CHANCE_NOT_CACHED], n[CHANCE_EAGAIN_COPY], n[CHANCE_SHORT_COPY],
                  n[CHANCE_EIO], n[CHANCE_NO_MEMORY], ends[s->end], s->end_after_step);
 }
