@@ -208,6 +208,12 @@ int save_base_write(struct save_base *b, const struct session *s, const struct s
 
         if (r < 0)
                 return err_set(e, r, "no memory to read base %s", b->snap.path);
+        r = s->pager ? pager_catch_up(s->pager) : 0;
+        if (r < 0) {
+                page_reader_fini(&w.reader);
+                return err_set(e, r, "the pager is held up by a file that does not answer, so it cannot be told what was never fetched; try again, or "
+                               "save without a base");
+        }
         ram_origin_open(&w.origin, &s->ram, &s->discard, s->pager);
         r = walk(&w, asked, arg, e);
         ram_origin_close(&w.origin);

@@ -221,7 +221,8 @@ const struct verb verb_restore = {
                 CLI_BASE_HELP
                 "  --hints auto|none|FILE  replay a recorded working set; auto: the one kept for this snapshot, if any\n"
                 "  --hints-budget SIZE|TIME  of the hints only so many bytes, or only for so long; what is left out comes with the rest\n"
-                "  --record FILE|auto    record first touches until --mark or --until; auto: where --hints auto finds them\n"
+                "  --record FILE|auto    record first touches until --mark or the end (with --fill off to the end in any case),\n"
+                "                        for rouse hints; auto: where --hints auto finds them\n"
                 "  --fill on|off         bring the rest in behind the guest (default on)\n"
                 "  --verify on|off       check checksums, where the format has them (default on; --mode mmap checks none)\n"
                 "  --source-timeout TIME a page that the file does not yield in this time is lost (default 30s)\n"

@@ -12,6 +12,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -23,8 +24,9 @@
 #define AREA_W 860
 #define AREA_H 400
 #define CELL   2 /* pixels: the grid that marks lie on */
-#define CELLS_W (AREA_W / CELL)
-#define CELLS_H (AREA_H / CELL)
+#define CELLS_W 430
+#define CELLS_H 200
+static_assert(CELLS_W * CELL == AREA_W && CELLS_H * CELL == AREA_H, "cells fill the plot area");
 #define FEW_PAGES 4000 /* up to here marks are larger than their cell: arbitrary, by looking at them */
 
 enum mark { MARK_ZERO, MARK_READ, MARK_CHANGED, MARK_WRITTEN, MARKS };

@@ -123,6 +123,7 @@ static bool round_of_work(struct pager *p, uint64_t *ret_when_ns)
         bool more;
 
         (void)pager_drain(p);
+        pager_say_caught_up(p);
         if (atomic_load_explicit(&p->given_up, memory_order_relaxed)) { /* a flag and no more: the kick made this thread look */
                 say_given_up(p);
                 pager_let_all_go(p);

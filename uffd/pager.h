@@ -115,6 +115,10 @@ struct pager_stats {
 void pager_stats(const struct pager *p, struct pager_stats *ret); /* any thread */
 /* Was this page declared lost? Any thread. *ret may be NULL. */
 bool pager_find_lost(const struct pager *p, uint64_t page, struct pager_lost *ret);
+/* Session thread, while no vCPU and no device runs: from its return on, what they touched or gave back before is told as such by
+ * pager_unfetched; before, the pager's thread may have installed a page, or read of a discard, and not yet noted it. 0, or -ETIMEDOUT
+ * after 5 s where a file system holds the thread up. */
+int pager_catch_up(struct pager *p);
 /* Any thread. Of RAM pages [first, +nr): a bit each in *bits, from bit 0 of bits[0] on, set where the page is served and never came: as the
  * snapshot has it. One that comes meanwhile is told either way. Bits of other pages stay as they are. */
 void pager_unfetched(const struct pager *p, uint64_t first_page, uint64_t nr_pages, uint64_t *bits);

@@ -103,6 +103,7 @@ struct pager {
         bool               missed;        /* a message was dropped: those who wait must fault anew */
         bool               settled;       /* done was told; still here for lost pages that could not be poisoned */
         bool               let_lost_go;   /* given up: those who were left waiting for lost pages were let go */
+        uint32_t           told_caught_up;
         int                failed;        /* -errno that ends the thread */
         struct uffd_msg    msgs[PAGER_MSGS];
         uint8_t            verdicts[FILL_FULL_PAGES];
@@ -112,6 +113,7 @@ struct pager {
         struct record         record;
         struct pager_counters n;
         _Atomic bool          stop, hurried, given_up;
+        _Atomic uint32_t      asked_to_catch_up; /* how often */
         _Atomic uint64_t      entered_ns, spoke_ns;
         _Atomic bool          ended;
         _Atomic int           cpu_clock;
@@ -122,6 +124,7 @@ struct pager {
         bool            has_lock;
         bool            done, gone; /* told done; the thread has ended */
         bool            gave_up;    /* the thread knows that it is to give up */
+        uint32_t        caught_up;  /* with the how manieth question */
         bool            lingers;    /* with reads that a file system does not give back: it must not be waited for */
         int             result;     /* -errno that ended it early */
 };
@@ -196,6 +199,10 @@ int  pager_register(struct pager *p, struct err *e);
 uint64_t pager_bring_shared(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum fault_class why);
 /* The same for one that a fault waits for, and its neighbours. False: the template has not got it. */
 bool pager_answer_shared(struct pager *p, uint64_t page);
+
+/* catch_up.c */
+/* Nothing is installed whose state does not say so, no message that was read is not accounted for: tells who waits for that. */
+void pager_say_caught_up(struct pager *p);
 
 /* give_up.c */
 /* After pager_give_up, each time that somebody may have come to wait: lets everybody go. */

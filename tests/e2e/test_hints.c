@@ -302,6 +302,41 @@ Test(hints, merged_hints_are_found_by_the_snapshots_identity_and_go_along_when_i
         child_free(&c);
 }
 
+/* 64 pages of some 940. */
+Test(hints, a_budget_of_bytes_bounds_what_a_replay_brings, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s = make_vary(&t);
+        char ledger[4300];
+        struct json_object *doc;
+
+        wake(&s, WORDS("--record", "auto"));
+        wake(&s, WORDS("--mode", "lazy", "--fill", "off", "--hints-budget", "256K", "--ledger", in_dir(ledger, &t, "ledger.json")));
+        doc = json_object_from_file(ledger);
+        cr_assert_not_null(doc);
+        cr_assert_eq(number_at(doc, "faults", "replay") + number_at(doc, "faults", "demand") >= FIXED, true);
+        cr_assert_leq(number_at(doc, "faults", "replay"), 64);
+        cr_assert_gt(number_at(doc, "faults", "replay"), 0);
+        json_object_put(doc);
+}
+
+/* The guest sleeps for 200 ms, so without a budget nearly all were there. */
+Test(hints, a_budget_of_time_ends_a_replay, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s = make_vary(&t);
+        char ledger[4300];
+        struct json_object *doc;
+
+        wake(&s, WORDS("--record", "auto"));
+        wake(&s, WORDS("--mode", "lazy", "--fill", "off", "--hints-budget", "1us", "--ledger", in_dir(ledger, &t, "ledger.json")));
+        doc = json_object_from_file(ledger);
+        cr_assert_not_null(doc);
+        cr_assert_leq(number_at(doc, "faults", "replay"), FIXED / 2);
+        cr_assert_geq(number_at(doc, "faults", "demand"), FIXED / 4);
+        json_object_put(doc);
+}
+
 /* --- what is refused --- */
 
 static void write_one(const char *path, const char *identity, uint32_t recordings)
@@ -364,6 +399,14 @@ Test(hints, hints_of_another_snapshot_stop_a_restore_that_names_them_and_a_conve
         child_free(&c);
 }
 
+static void assert_restore_refused(const char *budget)
+{
+        struct child c = RUN(PATIENCE_MS, rouse_program(), "restore", "/nowhere", "--hints-budget", budget);
+
+        cr_assert(c.status == 2 && strstr(c.err, "--hints-budget: expected "), "%d: %s", c.status, c.err);
+        child_free(&c);
+}
+
 Test(hints, wrong_words_end_with_2_and_missing_files_with_1, .timeout = 60)
 {
         assert_says(2, WORDS("sort"), WORDS("expected merge, score or show, found 'sort'"));
@@ -372,6 +415,10 @@ Test(hints, wrong_words_end_with_2_and_missing_files_with_1, .timeout = 60)
         assert_says(2, WORDS("merge", "-o", "x", "--min-seen", "0", "a"), WORDS("--min-seen", "found '0'"));
         assert_says(2, WORDS("score", "a"), WORDS("expected HINTS and at least one RECORDING"));
         assert_says(2, WORDS("show"), WORDS("expected one FILE or DIR"));
+        assert_restore_refused("0");
+        assert_restore_refused("12");
+        assert_restore_refused("0ms");
+        assert_restore_refused("much");
         assert_says(1, WORDS("show", "/nowhere/hints"), WORDS("/nowhere/hints: there are no hints"));
         assert_says(4, WORDS("show", "/"), WORDS("expected a snapshot of a known format"));
 }

@@ -56,3 +56,30 @@ Test(pager_unfetched, pages_beside_those_that_are_served_are_left_alone)
         cr_assert_eq(bits[0], 0xffff0001);
         rig_free(g);
 }
+
+Test(pager_unfetched, what_was_touched_or_given_back_counts_as_such_once_the_pager_has_caught_up)
+{
+        struct rig *g = rig_new(1024, RIG_TMPFS);
+
+        rig_start(g);
+        for (uint64_t page = 0; page < 1024; page += 2) {
+                (void)rig_touch(g, page);
+                cr_assert_eq(madvise(g->ram + pages_to_bytes(page + 1), PAGE_BYTES, MADV_DONTNEED), 0);
+                cr_assert_eq(pager_catch_up(g->p), 0);
+                cr_assert(!is_unfetched(g, page) && !is_unfetched(g, page + 1), "page %llu", (unsigned long long)page);
+        }
+        rig_free(g);
+}
+
+Test(pager_unfetched, nobody_waits_for_a_pager_that_has_ended)
+{
+        struct rig *g = rig_new(64, RIG_TMPFS);
+
+        g->c.fill = g->c.paused = true;
+        rig_start(g);
+        cr_assert_eq(pager_wait(g->p, 10000), 0);
+        cr_assert_eq(pager_catch_up(g->p), 0);
+        pager_stop(g->p);
+        cr_assert_eq(pager_catch_up(g->p), 0);
+        rig_free(g);
+}

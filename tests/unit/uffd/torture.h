@@ -64,6 +64,7 @@ static void torture_open(struct chamber *c, const struct schedule *s, struct hin
         *c = (struct chamber){ .s = *s };
         memory_map(&c->mem, &c->s);
         c->ram = c->mem.ram;
+        c->touched = calloc(s->nr_pages, sizeof(*c->touched));
         model_init(&c->m, &c->s);
         memory_fill_template(&c->mem, &c->m);
         uffd_probe(&c->caps);
@@ -86,6 +87,7 @@ static void torture_close(struct chamber *c, struct hint *hints)
         if (!pager_free(c->p))
                 say_wrong(c, "the pager's thread does not end");
         memory_free(&c->mem, &c->s);
+        free((void *)c->touched);
         model_free(&c->m);
         free(hints);
 }
@@ -109,6 +111,21 @@ static void compare_page(struct chamber *c, uint64_t page)
                 (void)check_page(c, page);
         else if (!equals_model(c, page))
                 say_wrong(c, "page %llu differs from the model", (unsigned long long)page);
+}
+
+/* As a snapshot of the VM must know it: what the guest has touched or given back is not "as it was restored" any more. */
+static void check_unfetched(struct chamber *c)
+{
+        uint64_t *bits = calloc(c->s.nr_pages / 64 + 1, sizeof(*bits));
+        int       r = pager_catch_up(c->p);
+
+        if (r < 0)
+                say_wrong(c, "pager_catch_up: %s", strerror(-r));
+        pager_unfetched(c->p, 0, c->s.nr_pages, bits);
+        for (uint64_t page = 0; page < c->s.nr_pages && torture_goes_on(c); page++)
+                if ((bits[page / 64] >> (page % 64) & 1) && (c->touched[page] || c->m.removed[page] || !c->m.served[page]))
+                        say_wrong(c, "page %llu was never fetched, says the pager", (unsigned long long)page);
+        free(bits);
 }
 
 /* What is there must be right; what is not is not touched, so that the pager's work is left to it. */
@@ -290,6 +307,8 @@ static void run_step(struct chamber *c, uint64_t *r)
         }
         c->stirring = false;
         pthread_barrier_wait(&c->end);
+        if (torture_goes_on(c))
+                check_unfetched(c);
         if (torture_goes_on(c))
                 compare_resident(c);
 }

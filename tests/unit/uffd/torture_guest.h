@@ -20,6 +20,7 @@ struct chamber {
         struct model      m;
         struct memory     mem;
         uint8_t          *ram; /* mem.ram */
+        atomic_bool      *touched; /* a page each */
         struct host_caps  caps;
         struct pager     *p;
         unsigned          step;      /* changed while all stand still */
@@ -81,6 +82,7 @@ static bool touch(const struct chamber *c, uint64_t page)
                 touching = false;
                 return false;
         }
+        atomic_store_explicit(&c->touched[page], true, memory_order_relaxed); /* read while all stand still */
         touching = true;
         atomic_signal_fence(memory_order_seq_cst); /* the handler runs on this thread */
         (void)*(volatile uint8_t *)(c->ram + pages_to_bytes(page));
@@ -96,6 +98,7 @@ static bool put_byte(const struct chamber *c, uint64_t at_bytes, uint8_t value)
                 touching = false;
                 return false;
         }
+        atomic_store_explicit(&c->touched[bytes_to_pages(at_bytes)], true, memory_order_relaxed);
         touching = true;
         atomic_signal_fence(memory_order_seq_cst);
         *(volatile uint8_t *)(c->ram + at_bytes) = value;
