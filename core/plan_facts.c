@@ -15,7 +15,6 @@
 /* Magic numbers that linux/magic.h of Debian 12 does not have. */
 #define MAGIC_CIFS 0xFF534D42
 #define MAGIC_SMB2 0xFE534D42
-#define MAGIC_FUSE 0x65735546
 #define MAGIC_CEPH 0x00C36400
 #define MAGIC_VBOX 0x786F4256
 
@@ -29,7 +28,7 @@ static const struct {
         {MAGIC_CIFS, "on CIFS: copied, a mapping could stall the guest for ever"},
         {MAGIC_SMB2, "on SMB: copied, a mapping could stall the guest for ever"},
         {SMB_SUPER_MAGIC, "on SMB: copied, a mapping could stall the guest for ever"},
-        {MAGIC_FUSE, "on a FUSE file system: copied, a mapping could stall the guest for ever"},
+        {FUSE_SUPER_MAGIC, "on a FUSE file system: copied, a mapping could stall the guest for ever"},
         {V9FS_MAGIC, "on 9p: copied, a mapping could stall the guest for ever"},
         {MAGIC_CEPH, "on Ceph: copied, a mapping could stall the guest for ever"},
         {AFS_SUPER_MAGIC, "on AFS: copied, a mapping could stall the guest for ever"},

@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define NR_CACHESTAT 451 /* Debian 12's headers do not have it */
@@ -23,14 +25,26 @@ struct cachestat {
         uint64_t nr_cache, nr_dirty, nr_writeback, nr_evicted, nr_recently_evicted;
 };
 
+/* FUSE reads past the page cache where it is asked to, also when asked not to wait (seen with Linux 6.18): the loop would stand still with a
+ * server that does not answer. */
+static bool waits_where_asked(int fd)
+{
+        struct statfs fs;
+
+        return fstatfs(fd, &fs) < 0 || fs.f_type == FUSE_SUPER_MAGIC;
+}
+
 /* Offsets of pages in a source are multiples of PAGE_BYTES (page_map.h), which is more than any block device asks for. A file system that asks
- * for more answers -EINVAL, and is not asked again. */
+ * for more answers -EINVAL, and is not asked again. Without O_NONBLOCK, which io_uring takes at its word; it is known to be a
+ * regular file. */
 static int open_direct(int fd)
 {
         char path[32];
 
+        if (waits_where_asked(fd))
+                return -1;
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        return open(path, O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK);
+        return open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
 }
 
 static void open_source(struct cold_source *s, const struct page_source *src, const struct pager_faults *faults)

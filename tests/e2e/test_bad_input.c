@@ -176,7 +176,8 @@ Test(bad_input, wrong_words_exit_2, .timeout = 30)
 /* Masked, as this host has both. */
 static void assert_host_refused(const struct host_caps *caps, const char *lack, const char *mend)
 {
-        struct restore_options o = {.common = {.serial_out_fd = -1, .caps = caps}, .path = fixture_dir("stratovirt/microvm-128m"), .hints = HINTS_NONE};
+        struct restore_options o = {.common = {.serial_out_fd = -1, .caps = caps}, .path = fixture_dir("stratovirt/microvm-128m"), .mode = RESTORE_LAZY,
+                                    .hints = HINTS_NONE};
         struct session *s = NULL;
         struct err e = {0};
 
