@@ -2,6 +2,7 @@
  *
  * T0 is taken here, just before rouse is spawned, so program start counts. Everything is warm: one round is thrown away first. With --cold
  * every arm runs warm and cold in each round: the files of the snapshot are evicted and proved to be; else the run is thrown away and counted.
+ * With --settle the guest goes on after its first line, for as long, so that T6 can be reached: then "/eager T6" is the total to T6.
  * Hints are recorded on runs of their own. Absolute times of a shared machine mean little: read the ratios. */
 #include "bench/page_cache.h"
 #include "bench/sample.h"
@@ -37,7 +38,7 @@ static const struct arm_words arms[ARMS] = {
 
 enum cache { WARM, COLD, CACHES };
 
-enum column { COL_T1, COL_T2, COL_T2_BARE, COL_T3, COL_T4, COL_DEMAND, COL_INSTALLED, COL_RSS, COLS };
+enum column { COL_T1, COL_T2, COL_T2_BARE, COL_T3, COL_T4, COL_T6, COL_DEMAND, COL_INSTALLED, COL_RSS, COLS };
 
 struct column_head {
         const char *title;
@@ -47,7 +48,8 @@ struct column_head {
 
 static const struct column_head heads[COLS] = {
         {"T1 ms", "t_us.t1", 1000},       {"T2 ms", "t_us.t2", 1000},           {"T2-slots", "slots_us", 1000},
-        {"T3 ms", "t_us.t3", 1000},       {"T4 ms", "t_us.t4", 1000},           {"demand", "faults.demand", 1},
+        {"T3 ms", "t_us.t3", 1000},       {"T4 ms", "t_us.t4", 1000},           {"T6 ms", "t_us.t6", 1000},
+        {"demand", "faults.demand", 1},
         {"MiB in", "bytes.installed", 1 << 20}, {"RSS MiB", "rss_peak_bytes", 1 << 20},
 };
 
@@ -64,6 +66,7 @@ struct bench {
         unsigned             runs;
         uint64_t             seed;
         bool                 cold;
+        const char          *settle; /* a time like 2s: how long the guest goes on; NULL: to its first line */
         size_t               nr;
         struct snapshot_runs snapshots[SNAPSHOTS_MAX];
 };
@@ -86,17 +89,19 @@ static uint64_t next_random(uint64_t *x) /* splitmix64 */
 /* Runs rouse restore with the words, T0 now; exits when it fails. */
 static void run_rouse(const struct bench *b, const char *dir, const char *const *words)
 {
-        const char *argv[24] = {b->rouse, "restore", dir, "--serial", "null", "--until", UNTIL, "--timeout", "60s", "--t0-ns"};
+        const char *argv[24] = {b->rouse, "restore", dir, "--serial", "null", b->settle ? "--mark" : "--until", UNTIL,
+                                "--timeout", b->settle ? b->settle : "60s", "--t0-ns"};
         char t0[32];
         size_t n = 10;
-        int status;
+        int status, expected = b->settle ? 124 : 0; /* --timeout passed */
         pid_t pid = -1;
 
         snprintf(t0, sizeof(t0), "%llu", (unsigned long long)now_ns());
         argv[n++] = t0;
         while (*words)
                 argv[n++] = *words++;
-        if (posix_spawn(&pid, b->rouse, NULL, NULL, (char *const *)(uintptr_t)argv, environ) != 0 || waitpid(pid, &status, 0) != pid || status != 0)
+        if (posix_spawn(&pid, b->rouse, NULL, NULL, (char *const *)(uintptr_t)argv, environ) != 0 || waitpid(pid, &status, 0) != pid ||
+            !WIFEXITED(status) || WEXITSTATUS(status) != expected)
                 die(dir, "rouse restore failed");
 }
 
@@ -196,6 +201,8 @@ static void print_arm(const struct bench *b, struct snapshot_runs *s, enum cache
         printf("%9.3f%9.3f", t3 / median(s, cache, ARM_EAGER, COL_T3), t3 / median(s, cache, ARM_MMAP, COL_T3));
         if (cache == COLD)
                 printf("%9.3f", t3 / median(s, WARM, arm, COL_T3));
+        if (b->settle && v[COL_T6].nr)
+                printf("%9.3f", median(s, cache, arm, COL_T6) / median(s, cache, ARM_EAGER, COL_T6));
         printf("\n");
 }
 
@@ -208,7 +215,7 @@ static void print_snapshot(const struct bench *b, struct snapshot_runs *s)
                 printf("\n%-6s", "");
                 for (int c = 0; c < COLS; c++)
                         printf("%9s", heads[c].title);
-                printf("%9s%9s%9s%s\n", "T3 p95", "/eager", "/mmap", cache == COLD ? "    /warm" : "");
+                printf("%9s%9s%9s%s%s\n", "T3 p95", "/eager", "/mmap", cache == COLD ? "    /warm" : "", b->settle ? " T6/eager" : "");
                 for (int a = 0; a < ARMS; a++)
                         print_arm(b, s, (enum cache)cache, (enum arm)a);
                 printf("T3 with hints: %.2f ms, %.1f times sooner than eager, %.3f times mmap's\n", median(s, cache, ARM_HINTS, COL_T3),
@@ -227,7 +234,7 @@ static void free_samples(struct snapshot_runs *s)
 
 static int usage(void)
 {
-        fprintf(stderr, "usage: bench/restore [--cold] [--runs N] [--seed N] [--rouse PATH] DIR...\n");
+        fprintf(stderr, "usage: bench/restore [--cold] [--settle TIME] [--runs N] [--seed N] [--rouse PATH] DIR...\n");
         return 2;
 }
 
@@ -235,7 +242,7 @@ static int parse(struct bench *b, int argc, char **argv)
 {
         static const struct option options[] = {
                 {"runs", required_argument, NULL, 'r'}, {"seed", required_argument, NULL, 's'}, {"rouse", required_argument, NULL, 'R'},
-                {"cold", no_argument, NULL, 'c'}, {0}};
+                {"cold", no_argument, NULL, 'c'}, {"settle", required_argument, NULL, 't'}, {0}};
         int c;
 
         while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -247,6 +254,8 @@ static int parse(struct bench *b, int argc, char **argv)
                         b->rouse = optarg;
                 else if (c == 'c')
                         b->cold = true;
+                else if (c == 't')
+                        b->settle = optarg;
                 else
                         return usage();
         }

@@ -60,7 +60,7 @@ static void add_sums(struct made *m)
                         m->map.runs[i].first_sum = nr;
                         nr += m->map.runs[i].nr_pages;
                 }
-        m->map.sums = calloc(nr, sizeof(*m->map.sums));
+        m->map.sums = calloc(nr + 1, sizeof(*m->map.sums));
         m->map.nr_sums = nr;
 }
 
