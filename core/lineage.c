@@ -91,13 +91,14 @@ bool lineage_is_written(const struct lineage *l, uint64_t page, uint32_t since_e
 
 void lineage_add(struct lineage *l, const struct identity *id)
 {
-        struct identity *grown;
-
         if (l->nr == EPOCHS_MAX)
                 return;
-        grown = reallocarray(l->ancestors, l->nr + 1, sizeof(*grown));
-        if (!grown)
-                return; /* not remembered: compared with, should it become a base */
-        l->ancestors = grown;
+        if ((l->nr & (l->nr - 1)) == 0) { /* as many as there is room for: 0, 1, 2, 4, ... */
+                struct identity *grown = reallocarray(l->ancestors, MAX(2 * l->nr, 1u), sizeof(*grown));
+
+                if (!grown)
+                        return; /* not remembered: compared with, should it become a base */
+                l->ancestors = grown;
+        }
         l->ancestors[l->nr++] = *id;
 }
