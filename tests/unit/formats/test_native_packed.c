@@ -205,7 +205,7 @@ static void assert_refused(const struct made *m, const char *message)
         cr_assert_not_null(strstr(e.text, message), "expected '%s' in '%s'", message, e.text);
 }
 
-Test(native_packed, a_flipped_bit_anywhere_in_pages_is_refused, .timeout = 60)
+Test(native_packed, a_flipped_bit_anywhere_in_pages_is_refused)
 {
         _cleanup_made_ struct made m = make();
         _cleanup_free_ uint8_t    *bytes = NULL;
@@ -219,7 +219,7 @@ Test(native_packed, a_flipped_bit_anywhere_in_pages_is_refused, .timeout = 60)
         }
 }
 
-Test(native_packed, pages_that_are_cut_anywhere_or_grown_are_refused, .timeout = 60)
+Test(native_packed, pages_that_are_cut_anywhere_or_grown_are_refused)
 {
         _cleanup_made_ struct made m = make();
         _cleanup_free_ uint8_t    *bytes = NULL;
@@ -272,7 +272,7 @@ static uint64_t count_refused(const struct made *m, const struct snapshot *s)
         return refused;
 }
 
-Test(native_packed, a_flipped_byte_of_memory_costs_its_chunk_and_no_other, .timeout = 120)
+Test(native_packed, a_flipped_byte_of_memory_costs_its_chunk_and_no_other)
 {
         _cleanup_made_ struct made         m = make();
         _cleanup_snapshot_ struct snapshot s = { 0 };
