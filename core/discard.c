@@ -2,6 +2,7 @@
 #include "core/discard.h"
 
 #include "core/base/checked_copy.h"
+#include "core/page_ranges.h"
 
 #include <errno.h>
 #include <linux/mman.h>
@@ -23,16 +24,8 @@ struct piece {
 /* Narrows *p, which has page, to the range of v that has it (true), or to what lies between two of them. */
 static bool narrow(const struct pager_range *v, size_t nr, uint64_t page, struct piece *p)
 {
-        size_t low = 0, high = nr;
+        size_t low = page_ranges_past(v, nr, page);
 
-        while (low < high) { /* the first range that ends past page */
-                size_t mid = low + (high - low) / 2;
-
-                if (v[mid].first_page + v[mid].nr_pages <= page)
-                        low = mid + 1;
-                else
-                        high = mid;
-        }
         if (low > 0)
                 p->first = MAX(p->first, v[low - 1].first_page + v[low - 1].nr_pages);
         if (low == nr)

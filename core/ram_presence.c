@@ -2,6 +2,7 @@
 #include "core/ram_presence.h"
 
 #include "core/base/fdio.h"
+#include "core/page_ranges.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,16 +80,8 @@ static uint64_t count_huge(const struct ram_presence *p, uint64_t page, uint64_t
 /* Does one of the ranges reach into [page, +nr_pages)? */
 static bool overlaps(const struct pager_range *v, size_t nr, uint64_t page, uint64_t nr_pages)
 {
-        size_t low = 0, high = nr;
+        size_t low = page_ranges_past(v, nr, page);
 
-        while (low < high) { /* the first range that ends past page */
-                size_t mid = low + (high - low) / 2;
-
-                if (v[mid].first_page + v[mid].nr_pages <= page)
-                        low = mid + 1;
-                else
-                        high = mid;
-        }
         return low < nr && v[low].first_page < page + nr_pages;
 }
 
