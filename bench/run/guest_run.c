@@ -277,7 +277,7 @@ static void last_words(const struct guest_run *g, char *ret, size_t size)
                 n--;
         text[n < 0 ? 0 : n] = 0;
         line = strrchr(text, '\n');
-        snprintf(ret, size, "%s", line ? line + 1 : text);
+        snprintf(ret, size, "%.*s", (int)size - 1, line ? line + 1 : text);
 }
 
 static void how_it_ended(const struct guest_run *g, char *ret, size_t size)
