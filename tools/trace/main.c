@@ -10,7 +10,7 @@
 #define BUFFER_BYTES (8 * MIB)
 #define BUFFER_MAX   (1 * GIB)
 
-enum { OPT_PID = 1, OPT_SNAPSHOT, OPT_BASE, OPT_FORMAT, OPT_OUT, OPT_TIMEOUT, OPT_BUFFER, OPT_DEBUG };
+enum { OPT_PID = 1, OPT_SNAPSHOT, OPT_BASE, OPT_FORMAT, OPT_OUT, OPT_TIMEOUT, OPT_BUFFER, OPT_HUGE_PAGES, OPT_DEBUG };
 
 static const struct option options[] = {
         {"pid", required_argument, NULL, OPT_PID},
@@ -20,6 +20,7 @@ static const struct option options[] = {
         {"out", required_argument, NULL, OPT_OUT},
         {"timeout", required_argument, NULL, OPT_TIMEOUT},
         {"buffer", required_argument, NULL, OPT_BUFFER},
+        {"huge-pages", required_argument, NULL, OPT_HUGE_PAGES},
         {"debug", no_argument, NULL, OPT_DEBUG},
         CLI_LAST_OPTIONS,
 };
@@ -52,6 +53,14 @@ static bool take_time(const char *text, uint64_t *ret_ns)
         return false;
 }
 
+static bool take_on_off(const char *text, bool *ret)
+{
+        if (cli_on_off(text, ret))
+                return true;
+        cli_usage("trace", "--huge-pages: expected on or off, found '%s'", text);
+        return false;
+}
+
 /* False: told. */
 static bool take(int option, struct trace_words *w, struct cli_bases *bases)
 {
@@ -73,6 +82,8 @@ static bool take(int option, struct trace_words *w, struct cli_bases *bases)
                 return take_time(optarg, &w->timeout_ns);
         case OPT_BUFFER:
                 return take_buffer(optarg, &w->buffer_bytes);
+        case OPT_HUGE_PAGES:
+                return take_on_off(optarg, &w->huge_pages);
         case OPT_DEBUG:
                 w->debug = true;
                 return true;
@@ -110,6 +121,7 @@ static const struct verb verb = {
                 "  --out FILE            the hints; 'auto': where restores of this snapshot find them\n"
                 "  --timeout TIME        end then; otherwise when the VM's process ends, or at Ctrl-C. The VM runs on\n"
                 "  --buffer SIZE         room for events that were not read yet: 8M\n"
+                "  --huge-pages on|off   off: COMMAND gets no transparent huge pages as long as it lives; the first touch of one hides 511\n"
                 "  --debug               what libbpf and the kernel say, on standard error\n\n"
                 "Exit 0: the hints are written, however the trace ended. rouse(1) tells what is not seen.\n\n"
                 "example: rouse trace --out web.hints --timeout 5s -- stratovirt -machine microvm ... -incoming file:/srv/web\n"

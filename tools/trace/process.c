@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,7 +81,7 @@ int process_attach(pid_t pid, struct process *ret, struct err *e)
 }
 
 /* In the child. Never returns. */
-static void become_command(char **argv, const sigset_t *mask, int go_fd, int result_fd)
+static void become_command(char **argv, const sigset_t *mask, bool huge_pages, int go_fd, int result_fd)
 {
         char go;
         int error;
@@ -89,14 +90,19 @@ static void become_command(char **argv, const sigset_t *mask, int go_fd, int res
         if (read(go_fd, &go, 1) != 1)
                 _exit(0);
         sigprocmask(SIG_SETMASK, mask, NULL);
+        if (!huge_pages && prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) < 0) {
+                error = errno;
+                goto failed;
+        }
         execvp(argv[0], argv);
         error = errno;
+failed:
         if (write(result_fd, &error, sizeof(error)) < 0)
                 _exit(126);
         _exit(127);
 }
 
-int process_start(char **argv, const sigset_t *mask, struct process *ret, struct err *e)
+int process_start(char **argv, const sigset_t *mask, bool huge_pages, struct process *ret, struct err *e)
 {
         _cleanup_(process_free) struct process p = NO_PROCESS;
         _cleanup_close_ int held_fd = -1, tell_fd = -1;
@@ -115,7 +121,7 @@ int process_start(char **argv, const sigset_t *mask, struct process *ret, struct
                 return err_set(e, -errno, "fork: %s", strerror(errno));
         if (p.pid == 0) {
                 close(p.go_fd); /* else it would wait for itself */
-                become_command(argv, mask, held_fd, tell_fd);
+                become_command(argv, mask, huge_pages, held_fd, tell_fd);
         }
         p.command = argv[0];
         p.pidfd = pidfd_open(p.pid, 0);

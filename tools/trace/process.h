@@ -24,8 +24,9 @@ struct process {
 /* A process with a VM of KVM's. */
 int process_attach(pid_t pid, struct process *ret, struct err *e);
 
-/* argv[0] is looked for in PATH. It does nothing before process_let_go; signals are its caller's own again (mask). */
-int process_start(char **argv, const sigset_t *mask, struct process *ret, struct err *e);
+/* argv[0] is looked for in PATH. It does nothing before process_let_go; signals are its caller's own again (mask). Without huge_pages it and
+ * its children get none (but for hugetlbfs): a huge page is mapped whole at its first touch, and hides the others in it. */
+int process_start(char **argv, const sigset_t *mask, bool huge_pages, struct process *ret, struct err *e);
 int process_let_go(struct process *p, struct err *e);
 
 /* Has it ended? Remembers, and reaps a command. */

@@ -91,7 +91,7 @@ static int prepare(struct run *r, struct err *e)
         ret = ret < 0 ? ret : open_signals(r, &before, e);
         if (ret < 0)
                 return ret;
-        ret = w->pid ? process_attach(w->pid, &r->process, e) : process_start(w->command, &before, &r->process, e);
+        ret = w->pid ? process_attach(w->pid, &r->process, e) : process_start(w->command, &before, w->huge_pages, &r->process, e);
         if (ret < 0)
                 return ret;
         struct tracer_options o = {.pid = r->process.pid, .follow = !w->pid, .ring_bytes = w->buffer_bytes, .debug = w->debug,

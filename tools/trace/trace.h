@@ -17,6 +17,7 @@ struct trace_words {
         const char      *out;
         uint64_t         timeout_ns; /* 0: none */
         uint64_t         buffer_bytes;
+        bool             huge_pages; /* command may have them */
         bool             debug;
 };
 
