@@ -62,7 +62,7 @@ static int read_btf(struct kernel_btf *ret, struct err *e)
         ret->kernel = btf__load_vmlinux_btf();
         if (!ret->kernel)
                 return err_host(e, -errno, "/sys/kernel/btf/vmlinux: %s: tracing needs a kernel that describes its types (BTF); Debian's and most others do, one of "
-                                "your own is to be built with CONFIG_DEBUG_INFO_BTF=y", strerror(errno));
+                                "your own is to be built with CONFIG_DEBUG_INFO_BTF=y", strerror(errno == ESRCH ? ENOENT : errno)); /* ESRCH: libbpf looked in many places */
         if (stat("/sys/module/kvm", &st) < 0)
                 return err_host(e, -ENODEV, "KVM is not loaded, and its events are not there to be traced; modprobe kvm_intel or kvm_amd");
         ret->kvm = btf__parse_split("/sys/kernel/btf/kvm", ret->kernel);
