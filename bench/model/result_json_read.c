@@ -365,7 +365,7 @@ static void read_version(struct reader *rd, struct json_object *doc)
                 return;
         }
         read_string(rd, doc, "schema", true, &schema);
-        if (!rd->r && strcmp(schema, RESULT_SCHEMA))
+        if (!rd->r && schema && strcmp(schema, RESULT_SCHEMA))
                 bad(rd, "schema", "expected \"" RESULT_SCHEMA "\", found \"%.60s\"", schema);
         version = read_unsigned(rd, doc, "version", UINT32_MAX);
         if (!rd->r && version != BENCH_RESULT_VERSION)

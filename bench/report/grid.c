@@ -75,12 +75,12 @@ static void print_row(FILE *to, const struct grid *g, size_t row, const size_t *
 
 void grid_print(FILE *to, const struct grid *g, const struct bench_look *look)
 {
-        size_t widths[GRID_COLUMNS_MAX], all = grid_width(g);
+        size_t widths[GRID_COLUMNS_MAX] = {0}, all = grid_width(g);
 
         for (size_t c = 0; c < g->nr_columns; c++)
                 widths[c] = column_width(g, c);
         if (all > look->columns)
                 widths[0] -= MIN(all - look->columns, widths[0]);
-        for (size_t row = 0; row < g->nr_cells / g->nr_columns; row++)
+        for (size_t row = 0; (row + 1) * g->nr_columns <= g->nr_cells; row++)
                 print_row(to, g, row, widths, look);
 }
