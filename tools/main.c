@@ -10,7 +10,7 @@
 
 static const struct verb *const verbs[] = {
         &verb_run, &verb_restore, &verb_snapshot, &verb_inspect, &verb_verify, &verb_convert, &verb_hints, &verb_probe, &verb_ledger,
-        &verb_list, &verb_start, &verb_stop, &verb_delete, &verb_stratovirt_args,
+        &verb_list, &verb_start, &verb_stop, &verb_delete, &verb_stratovirt_args, &verb_bench, &verb_trace,
 };
 
 static void print_help(FILE *to)
@@ -67,7 +67,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
                 if (strcmp(verbs[i]->name, name))
                         continue;
-                if (wants_help(argc - 1, argv + 1)) {
+                if (verbs[i]->help && wants_help(argc - 1, argv + 1)) {
                         printf("%s", verbs[i]->help);
                         return EXIT_OK;
                 }

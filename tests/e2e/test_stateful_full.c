@@ -1,4 +1,6 @@
 /* Killed at any moment: what is on disk is the old machine or the new one, never half of either. */
+#include "core/base/clock.h"
+#include "core/base/units.h"
 #include "tests/support/machine.h"
 #include "tests/support/need.h"
 #include "tests/support/vm.h"
@@ -28,6 +30,22 @@ static bool has_state(void)
         return access(machine_file(path, "web", "state"), F_OK) == 0;
 }
 
+/* How long a save takes on this host today, start of `rouse stop` to its end: a kill at a random moment must be able to meet either side of it. */
+static uint64_t save_takes_us(void)
+{
+        uint64_t longest = 0;
+
+        for (int i = 0; i < 3; i++) {
+                uint64_t begun;
+
+                ROUSE_DOES(0, "start", "web");
+                begun = now_ns();
+                ROUSE_DOES(0, "stop", "web", "--stateful");
+                longest = MAX(longest, (now_ns() - begun) / 1000);
+        }
+        return longest;
+}
+
 /* The state that is there is whole, and its guest goes on from `least` or later; where it stands. */
 static uint64_t expect_whole(uint64_t least)
 {
@@ -48,12 +66,13 @@ static uint64_t expect_whole(uint64_t least)
 Test(stateful_full, a_vm_that_is_killed_while_it_saves_leaves_the_old_state_or_the_new_one)
 {
         struct child vm = machine_run("web", WORDS("--cpus", "2")), stop, started;
-        uint64_t tick = 0;
+        uint64_t tick = 0, save_us;
         int replaced = 0, kept = 0;
         unsigned int seed = 1;
 
         ROUSE_DOES(0, "stop", "web", "--stateful");
         child_free(&vm);
+        save_us = save_takes_us();
         for (int i = 0; i < ROUNDS; i++) {
                 uint64_t before = tick;
 
@@ -63,7 +82,7 @@ Test(stateful_full, a_vm_that_is_killed_while_it_saves_leaves_the_old_state_or_t
                 if (i % 2)
                         machine_wait_file("web", "state", false, 20000); /* half of the time there is no old one any more */
                 stop = START(rouse_program(), "stop", "web", "--stateful");
-                usleep((useconds_t)rand_r(&seed) % 120000);
+                usleep((useconds_t)((uint64_t)rand_r(&seed) % (2 * save_us)));
                 child_kill(&started, SIGKILL);
                 child_wait(&started, 10000);
                 child_wait(&stop, 10000);
@@ -81,7 +100,7 @@ Test(stateful_full, a_vm_that_is_killed_while_it_saves_leaves_the_old_state_or_t
                 }
         }
         cr_log_info("%d saves were done when the kill came, %d were not", replaced, kept);
-        cr_expect(replaced > 0 && kept > 0, "%d done, %d not: the kills came all too late or all too early", replaced, kept);
+        cr_expect(replaced > 0 && kept > 0, "%d done, %d not, of saves of %llu us: the kills came all too late or all too early", replaced, kept, (unsigned long long)save_us);
 }
 
 Test(stateful_full, a_start_that_is_killed_at_any_moment_loses_no_state_before_the_guest_runs)

@@ -1,0 +1,89 @@
+/* rouse bench WORD: an executable of its own, which `rouse bench` execs, so that `rouse restore` stays lean. */
+#include "bench/verb.h"
+
+#include "core/base/units.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct bench_verb *const verbs[] = {
+        NULL,
+};
+
+static int complain(int status, const char *word, const char *format, va_list args)
+{
+        fprintf(stderr, "rouse bench %s: ", word);
+        vfprintf(stderr, format, args);
+        fputc('\n', stderr);
+        return status;
+}
+
+int bench_usage(const char *word, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        complain(BENCH_EXIT_USAGE, word, format, args);
+        va_end(args);
+        fprintf(stderr, "see 'rouse bench %s --help'\n", word);
+        return BENCH_EXIT_USAGE;
+}
+
+int bench_failed(const char *word, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        complain(BENCH_EXIT_FAILED, word, format, args);
+        va_end(args);
+        return BENCH_EXIT_FAILED;
+}
+
+static void print_help(FILE *to)
+{
+        fprintf(to, "Measures what waking a VM lazily is worth here: every way beside every other, interleaved, with what it cost afterwards.\n\n"
+                    "usage: rouse bench WORD [OPTIONS]\n\n");
+        for (size_t i = 0; i < ARRAY_LEN(verbs) && verbs[i]; i++)
+                fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+        fprintf(to, "\n'rouse bench WORD --help' tells the rest. An example:\n\n  rouse bench restore /srv/snapshots/web --mark ready --cold --html web.html\n");
+}
+
+static bool is_help(const char *word)
+{
+        return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* A result that could not be written is no result. */
+static int finish(int status)
+{
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return status;
+        fprintf(stderr, "rouse bench: standard output: %s\n", strerror(errno));
+        return status ? status : BENCH_EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+        const char *word = argc > 1 ? argv[1] : "";
+
+        if (is_help(word)) {
+                print_help(stdout);
+                return finish(BENCH_EXIT_OK);
+        }
+        for (size_t i = 0; i < ARRAY_LEN(verbs) && verbs[i]; i++) {
+                if (strcmp(verbs[i]->name, word))
+                        continue;
+                if (argc > 2 && is_help(argv[2])) {
+                        printf("%s", verbs[i]->help);
+                        return finish(BENCH_EXIT_OK);
+                }
+                return finish(verbs[i]->run(argc - 1, argv + 1));
+        }
+        if (word[0])
+                fprintf(stderr, "rouse bench: unknown word '%s'; see 'rouse bench --help'\n", word);
+        else
+                print_help(stderr);
+        return BENCH_EXIT_USAGE;
+}
