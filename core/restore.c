@@ -39,6 +39,7 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
         s->nr_vcpus = s->snap.vm.nr_vcpus;
         s->data_dir = o->data_dir;
         s->record_path = o->record_path;
+        s->timeline_path = o->timeline_path;
         s->collapse_wanted = o->collapse;
         s->record_past_t4 = o->record_path && !o->fill; /* nobody waits for the mark to bring the rest in */
         s->index_wanted = !s->snap.pages.zeros_known && !s->snap.nr_levels && o->data_dir; /* of a chain: the foreign parent's own restores */
@@ -91,6 +92,7 @@ static int plan_pager(struct session *s, const struct restore_options *o, struct
                 .nr_replay = s->plan.nr_replay,
                 .replay_budget_ns = o->hints_budget_ns,
                 .record = record,
+                .timeline = o->timeline_path != NULL,
                 .fill = o->fill,
                 .paused = o->common.paused,
                 .verify = o->verify && s->snap.verifiable,

@@ -283,6 +283,7 @@ static void close_ledger(struct session *s)
         for (int st = LEDGER_T1; st < LEDGER_STAMPS; st++)
                 if (!s->ledger.t_ns[st])
                         s->ledger.t_ns[st] = atomic_load_explicit(&s->stamp_ns[st], memory_order_relaxed);
+        s->closed_ns = now_ns();
         session_count(s, &s->ledger.end, true);
         s->ledger.collapsed_bytes = collapse_bytes(s->collapse);
         s->result.lost_pages = s->ledger.end.lost_pages;
@@ -308,6 +309,8 @@ void session_run(struct session *s, struct session_result *ret)
         s->running = false;
         if (s->record_path && s->pager)
                 session_keep_record(s);
+        if (s->timeline_path)
+                session_keep_timeline(s);
         console_flush(s->console, 1000);
         if (s->opt.serial_lossy)
                 session_serial_to(s, -1); /* says what was dropped */

@@ -58,6 +58,7 @@ struct restore_options {
         const char            *hints_path;  /* HINTS_FILE */
         uint64_t               hints_budget_bytes, hints_budget_ns; /* of the hints, only so many, or only for so long; the rest is the fill's. 0: no limit */
         const char            *record_path; /* a file, "auto" (data_dir, where HINTS_AUTO finds it), or NULL */
+        const char            *timeline_path; /* where the log of what the pager did goes at the end, or NULL */
         bool                   fill, verify;
         bool                   track_dirty; /* so that session_save over a base need not compare */
         bool                   leaves_files; /* after T6 the files of the snapshot are not needed: nothing is mapped in mode auto */

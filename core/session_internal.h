@@ -64,7 +64,7 @@ struct session {
         struct mapper         *mapper;  /* NULL without one */
         struct prefill        *prefill; /* until KVM looks at RAM */
         struct console        *console;
-        const char            *record_path, *data_dir;
+        const char            *record_path, *timeline_path, *data_dir; /* NULL: not wanted */
         bool                   record_past_t4; /* the recording goes on after the mark */
         char                  *cpuid_cache; /* a file in data_dir, or NULL */
         int                    event_fd;
@@ -78,6 +78,7 @@ struct session {
         bool                  collapse_wanted;
         struct collapse      *collapse; /* from T6 on, where it is wanted */
         struct session_result result;
+        uint64_t              closed_ns; /* when the ledger was */
         bool                  running;
         bool                  told_lost, told_not_freed, told_not_mapped;
         void (*changed)(void *arg, enum session_change what); /* session_observe; NULL: nobody */
@@ -135,6 +136,10 @@ void session_handle_events(struct session *s);
 void session_start_index(struct session *s);
 /* Writes the hints of a recording that is whole. After the guest was stopped. */
 void session_keep_record(struct session *s);
+/* Writes what the pager logged. After the guest was stopped. */
+void session_keep_timeline(struct session *s);
+/* A file that was wanted of this VM cannot be written: the VM failed, unless it ended in a worse way. */
+void session_fail_late(struct session *s, const struct err *e);
 /* The stamp and the counters of this moment, into the ledger. Session thread. */
 void session_count_at(struct session *s, enum ledger_stamp st, bool with_pss);
 /* Copies counters into the ledger at a stamp (or its end); pss costs a walk over all RAM, so not at every stamp. */

@@ -106,6 +106,16 @@ static int keep(struct session *s, struct err *e)
         return r;
 }
 
+void session_fail_late(struct session *s, const struct err *e)
+{
+        if (s->result.why == SESSION_UNTIL || s->result.why == SESSION_QUIT || s->result.why == SESSION_GUEST_OFF) {
+                s->result.err = *e;
+                s->result.why = SESSION_ERROR;
+        } else {
+                session_message(s, "%s", e->text); /* how the VM ended is the greater news */
+        }
+}
+
 void session_keep_record(struct session *s)
 {
         struct err err = {0};
@@ -118,12 +128,6 @@ void session_keep_record(struct session *s)
                 session_message(s, "recording not kept: the VM ended before --until or --mark was reached");
                 return;
         }
-        if (keep(s, &err) >= 0)
-                return;
-        if (s->result.why == SESSION_UNTIL || s->result.why == SESSION_QUIT || s->result.why == SESSION_GUEST_OFF) {
-                s->result.err = err;
-                s->result.why = SESSION_ERROR;
-        } else {
-                session_message(s, "%s", err.text); /* how the VM ended is the greater news */
-        }
+        if (keep(s, &err) < 0)
+                session_fail_late(s, &err);
 }

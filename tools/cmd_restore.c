@@ -20,6 +20,7 @@ static const struct option options[] = {
         {"hints", required_argument, NULL, 'H'},
         {"hints-budget", required_argument, NULL, 'U'},
         {"record", required_argument, NULL, 'R'},
+        {"timeline", required_argument, NULL, 'I'},
         {"fill", required_argument, NULL, 'L'},
         {"verify", required_argument, NULL, 'V'},
         {"source-timeout", required_argument, NULL, 'S'},
@@ -85,6 +86,9 @@ static int take_option(int c, struct front *f, struct lists *l, struct restore_o
                 return take_budget(optarg, o);
         case 'R':
                 o->record_path = optarg;
+                return 1;
+        case 'I':
+                o->timeline_path = optarg;
                 return 1;
         case 'L':
                 return cli_on_off(optarg, &o->fill) ? 1 : bad("fill", "on or off");
@@ -223,6 +227,7 @@ const struct verb verb_restore = {
                 "  --hints-budget SIZE|TIME  of the hints only so many bytes, or only for so long; what is left out comes with the rest\n"
                 "  --record FILE|auto    record first touches until --mark or the end (with --fill off to the end in any case),\n"
                 "                        for rouse hints; auto: where --hints auto finds them\n"
+                "  --timeline FILE       log what the pager did: when, which pages, and why (rouse(1) has the format)\n"
                 "  --fill on|off         bring the rest in behind the guest (default on)\n"
                 "  --verify on|off       check checksums, where the format has them (default on; --mode mmap checks none)\n"
                 "  --source-timeout TIME a page that the file does not yield in this time is lost (default 30s)\n"

@@ -137,6 +137,7 @@ void pager_answer_removed(struct pager *p, uint64_t page)
         }
         if (r == 0) {
                 count(&p->n.faults[FAULT_ZERO], 1);
+                timeline_add(&p->timeline, timeline_now(&p->timeline), page, 1, FAULT_ZERO);
                 count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
                 return;
         }

@@ -28,13 +28,17 @@ static bool is_open(const struct pager *p, uint64_t page)
 /* Pages are there and their waiters awake. */
 static void settle(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum verdict v, enum fault_class why)
 {
+        uint64_t ns;
+
         if (nr_pages == 0)
                 return;
+        ns = timeline_now(&p->timeline);
         for (uint64_t page = first_page; page < first_page + nr_pages; page++) {
-                enum fault_class c = page_state_demanded(&p->states, page) ? FAULT_DEMAND : why;
+                enum fault_class c = v == VERDICT_ZERO ? FAULT_ZERO : page_state_demanded(&p->states, page) ? FAULT_DEMAND : why;
 
                 page_state_move(&p->states, page, PAGE_INSTALLED);
-                count(&p->n.faults[v == VERDICT_ZERO ? FAULT_ZERO : c], 1);
+                count(&p->n.faults[c], 1);
+                timeline_add(&p->timeline, ns, page, 1, c);
         }
         pager_publish_resident(p);
         if (v == VERDICT_DATA)
@@ -48,9 +52,17 @@ void pager_settle(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum 
         settle(p, first_page, nr_pages, VERDICT_DATA, why);
 }
 
-void pager_settle_moved(struct pager *p, uint64_t first_page, uint64_t nr_pages, uint64_t nr_zeros, enum fault_class why)
+void pager_settle_moved(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint64_t *zeros, enum fault_class why)
 {
+        uint64_t ns = timeline_now(&p->timeline), nr_zeros = 0;
+
         page_states_install_absent(&p->states, first_page, nr_pages);
+        for (uint64_t i = 0; i < nr_pages; i++) {
+                bool zero = zeros[i / 64] >> (i % 64) & 1;
+
+                nr_zeros += zero;
+                timeline_add(&p->timeline, ns, first_page + i, 1, zero ? FAULT_ZERO : why);
+        }
         count(&p->n.faults[why], nr_pages - nr_zeros);
         count(&p->n.faults[FAULT_ZERO], nr_zeros);
         count(&p->n.installed_bytes, pages_to_bytes(nr_pages - nr_zeros));

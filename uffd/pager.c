@@ -29,6 +29,9 @@
 /* A guest that faults without a pause gets this many rounds of answers before one batch goes ahead: nobody starves. */
 #define DEMAND_ROUNDS_MAX 64
 
+/* Pages that were given back, and asked for again: a balloon of 256 MiB, once. */
+#define TIMELINE_SPARE 65536
+
 /* How long the session thread waits for this one where it must not wait for ever: arbitrary, longer than a busy disk holds a submission up. */
 #define PATIENCE_MS 2000
 
@@ -46,6 +49,8 @@ static bool all_settled(const struct pager *p)
 /* Zero pages that the fill passed: without the uffd the kernel has them ready, and they cost neither a call nor a page table before. */
 static void leave_zeros(struct pager *p)
 {
+        uint64_t ns = timeline_now(&p->timeline);
+
         for (size_t i = 0; i < p->view.served.nr; i++) {
                 const struct pager_range *r = &p->view.served.v[i];
                 uint64_t                  range_end = r->first_page + r->nr_pages, page = r->first_page, end;
@@ -54,6 +59,7 @@ static void leave_zeros(struct pager *p)
                         end = page_states_end_of_absent(&p->states, page, range_end);
                         page_states_install_absent(&p->states, page, end - page);
                         count(&p->n.faults[FAULT_ZERO], end - page);
+                        timeline_add(&p->timeline, ns, page, end - page, FAULT_ZERO);
                 }
         }
         pager_publish_resident(p);
@@ -255,6 +261,8 @@ static int allocate(struct pager *p)
                 r = packed_init(&p->packed, p->c.map);
         if (r >= 0 && p->c.record)
                 r = record_init(&p->record, p->served_pages);
+        if (r >= 0 && p->c.timeline)
+                r = timeline_init(&p->timeline, p->served_pages + TIMELINE_SPARE);
         if (r >= 0 && p->c.caps->io_uring) {
                 r = read_ring_new(&p->ring);
                 if (r == -ENOSYS || r == -EPERM || r == -ENOMEM) /* a seccomp filter, a sysctl or RLIMIT_MEMLOCK says no: as on a host without it */
@@ -498,6 +506,11 @@ size_t pager_recorded(const struct pager *p, const struct pager_touch **ret)
         return record_get(&p->record, ret);
 }
 
+size_t pager_timeline(const struct pager *p, const struct pager_arrival **ret, uint64_t *ret_dropped_pages)
+{
+        return timeline_get(&p->timeline, ret, ret_dropped_pages);
+}
+
 bool pager_has(const struct pager *p, uint64_t page)
 {
         enum page_state st = page_state_get(&p->states, page);
@@ -553,6 +566,7 @@ bool pager_free(struct pager *p)
         free_lock(p);
         read_ring_free(p->ring);
         record_free(&p->record);
+        timeline_free(&p->timeline);
         cold_free(&p->cold);
         sources_free(&p->sources);
         packed_free(&p->packed);

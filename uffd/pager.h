@@ -62,6 +62,7 @@ struct pager_config {
         uint64_t                   replay_budget_bytes; /* what replay may bring, and how long it may go on from pager_arm on; 0: no limit. */
         uint64_t                   replay_budget_ns;    /* What is left out is the fill's, and `replayed` is told without it. */
         bool                       record;             /* first touches are kept in order; the caller turns replay, around and fill off */
+        bool                       timeline;           /* what comes is logged, with its time (pager_timeline) */
         bool                       fill;               /* bring the rest in; else absent pages stay absent until asked for */
         bool                       paused;             /* nobody runs: fill at full rate at once */
         bool                       verify;             /* check map->sums before a page is installed */
@@ -104,6 +105,14 @@ struct pager_touch {
         uint32_t kind; /* enum pager_touch_kind */
 };
 
+/* Pages of RAM, neighbours, that came together. A page comes once; one that was given back and is asked for again comes as zero once more. */
+struct pager_arrival {
+        uint64_t ns;         /* when they were there, and whoever waited for them was awake */
+        uint32_t first_page; /* RAM page number */
+        uint32_t nr_pages;
+        uint32_t why;        /* enum fault_class: each counts in pager_stats.faults[why] */
+};
+
 struct pager_stats {
         uint64_t faults[FAULT_CLASSES]; /* pages, by class */
         uint64_t messages;              /* fault messages read */
@@ -124,6 +133,9 @@ int pager_catch_up(struct pager *p);
 void pager_unfetched(const struct pager *p, uint64_t first_page, uint64_t nr_pages, uint64_t *bits);
 /* After pager_end_record or pager_stop: first touches in their order; valid until pager_free. */
 size_t pager_recorded(const struct pager *p, const struct pager_touch **ret);
+/* After pager_stop: what came, in order of time; valid until pager_free. 0 where c.timeline was not set. *ret_dropped_pages: those that came
+ * when the log was full; it has an entry for each served page, and some more. */
+size_t pager_timeline(const struct pager *p, const struct pager_arrival **ret, uint64_t *ret_dropped_pages);
 /* After pager_stop: has the page its bytes, or the zeros that it was discarded to? Else RAM says nothing of it. */
 bool pager_has(const struct pager *p, uint64_t page);
 

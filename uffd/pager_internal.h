@@ -33,6 +33,7 @@
 #include "uffd/replay.h"
 #include "uffd/source.h"
 #include "uffd/stage.h"
+#include "uffd/timeline.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -96,6 +97,7 @@ struct pager {
         uint64_t           replay_end_ns, replay_left_pages; /* of its budget; UINT64_MAX: none was set */
         struct fill        fill;
         struct stage       stage;
+        struct timeline    timeline;
         uint64_t           last_fault_ns, last_batch_ns;
         uint64_t           look_ns;       /* nap.c: how long to look before sleep */
         uint32_t           demand_rounds; /* in a row, with prefetch waiting */
@@ -162,8 +164,8 @@ enum verdict {
 
 /* Looks at the very bytes that will be installed. */
 enum verdict pager_judge(struct pager *p, const struct page_run *run, uint64_t page, const uint8_t *bytes);
-/* Absent neighbours were moved to their place; nobody waited for them. */
-void pager_settle_moved(struct pager *p, uint64_t first_page, uint64_t nr_pages, uint64_t nr_zeros, enum fault_class why);
+/* Absent neighbours were moved to their place; nobody waited for them. zeros: a bit each, set where the page is one of zeros. */
+void pager_settle_moved(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint64_t *zeros, enum fault_class why);
 /* The bytes of [first_page, +nr_pages) have come, of one run: each page that is still open is installed or lost. */
 void pager_deliver(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum fault_class why);
 /* The same for bytes that were checked already, as parts of chunks are. */

@@ -64,6 +64,15 @@ static bool may_stage(const struct pager *p, uint64_t page)
                count_zeros(p, page) <= ZEROS_MAX;
 }
 
+/* Pages of the place from `page` on are zeros. */
+static void note_zeros(struct stage *s, uint64_t page, uint64_t nr_pages)
+{
+        for (uint64_t i = page - s->first_page; nr_pages > 0; i++, nr_pages--) {
+                s->zero[i / 64] |= 1ULL << (i % 64);
+                s->zeros++;
+        }
+}
+
 static void begin(struct stage *s, uint64_t page)
 {
         *s = (struct stage){ .room = s->room, .place = s->place, .phase = STAGE_FILLING, .first_page = page };
@@ -128,7 +137,8 @@ static bool check(struct pager *p, const struct page_run *run, uint64_t page, ui
 
                 if (v == VERDICT_BAD)
                         return false;
-                s->zeros += v == VERDICT_ZERO;
+                if (v == VERDICT_ZERO)
+                        note_zeros(s, page + i, 1);
         }
         return true;
 }
@@ -155,7 +165,7 @@ static uint64_t take_some(struct pager *p, uint64_t max_pages)
         uint64_t               nr = MIN(MIN(STAGE_PAGES - s->have, max_pages), run->first_page + run->nr_pages - page);
 
         if (run->kind == RUN_ZERO) {
-                s->zeros += nr;
+                note_zeros(s, page, nr);
         } else if (run->kind == RUN_RAW) {
                 nr = read_cached(p, run, page, nr);
                 count(&p->n.read_bytes, pages_to_bytes(nr));
@@ -190,7 +200,7 @@ static void move(struct pager *p, uint64_t max_pages)
 
         s->refused = r == -EINVAL;
         if (s->given > 0)
-                pager_settle_moved(p, s->first_page, s->given, MIN(s->zeros, s->given), FAULT_FILL);
+                pager_settle_moved(p, s->first_page, s->given, s->zero, FAULT_FILL);
         if (s->given == STAGE_PAGES)
                 end(s, true);
         else if (r == -EAGAIN && s->given == 0)

@@ -29,7 +29,8 @@ struct stage {
         uint64_t         first_page;
         uint64_t         have;   /* pages in the place */
         uint64_t         given;  /* of these, from the first one on, those dealt with: moved, or copied after it was broken */
-        uint64_t         zeros;  /* of these, pages of zeros */
+        uint64_t         zeros;  /* of these, pages of zeros: */
+        uint64_t         zero[STAGE_PAGES / 64]; /* a bit for each page of the place */
 };
 
 static inline bool stage_is_busy(const struct stage *s)
