@@ -1,5 +1,6 @@
 /* bench/backings: how fast the pager fills a RAM that nobody uses, by what stands behind it: anonymous memory, a memfd, a template that is filled, one
  * that another VM has filled already, and 2 MiB pages. Rows are interleaved, round by round; the ratio is that to anonymous memory by UFFDIO_COPY. */
+#include "bench/floors/memory.h"
 #include "bench/floors/rig.h"
 #include "bench/sample.h"
 #include "core/base/clock.h"
@@ -72,7 +73,7 @@ static void *map_ram(const struct rig *r, const struct row *row, const struct te
         }
         m = mmap(NULL, pages_to_bytes(r->nr_pages), PROT_READ | PROT_WRITE, MAP_PRIVATE, template_fd(t), 0);
         if (m == MAP_FAILED)
-                rig_die("map a template", errno);
+                floor_die("map a template", errno);
         return m;
 }
 
@@ -95,11 +96,11 @@ static void fill(struct rig *r, struct row *row, struct template *t, bool counts
         from_ns = now_ns();
         check(pager_arm(p, &e), &e);
         if (pager_wait(p, -1) != 0)
-                rig_die("the pager lost pages", EIO);
+                floor_die("the pager lost pages", EIO);
         pager_stats(p, &s);
         for (uint64_t page = 0; page < r->nr_pages; page += 997)
                 if (memcmp(c.ram + pages_to_bytes(page), r->warm + pages_to_bytes(page), PAGE_BYTES) != 0)
-                        rig_die("a page differs from the file's", EBADMSG);
+                        floor_die("a page differs from the file's", EBADMSG);
         if (counts) {
                 sample_add(&row->us, (double)(done_ns - from_ns) / (double)NS_PER_US / (double)r->nr_pages);
                 row->cpu_ns += (double)s.cpu_ns;
@@ -161,11 +162,11 @@ int main(int argc, char **argv)
         memcpy(rows, table, sizeof(rows));
         rig_open(&r, dir, RAM_PAGES);
         rig_map_whole(&r);
-        rig_warm_host(pages_to_bytes(3 * RAM_PAGES));
+        memory_warm_host(pages_to_bytes(3 * RAM_PAGES));
         for (unsigned round = 0; round <= rounds; round++) {
                 uint64_t order[ROWS];
 
-                rig_shuffle(order, ROWS, round * 7919 + 1);
+                memory_shuffle(order, ROWS, round * 7919 + 1);
                 for (int i = 0; i < ROWS; i++) {
                         struct row *row = &rows[order[i]];
 

@@ -3,6 +3,7 @@
  * Pages are touched in an order of chance (each thread has its own), or one after another. No VM: a thread touches, so that nothing but the
  * fault is measured. Arms are interleaved, round by round. The file is warm, verify is off. Read the ratios. */
 #include "bench/floors/bare_loop.h"
+#include "bench/floors/memory.h"
 #include "bench/floors/rig.h"
 #include "bench/sample.h"
 #include "core/base/clock.h"
@@ -60,7 +61,7 @@ static void touch_all(const struct rig *r, const struct row *row, const uint64_t
         pthread_barrier_t start;
 
         if (!us)
-                rig_die("samples", ENOMEM);
+                floor_die("samples", ENOMEM);
         pthread_barrier_init(&start, NULL, row->threads);
         for (unsigned int i = 0; i < row->threads; i++) {
                 size_t from = row->in_order ? (size_t)i * (r->nr_pages / row->threads) : (size_t)i * row->touches;
@@ -79,9 +80,12 @@ static void touch_all(const struct rig *r, const struct row *row, const uint64_t
 static void run_bare(struct rig *r, struct row *row, const uint64_t *order)
 {
         struct bare_loop *l;
+        struct err        e = { 0 };
 
         rig_new_ram(r);
-        l = bare_loop_start(&r->caps, r->ram, r->warm, pages_to_bytes(r->nr_pages));
+        l = bare_loop_start(&r->caps, r->ram, r->warm, pages_to_bytes(r->nr_pages), &e);
+        if (!l)
+                floor_die(e.text, -e.code);
         touch_all(r, row, order, &row->us[ARM_BARE]);
         bare_loop_stop(l);
 }
@@ -142,8 +146,8 @@ int main(int argc, char **argv)
                         return fprintf(stderr, "usage: faults [-d DIR] [-r ROUNDS] [-s SEED]\n"), 2;
         }
         if (!order || !in_order)
-                rig_die("order", ENOMEM);
-        rig_warm_host(2 * GIB);
+                floor_die("order", ENOMEM);
+        memory_warm_host(2 * GIB);
         rig_open(&r, dir, RAM_PAGES);
         rig_map_whole(&r);
         rig_warm(&r);
@@ -151,7 +155,7 @@ int main(int argc, char **argv)
                 in_order[i] = i;
         /* Round 0 warms the host up and is thrown away. */
         for (unsigned round = 0; round <= rounds; round++) {
-                rig_shuffle(order, RAM_PAGES, seed + round);
+                memory_shuffle(order, RAM_PAGES, seed + round);
                 for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                         const uint64_t *o = rows[i].in_order ? in_order : order;
 

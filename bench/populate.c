@@ -3,6 +3,7 @@
  * Bytes of data a second, from the call of pager_arm to the event `done`. Arms and floors are interleaved, round by round; the ratio is that of
  * the medians. Read the ratios. -p DIR adds a native snapshot as it is: packed, raw, or both, verified. */
 #include "bench/floors/rates.h"
+#include "bench/floors/memory.h"
 #include "bench/floors/rig.h"
 #include "bench/sample.h"
 #include "core/base/clock.h"
@@ -59,7 +60,7 @@ static void fill(struct rig *r, struct row *row)
         r->config.events = (struct pager_events){ .arg = &done_ns, .done = note_done };
         rig_start(r, &arm_ns);
         if (pager_wait(r->pager, -1) != 0)
-                rig_die("the pager lost pages", EIO);
+                floor_die("the pager lost pages", EIO);
         pager_stats(r->pager, &s);
         sample_add(&row->rate, data_bytes(r->config.map) * (double)NS_PER_S / (double)(done_ns - arm_ns));
         row->cpu_ns += (double)s.cpu_ns;
@@ -67,16 +68,37 @@ static void fill(struct rig *r, struct row *row)
         rig_stop(r);
 }
 
+static double copy_2m(struct rig *r)
+{
+        struct err e = { 0 };
+        double     v;
+
+        rig_new_ram(r);
+        if (rate_copy_2m(&r->caps, r->ram, r->warm, pages_to_bytes(r->nr_pages), &v, &e) < 0)
+                floor_die(e.text, -e.code);
+        return v;
+}
+
+static double direct(const struct rig *r)
+{
+        struct err e = { 0 };
+        double     v;
+
+        if (rate_direct(r->fd, "memory", pages_to_bytes(r->nr_pages), &v, &e) < 0)
+                floor_die(e.text, -e.code);
+        return v;
+}
+
 static void do_copy_floor(struct bench *b, unsigned round)
 {
         (void)round;
-        sample_add(&b->floors[FLOOR_COPY], rate_copy_2m(&b->r));
+        sample_add(&b->floors[FLOOR_COPY], copy_2m(&b->r));
 }
 
 static void do_memcpy_floor(struct bench *b, unsigned round)
 {
         (void)round;
-        sample_add(&b->floors[FLOOR_MEMCPY], rate_memcpy(&b->r));
+        sample_add(&b->floors[FLOOR_MEMCPY], rate_memcpy(b->r.warm, pages_to_bytes(b->r.nr_pages)));
 }
 
 static void do_warm(struct bench *b, unsigned round)
@@ -116,11 +138,11 @@ static void do_cold(struct bench *b, unsigned round)
         rig_map_whole(&b->r);
         rig_evict(&b->r);
         if (round % 2)
-                sample_add(&b->floors[FLOOR_DIRECT], rate_direct(&b->r));
+                sample_add(&b->floors[FLOOR_DIRECT], direct(&b->r));
         fill(&b->r, &b->rows[ARM_COLD]);
         rig_evict(&b->r);
         if (round % 2 == 0)
-                sample_add(&b->floors[FLOOR_DIRECT], rate_direct(&b->r));
+                sample_add(&b->floors[FLOOR_DIRECT], direct(&b->r));
         rig_warm(&b->r);
 }
 
@@ -141,7 +163,7 @@ static void run_round(struct bench *b, unsigned round)
                                                                    do_in_file, do_cold, do_snapshot };
         uint64_t order[ARRAY_LEN(steps)];
 
-        rig_shuffle(order, ARRAY_LEN(steps), round * 7919 + 1);
+        memory_shuffle(order, ARRAY_LEN(steps), round * 7919 + 1);
         for (size_t i = 0; i < ARRAY_LEN(steps); i++)
                 if (!b->only || order[i] == 0 || order[i] == b->only)
                         steps[order[i]](b, round);
@@ -227,7 +249,7 @@ int main(int argc, char **argv)
                 else
                         return fprintf(stderr, "usage: populate [-d DIR] [-o STEP] [-p SNAPSHOT] [-r ROUNDS]\n"), 2;
         }
-        rig_warm_host(4 * GIB);
+        memory_warm_host(4 * GIB);
         rig_open(&b.r, dir, RAM_PAGES);
         if (snapshot)
                 open_snapshot(&b, snapshot);

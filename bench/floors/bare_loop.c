@@ -1,7 +1,8 @@
 /* bench/floors/bare_loop.c: a loop without any account of anything. */
 #include "bench/floors/bare_loop.h"
 
-#include "bench/floors/rig.h"
+#include "bench/floors/memory.h"
+#include "core/base/units.h"
 #include "uffd/uffd.h"
 
 #include <errno.h>
@@ -40,22 +41,25 @@ static void *loop(void *arg)
         return NULL;
 }
 
-struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, const uint8_t *warm, uint64_t len_bytes)
+struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, const uint8_t *warm, uint64_t len_bytes, struct err *e)
 {
         struct bare_loop *l = calloc(1, sizeof(*l));
-        struct err        e = { 0 };
         int               r;
 
         if (!l)
-                rig_die("bare loop", ENOMEM);
-        *l = (struct bare_loop){ .ram = ram, .warm = warm, .stop_fd = eventfd(0, EFD_CLOEXEC) };
-        r = uffd_open(caps, UFFD_FEATURE_EVENT_REMOVE, &l->uffd, &e);
-        if (r >= 0)
-                r = uffd_register(l->uffd, ram, len_bytes, UFFDIO_REGISTER_MODE_MISSING);
+                floor_die("bare loop", ENOMEM);
+        *l = (struct bare_loop){ .ram = ram, .warm = warm, .uffd = -1, .stop_fd = eventfd(0, EFD_CLOEXEC) };
+        r = uffd_open(caps, UFFD_FEATURE_EVENT_REMOVE, &l->uffd, e);
+        if (r < 0) {
+                close(l->stop_fd);
+                free(l);
+                return NULL;
+        }
+        r = uffd_register(l->uffd, ram, len_bytes, UFFDIO_REGISTER_MODE_MISSING);
         if (r >= 0)
                 r = -pthread_create(&l->thread, NULL, loop, l);
         if (r < 0)
-                rig_die("bare loop", r);
+                floor_die("bare loop", r);
         return l;
 }
 

@@ -4,11 +4,13 @@
  * Blocks:  bare_loop_stop until its thread has ended. */
 #pragma once
 
+#include "core/base/err.h"
+
 #include <stdint.h>
 
 struct host_caps;
 struct bare_loop;
 
-/* warm: as long as ram; the page at the same place is copied. */
-struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, const uint8_t *warm, uint64_t len_bytes);
+/* warm: as long as ram; the page at the same place is copied. NULL and *e: this host has no userfaultfd for us. */
+struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, const uint8_t *warm, uint64_t len_bytes, struct err *e);
 void              bare_loop_stop(struct bare_loop *l);

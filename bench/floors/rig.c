@@ -1,6 +1,7 @@
 /* bench/floors/rig.c: what the benches of the pager share. */
 #include "bench/floors/rig.h"
 
+#include "bench/floors/memory.h"
 #include "core/base/clock.h"
 #include "uffd/uffd.h"
 #include "uffd/uring_probe.h"
@@ -13,21 +14,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-void rig_die(const char *what, int error)
-{
-        fprintf(stderr, "bench: %s: %s\n", what, strerror(error < 0 ? -error : error));
-        exit(1);
-}
-
-static void *map_anonymous(uint64_t bytes)
-{
-        void *m = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-        if (m == MAP_FAILED)
-                rig_die("mmap", errno);
-        return m;
-}
-
 static void write_file(const struct rig *r)
 {
         uint64_t bytes = pages_to_bytes(r->nr_pages);
@@ -36,11 +22,11 @@ static void write_file(const struct rig *r)
                 ssize_t n = pwrite(r->fd, r->warm + done, bytes - done, (off_t)done);
 
                 if (n <= 0)
-                        rig_die("write the memory file", errno);
+                        floor_die("write the memory file", errno);
                 done += (uint64_t)n;
         }
         if (fsync(r->fd) < 0)
-                rig_die("fsync", errno);
+                floor_die("fsync", errno);
 }
 
 static void probe(struct host_caps *caps)
@@ -55,14 +41,9 @@ void rig_open(struct rig *r, const char *dir, uint64_t nr_pages)
         *r = (struct rig){ .nr_pages = nr_pages, .all = { 0, nr_pages } };
         r->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
         if (r->fd < 0)
-                rig_die(dir, errno);
-        r->warm = map_anonymous(pages_to_bytes(nr_pages));
-        for (uint64_t page = 0; page < nr_pages; page++) {
-                uint64_t *w = (uint64_t *)(r->warm + pages_to_bytes(page));
-
-                for (uint64_t i = 0; i < PAGE_BYTES / 8; i++)
-                        w[i] = (page + 1) * UINT64_C(0x9e3779b97f4a7c15) + i;
-        }
+                floor_die(dir, errno);
+        r->warm = memory_map(pages_to_bytes(nr_pages));
+        memory_fill(r->warm, pages_to_bytes(nr_pages));
         write_file(r);
         probe(&r->caps);
         r->config = (struct pager_config){ .map = &r->map, .served = &r->all, .nr_served = 1, .around_pages = 16, .caps = &r->caps };
@@ -74,7 +55,7 @@ void rig_open_map(struct rig *r, const struct page_map *map)
 
         *r = (struct rig){ .nr_pages = map->nr_pages, .fd = -1, .served = calloc(map->nr_runs + 1, sizeof(*r->served)) };
         if (!r->served)
-                rig_die("ranges", ENOMEM);
+                floor_die("ranges", ENOMEM);
         for (size_t i = 0; i < map->nr_runs; i++) {
                 const struct page_run *run = &map->runs[i];
                 struct pager_range    *last = nr ? &r->served[nr - 1] : NULL;
@@ -107,7 +88,7 @@ static void begin_map(struct rig *r)
         page_map_free(&r->map);
         page_map_init(&r->map, r->nr_pages);
         if (page_map_add_source(&r->map, dup(r->fd), pages_to_bytes(r->nr_pages), "memory") != 0)
-                rig_die("page map", ENOMEM);
+                floor_die("page map", ENOMEM);
         r->map.zeros_known = true;
 }
 
@@ -118,7 +99,7 @@ static void add_run(struct rig *r, uint64_t first_page, uint64_t nr_pages, enum 
         int e = page_map_append(&r->map, &run);
 
         if (e < 0)
-                rig_die("page map", e);
+                floor_die("page map", e);
 }
 
 void rig_map_whole(struct rig *r)
@@ -127,28 +108,14 @@ void rig_map_whole(struct rig *r)
         add_run(r, 0, r->nr_pages, RUN_RAW, 0);
 }
 
-void rig_shuffle(uint64_t *v, uint64_t nr, uint64_t seed)
-{
-        for (uint64_t i = 0; i < nr; i++)
-                v[i] = i;
-        for (uint64_t i = nr; i > 1; i--) {
-                uint64_t j, t = v[i - 1];
-
-                seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-                j = (seed >> 33) % i;
-                v[i - 1] = v[j];
-                v[j] = t;
-        }
-}
-
 void rig_map_scattered_file(struct rig *r, uint64_t run_pages, uint64_t seed)
 {
         uint64_t  nr = r->nr_pages / run_pages;
         uint64_t *order = calloc(nr, sizeof(*order));
 
         if (!order)
-                rig_die("order", ENOMEM);
-        rig_shuffle(order, nr, seed);
+                floor_die("order", ENOMEM);
+        memory_shuffle(order, nr, seed);
         begin_map(r);
         for (uint64_t i = 0; i < nr; i++)
                 add_run(r, i * run_pages, run_pages, RUN_RAW, order[i] * run_pages);
@@ -167,18 +134,10 @@ void rig_map_scattered_ram(struct rig *r, uint64_t run_pages)
 void rig_new_ram(struct rig *r)
 {
         uint64_t bytes = pages_to_bytes(r->nr_pages);
-        uint8_t *room, *end;
 
         if (r->ram)
                 munmap(r->ram, bytes);
-        room = map_anonymous(bytes + HUGE_PAGE_BYTES);
-        end = room + bytes + HUGE_PAGE_BYTES;
-        r->ram = (uint8_t *)align_up((uint64_t)room, HUGE_PAGE_BYTES);
-        if (r->ram > room)
-                munmap(room, (size_t)(r->ram - room));
-        if (end > r->ram + bytes)
-                munmap(r->ram + bytes, (size_t)(end - r->ram) - bytes);
-        madvise(r->ram, bytes, MADV_NOHUGEPAGE);
+        r->ram = memory_map_ram(bytes);
 }
 
 void rig_start(struct rig *r, uint64_t *ret_arm_ns)
@@ -212,7 +171,7 @@ static void check(const struct rig *r)
                 if (run->kind == RUN_PACKED)
                         continue;
                 if (ram[0] != (zero ? 0 : file[0]) || ram[last * words + 511] != (zero ? 0 : file[last * words + 511]))
-                        rig_die("RAM differs from the file", EIO);
+                        floor_die("RAM differs from the file", EIO);
         }
 }
 
@@ -221,28 +180,18 @@ void rig_stop(struct rig *r)
         if (r->pager && r->warm)
                 check(r);
         if (!pager_free(r->pager))
-                rig_die("the pager does not end", EBUSY);
+                floor_die("the pager does not end", EBUSY);
         r->pager = NULL;
 }
 
 void rig_warm(const struct rig *r)
 {
-        uint8_t *buf = map_anonymous(HUGE_PAGE_BYTES);
+        uint8_t *buf = memory_map(HUGE_PAGE_BYTES);
 
         for (uint64_t at = 0; at < pages_to_bytes(r->nr_pages); at += HUGE_PAGE_BYTES)
                 if (pread(r->fd, buf, HUGE_PAGE_BYTES, (off_t)at) <= 0)
-                        rig_die("read the memory file", errno);
+                        floor_die("read the memory file", errno);
         munmap(buf, HUGE_PAGE_BYTES);
-}
-
-void rig_warm_host(uint64_t bytes)
-{
-        uint8_t *m = map_anonymous(bytes);
-
-        (void)madvise(m, bytes, MADV_HUGEPAGE);
-        for (uint64_t at = 0; at < bytes; at += PAGE_BYTES)
-                m[at] = 1;
-        munmap(m, bytes);
 }
 
 void rig_evict(const struct rig *r)
@@ -252,16 +201,16 @@ void rig_evict(const struct rig *r)
         void          *m = mmap(NULL, bytes, PROT_READ, MAP_SHARED, r->fd, 0);
 
         if (m == MAP_FAILED || !in)
-                rig_die("mmap the memory file", errno);
+                floor_die("mmap the memory file", errno);
         for (int i = 0; i < 50 && left > 0; i++) {
                 if (fsync(r->fd) < 0 || posix_fadvise(r->fd, 0, 0, POSIX_FADV_DONTNEED) != 0 || mincore(m, bytes, in) < 0)
-                        rig_die("evict the memory file", errno);
+                        floor_die("evict the memory file", errno);
                 left = 0;
                 for (uint64_t page = 0; page < r->nr_pages; page++)
                         left += in[page] & 1;
         }
         if (left > 0)
-                rig_die("the memory file stays in the page cache", EBUSY);
+                floor_die("the memory file stays in the page cache", EBUSY);
         munmap(m, bytes);
         free(in);
 }

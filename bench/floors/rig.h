@@ -21,8 +21,6 @@ struct rig {
         struct pager       *pager;
 };
 
-void rig_die(const char *what, int error) __attribute__((noreturn));
-
 /* dir: where the file is made; its pages are told apart and none is zero. */
 void rig_open(struct rig *r, const char *dir, uint64_t nr_pages);
 void rig_close(struct rig *r);
@@ -46,9 +44,3 @@ void rig_stop(struct rig *r); /* checks, by a sample, that RAM is the file's */
 /* Into the page cache, or out of it, which is proved. */
 void rig_warm(const struct rig *r);
 void rig_evict(const struct rig *r);
-
-/* Touches so much memory and gives it back: memory that the machine's own host has to find first is several times as slow. */
-void rig_warm_host(uint64_t bytes);
-
-/* A permutation of [0, nr), by the seed. */
-void rig_shuffle(uint64_t *v, uint64_t nr, uint64_t seed);
