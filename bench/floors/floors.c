@@ -49,13 +49,14 @@ static int compare(const void *a, const void *b)
 
 static int measure_fault(struct floors *f, struct bench_arm *a, uint32_t round, struct err *e)
 {
-        struct touch_plan p = { .threads = 1, .touches = (unsigned)MIN(TOUCHES, bytes_to_pages(f->c.bytes)), .pages = f->order, .page_bytes = PAGE_BYTES };
         uint8_t          *ram = memory_map_ram(f->c.bytes);
+        struct touch_plan p = { .memory = ram, .us = f->us, .threads = 1, .touches = (unsigned)MIN(TOUCHES, bytes_to_pages(f->c.bytes)),
+                                .pages = f->order, .page_bytes = PAGE_BYTES };
         struct bare_loop *l = bare_loop_start(&f->caps, ram, f->warm, f->c.bytes, e);
 
         if (l) {
                 memory_shuffle(f->order, bytes_to_pages(f->c.bytes), f->c.seed + round);
-                touch_run(ram, &p, f->us);
+                touch_run(&p);
                 bare_loop_stop(l);
                 qsort(f->us, p.touches, sizeof(*f->us), compare);
                 bench_value_add(bench_metric_get(a, "p50", "us", BENCH_LOWER), round, stats_quantile(f->us, p.touches, 0.5));

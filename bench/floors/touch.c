@@ -9,7 +9,6 @@
 #include <pthread.h>
 
 struct toucher {
-        uint8_t                 *memory;
         const struct touch_plan *plan;
         pthread_barrier_t       *start;
         const uint64_t          *pages;
@@ -23,7 +22,7 @@ static void *touch(void *arg)
 
         pthread_barrier_wait(t->start);
         for (unsigned i = 0; i < t->plan->touches; i++) {
-                volatile uint8_t *at = t->memory + t->pages[i] * t->plan->page_bytes;
+                volatile uint8_t *at = t->plan->memory + t->pages[i] * t->plan->page_bytes;
                 uint64_t          t0 = now_ns();
 
                 if (t->plan->write)
@@ -35,7 +34,7 @@ static void *touch(void *arg)
         return NULL;
 }
 
-void touch_run(uint8_t *memory, const struct touch_plan *p, double *us)
+void touch_run(const struct touch_plan *p)
 {
         struct toucher    t[TOUCH_THREADS_MAX];
         pthread_barrier_t start;
@@ -45,7 +44,7 @@ void touch_run(uint8_t *memory, const struct touch_plan *p, double *us)
                 floor_die("threads that touch", EINVAL);
         pthread_barrier_init(&start, NULL, p->threads);
         for (unsigned i = 0; i < p->threads; i++) {
-                t[i] = (struct toucher){ .memory = memory, .plan = p, .start = &start, .pages = p->pages + i * p->stride, .us = us + (uint64_t)i * p->touches };
+                t[i] = (struct toucher){ .plan = p, .start = &start, .pages = p->pages + i * p->stride, .us = p->us + (uint64_t)i * p->touches };
                 r = pthread_create(&t[i].thread, NULL, touch, &t[i]);
                 if (r != 0)
                         floor_die("a thread that touches", r);

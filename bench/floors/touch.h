@@ -10,6 +10,8 @@
 #define TOUCH_THREADS_MAX 64
 
 struct touch_plan {
+        uint8_t        *memory;
+        double         *us;               /* threads * touches long: the time of each touch, the look at the clock included (some 40 ns) */
         unsigned        threads, touches; /* touches: of each thread */
         const uint64_t *pages;            /* numbers of pages: thread i begins at pages[i * stride] */
         uint64_t        stride;
@@ -17,5 +19,4 @@ struct touch_plan {
         bool            write;
 };
 
-/* us: threads * touches long; the time of each touch, the look at the clock included (some 40 ns). */
-void touch_run(uint8_t *memory, const struct touch_plan *p, double *us);
+void touch_run(const struct touch_plan *p);
