@@ -10,7 +10,7 @@
  *     timeline.c    one more run of each arm, watched closely
  *     control.c     a guest that touches nothing, restored by each arm
  *     floors.c      what the same machine does with bare calls
- *     machine.c     what the machine is
+ *     machine.c     what of the machine decides such figures, beside bench/describe.h's
  *     words.c       what moved and what it cost, in words */
 #pragma once
 
@@ -24,6 +24,7 @@
 enum bench_cache { CACHE_WARM, CACHE_COLD, CACHES };
 
 #define SUBJECT_PATHS_MAX 64
+#define CONTROL_GROUP     "control: a guest that touches nothing"
 
 /* One snapshot. */
 struct subject {
@@ -35,6 +36,7 @@ struct subject {
         struct arm_setting setting;
         struct arm_list    arms;
         bool               out[ARMS_MAX]; /* not run any more: it cannot be had here */
+        bool               control;       /* of the zero-touch control: its group is that */
 };
 
 struct bench {

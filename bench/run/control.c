@@ -15,7 +15,6 @@
 #define WHILE_NS    NS_PER_S
 #define PATIENCE_NS (60 * NS_PER_S)
 #define CLIMB_PART  20 /* of the data: more than one in so many is a climb */
-#define GROUP       "control: a guest that touches nothing"
 
 /* Where it stands in the build, or where it was installed. */
 static int find_guest(char ret[4400], struct err *e)
@@ -78,6 +77,7 @@ static int make_subject(struct bench *b, const char *dir, struct subject *ret, s
                 for (size_t a = 0; a < ret->arms.nr; a++)
                         ret->out[a] |= b->subjects[i].out[a] && b->subjects[i].arms.v[a].in_control;
         rouse_arm_add(&ret->arms, ROUSE_ARM_NO_FILL);
+        ret->control = true;
         ret->setting.mark = NULL;
         ret->setting.settle_ns = WHILE_NS;
         return bench_record_hints(b, ret, e);
@@ -170,9 +170,8 @@ int bench_control(struct bench *b, struct err *e)
         if (r >= 0)
                 r = make_subject(b, dir, s, e);
         if (r >= 0) {
-                g = bench_group_get(&b->result, GROUP);
+                g = bench_subject_group(b, s, CACHE_WARM);
                 bench_string_set(&g->subject, "guest idle, 128 MiB, 64 MiB of them data");
-                bench_string_set(&g->cache, "warm");
                 bench_string_set(&g->first_metric, "rss.climb");
                 r = run_rounds(b, s, g, e);
                 subject_close(s);

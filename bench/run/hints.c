@@ -33,7 +33,7 @@ static int record(struct bench *b, const struct subject *s, unsigned i, struct e
 
         name_recording(s, i, file);
         snprintf(timeout, sizeof(timeout), "%llums", (unsigned long long)(b->o.timeout_ns / NS_PER_MS));
-        return bench_rouse(b, "/dev/null", (const char *const[]){"restore", s->dir, "--record", file, "--until", b->o.mark ? b->o.mark : ".*", "--timeout",
+        return bench_rouse(b, "/dev/null", (const char *const[]){"restore", s->dir, "--record", file, "--until", s->setting.mark ? s->setting.mark : ".*", "--timeout",
                                                                  timeout, "--serial", "null", NULL}, e);
 }
 

@@ -35,3 +35,6 @@ struct restore_bench_options {
 /* 0, or an exit status: what is wrong has been told. */
 int restore_options_parse(int argc, char **argv, struct restore_bench_options *ret);
 extern const char restore_bench_help[];
+
+struct bench_verb;
+extern const struct bench_verb bench_verb_restore;

@@ -129,6 +129,8 @@ int bench_rounds(struct bench *b, struct err *e)
         if (r < 0)
                 return r;
         list_slots(b, false, slots);
+        for (size_t i = 0; i < nr; i++) /* in the order that they were asked for, not that of the first shuffle */
+                bench_subject_arm(b, slots[i].s, slots[i].cache, &slots[i].s->arms.v[slots[i].arm]);
         progress_begin(&b->progress, nr * b->o.runs);
         for (uint32_t round = 1; round <= b->o.runs && r >= 0; round++) {
                 bench_shuffle(order, nr, &b->random);
@@ -171,11 +173,13 @@ static int leave_out(struct bench *b, struct subject *s, size_t i, const struct 
 static int warm_up_one(struct bench *b, const struct slot *x, struct err *e)
 {
         struct arm *a = &x->s->arms.v[x->arm];
-        struct arm_request q = {.setting = &x->s->setting};
+        struct arm_setting s = x->s->setting;
+        struct arm_request q = {.setting = &s};
         struct metric_values m;
         struct err why = {0};
-        int r = a->ops->prepare ? a->ops->prepare(a, q.setting, &why) : 0;
+        int r = a->ops->prepare ? a->ops->prepare(a, &x->s->setting, &why) : 0;
 
+        s.settle_ns = 0; /* nobody looks at what comes after the answer */
         if (r >= 0)
                 r = subject_fill_cache(x->s, a, &why);
         if (r >= 0)

@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define WORDS_MAX 32
 
@@ -18,13 +20,13 @@ enum { ROUSE_BAD_SNAPSHOT = 4, ROUSE_LOST_PAGE = 5 };
 
 struct rouse_mode {
         const char *name, *what;
-        const char *words[5]; /* NULL-ended */
+        const char *words[6]; /* NULL-ended */
         bool        hints;
 };
 
 static const struct rouse_mode modes[] = {
         {"eager", "reads all data, zeros left out and huge pages behind it, then runs", {"--mode", "eager"}, .hints = false},
-        {"eager-naive", "reads every byte into 4 KiB pages, zeros too, on one thread, then runs, as most VMMs do", {"--mode", "eager", "--naive"}, .hints = false},
+        {"eager-naive", "reads every byte into 4 KiB pages, zeros too, on one thread, then runs, as most VMMs do", {"--mode", "eager", "--naive", "--verify", "off"}, .hints = false},
         {"mmap", "MAP_PRIVATE of the memory file: the kernel is the pager", {"--mode", "mmap"}, .hints = false},
         {"lazy", "userfaultfd, no hints, the rest filled in behind the guest", {"--mode", "lazy"}, .hints = false},
         {"hints", "userfaultfd, the recorded working set replayed ahead, the rest filled in behind", {"--mode", "lazy"}, .hints = true},
@@ -133,10 +135,15 @@ static int failed(struct guest_run *g, enum guest_event ev, const struct arm *a,
         return r;
 }
 
-static int take_timeline(struct arm *a, const struct arm_request *q, const struct files *f, struct err *e)
+static int take_timeline(const struct arm *a, const struct arm_request *q, const struct files *f, struct err *e)
 {
-        (void)a;
-        return q->timeline ? bench_timeline_read(f->timeline, q->timeline, e) : 0;
+        char *text = NULL;
+        int r = q->timeline ? bench_timeline_read(f->timeline, q->timeline, &text) : 0;
+
+        if (r < 0)
+                err_set(e, r, "%s: timeline: %s", a->name, text ? text : strerror(-r));
+        free(text);
+        return r;
 }
 
 static int run(struct arm *a, const struct arm_request *q, struct metric_values *ret, struct err *e)

@@ -7,6 +7,7 @@
 #include "core/base/err.h"
 
 #include <limits.h>
+#include <stddef.h>
 
 struct scratch {
         char path[PATH_MAX]; /* "": there is none */

@@ -161,6 +161,8 @@ struct bench_group *bench_subject_group(struct bench *b, const struct subject *s
         char name[4300];
 
         snprintf(name, sizeof(name), "%s, %s", s->name, word);
+        if (s->control)
+                snprintf(name, sizeof(name), "%s", CONTROL_GROUP);
         g = bench_group_get(&b->result, name);
         if (!g->cache) {
                 bench_string_set(&g->cache, word);
