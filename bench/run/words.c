@@ -156,6 +156,17 @@ static void tell_hints(struct bench_group *g, const struct bench_arm *a)
                                   "touched (precision), %.1f MiB were brought for nothing.", a->name, 100 * recall, 100 * precision, wasted / (double)MIB);
 }
 
+/* A stamp that only the quick ones of an arm's runs came to before their end would make it look quick. */
+static void drop_partial(struct bench_group *g, struct bench_arm *a, const char *id, const char *name)
+{
+        const struct bench_metric *all = bench_metric_find(a, "t3"), *some = bench_metric_find(a, id);
+
+        if (!all || !some || some->nr >= all->nr)
+                return;
+        bench_word_add(g, "%s: %s came before the end of %zu of %zu runs only, so no figure of it is given; --settle TIME lets a run go on.", a->name, name, some->nr, all->nr);
+        bench_metric_remove(a, id);
+}
+
 static void words_of(struct bench *b, struct bench_group *g)
 {
         static const char *const names[2] = {"eager", "mmap"};
@@ -165,6 +176,10 @@ static void words_of(struct bench *b, struct bench_group *g)
                 refs[k] = bench_arm_find(g, names[k]);
                 if (refs[k])
                         bench_string_set(&g->references[k], names[k]);
+        }
+        for (size_t i = 0; i < g->nr_arms; i++) {
+                drop_partial(g, &g->arms[i], "t5", "T5");
+                drop_partial(g, &g->arms[i], "t6", "T6");
         }
         for (size_t i = 0; i < g->nr_arms; i++)
                 for (size_t k = 0; k < 2; k++)
