@@ -1,4 +1,6 @@
 /* rouse bench WORD: an executable of its own, which `rouse bench` execs, so that `rouse restore` stays lean. */
+#include "bench/faults/verb.h"
+#include "bench/populate/verb.h"
 #include "bench/verb.h"
 
 #include "core/base/units.h"
@@ -9,6 +11,8 @@
 #include <string.h>
 
 static const struct bench_verb *const verbs[] = {
+        &bench_verb_faults,
+        &bench_verb_populate,
         NULL,
 };
 

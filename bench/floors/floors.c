@@ -52,7 +52,7 @@ static int measure_fault(struct floors *f, struct bench_arm *a, uint32_t round, 
         uint8_t          *ram = memory_map_ram(f->c.bytes);
         struct touch_plan p = { .memory = ram, .us = f->us, .threads = 1, .touches = (unsigned)MIN(TOUCHES, bytes_to_pages(f->c.bytes)),
                                 .pages = f->order, .page_bytes = PAGE_BYTES };
-        struct bare_loop *l = bare_loop_start(&f->caps, ram, f->warm, f->c.bytes, e);
+        struct bare_loop *l = bare_loop_start(&f->caps, ram, f->warm, f->c.bytes, PAGE_BYTES, e);
 
         if (l) {
                 memory_shuffle(f->order, bytes_to_pages(f->c.bytes), f->c.seed + round);
