@@ -1,120 +1,54 @@
 /* Probes the host once into a value; decisions read its fields. */
 #include "core/probe.h"
 
-#include "core/base/cleanup.h"
 #include "core/base/uapi.h"
-#include "core/base/units.h"
+#include "core/host_files.h"
+#include "core/host_read.h"
 #include "core/huge_pool.h"
 #include "kvm/vm.h"
 #include "uffd/uffd.h"
 #include "uffd/uring_probe.h"
 
-#include <cpuid.h>
 #include <errno.h>
 #include <sched.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/utsname.h>
-
-/* The first line of a file of /proc or /sys, without its newline; false if there is none. */
-static bool read_line(const char *path, char *ret, int size)
-{
-        _cleanup_fclose_ FILE *f = fopen(path, "re");
-
-        if (!f || !fgets(ret, size, f))
-                return false;
-        ret[strcspn(ret, "\n")] = 0;
-        return true;
-}
-
-static uint64_t read_number(const char *path, uint64_t otherwise)
-{
-        char line[64];
-
-        return read_line(path, line, sizeof(line)) ? strtoull(line, NULL, 10) : otherwise;
-}
 
 void host_probe(struct host_caps *ret)
 {
         cpu_set_t cpus;
+        int64_t maps;
 
         *ret = (struct host_caps){0};
         kvm_probe(ret);
         uffd_probe(ret);
         ret->io_uring = true; /* the pager's own ring tells, and costs nothing extra: see host_probe_all for a true answer */
         ret->nr_cpus = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (uint32_t)CPU_COUNT(&cpus) : 1;
-        ret->max_map_count = read_number("/proc/sys/vm/max_map_count", 65530);
+        maps = host_read_number("", "/proc/sys/vm/max_map_count");
+        ret->max_map_count = maps > 0 ? (uint64_t)maps : 65530; /* mm/util.c: the kernel's own default */
         ret->madv_collapse = madvise(NULL, 0, MADV_COLLAPSE) == 0; /* of nothing: only whether it is known */
 }
 
-/* "always [madvise] never" -> "madvise" */
-static void probe_thp(struct host_caps *c)
+void host_probe_files(struct host_caps *ret, struct host_files *ret_files)
 {
-        char line[64], *from, *to;
-
-        snprintf(c->thp, sizeof(c->thp), "never");
-        if (!read_line("/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof(line)))
-                return;
-        from = strchr(line, '[');
-        to = from ? strchr(from, ']') : NULL;
-        if (to)
-                snprintf(c->thp, sizeof(c->thp), "%.*s", (int)(to - from - 1), from + 1);
-}
-
-static void probe_cpu(struct host_caps *c)
-{
-        _cleanup_fclose_ FILE *f = fopen("/proc/cpuinfo", "re");
-        char line[256];
-        uint32_t a, b, cx = 0, d;
-
-        while (f && fgets(line, sizeof(line), f)) {
-                char *value = strchr(line, ':');
-
-                line[strcspn(line, "\n")] = 0;
-                if (!value || !value[1])
-                        continue;
-                if (strncmp(line, "model name", 10) == 0 && !c->cpu[0])
-                        snprintf(c->cpu, sizeof(c->cpu), "%.63s", value + 2);
-                if (strncmp(line, "microcode", 9) == 0 && !c->microcode[0])
-                        snprintf(c->microcode, sizeof(c->microcode), "%.23s", value + 2);
-        }
-        /* VMX: leaf 1 ECX bit 5 (Intel SDM); SVM: leaf 0x80000001 ECX bit 2 (AMD APM). Neither: KVM runs by other means. */
-        c->nested_or_software = true;
-        if (__get_cpuid(1, &a, &b, &cx, &d) && (cx & 1u << 5))
-                c->nested_or_software = false;
-        if (__get_cpuid(0x80000001, &a, &b, &cx, &d) && (cx & 1u << 2))
-                c->nested_or_software = false;
-}
-
-static void probe_memory(struct host_caps *c)
-{
-        c->ram_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-        c->huge_2m_free = huge_pool_to_be_had();
-}
-
-static int cgroup_version(void)
-{
-        struct stat st;
-
-        if (stat("/sys/fs/cgroup/cgroup.controllers", &st) == 0)
-                return 2;
-        return stat("/sys/fs/cgroup/memory", &st) == 0 ? 1 : 0;
+        host_probe(ret);
+        uring_probe(ret);
+        host_files_read("", ret_files);
+        snprintf(ret->thp, sizeof(ret->thp), "%.15s", ret_files->thp[0] ? ret_files->thp : "never");
+        snprintf(ret->cpu, sizeof(ret->cpu), "%s", ret_files->cpu);
+        snprintf(ret->microcode, sizeof(ret->microcode), "%.23s", ret_files->microcode);
+        snprintf(ret->kernel, sizeof(ret->kernel), "%s", ret_files->release);
+        ret->ram_bytes = ret_files->total_bytes > 0 ? (uint64_t)ret_files->total_bytes : 0;
+        ret->huge_2m_free = huge_pool_to_be_had();
+        ret->cgroup_version = ret_files->cgroup_version;
 }
 
 void host_probe_all(struct host_caps *ret)
 {
-        struct utsname u;
+        struct host_files files;
 
-        host_probe(ret);
-        uring_probe(ret);
-        probe_thp(ret);
-        probe_cpu(ret);
-        probe_memory(ret);
-        ret->cgroup_version = cgroup_version();
-        if (uname(&u) == 0)
-                snprintf(ret->kernel, sizeof(ret->kernel), "%.63s", u.release);
+        host_probe_files(ret, &files);
 }
 
 static int explain_kvm(const struct host_caps *c, struct err *e)

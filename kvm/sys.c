@@ -85,6 +85,7 @@ static void probe_capabilities(int fd, struct host_caps *caps)
                 { KVM_CAP_NESTED_STATE, &caps->kvm_nested_state },
                 { KVM_CAP_DIRTY_LOG_RING, &caps->kvm_dirty_ring },
                 { KVM_CAP_PRE_FAULT_MEMORY, &caps->kvm_pre_fault },
+                { KVM_CAP_ASYNC_PF, &caps->kvm_async_pf },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(wanted); i++)

@@ -1,6 +1,7 @@
 /* A result grows as it is measured, and is freed whole. */
 #include "bench/model/result.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +85,13 @@ struct bench_metric *bench_metric_get(struct bench_arm *a, const char *id, const
 
 void bench_value_add(struct bench_metric *m, uint32_t round, double value)
 {
-        struct bench_value *v = append((void **)&m->values, &m->nr, sizeof(*v));
+        struct bench_value *v;
+
+        if (!isfinite(value)) {
+                fprintf(stderr, "rouse bench: round %u of %s: expected a finite value, found %g\n", round, m->id ? m->id : "a metric", value);
+                exit(1);
+        }
+        v = append((void **)&m->values, &m->nr, sizeof(*v));
 
         *v = (struct bench_value){.round = round, .value = value};
 }

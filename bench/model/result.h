@@ -3,7 +3,7 @@
  * are bench/stats' and stand in no field here.
  * Owns:    all strings and arrays (malloc); bench_result_free frees them, whatever has been filled so far. A zeroed struct is an empty result.
  * Threads: one.
- * Blocks:  never. Adding exits the program (status 1) where there is no memory. */
+ * Blocks:  never. Adding exits the program (status 1) where there is no memory, and where a value is not finite. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,0 +1,18 @@
+/* core/host_tries.h: what only trying tells: system calls that a kernel may not have, or a seccomp filter or a sysctl may forbid.
+ * Owns:    nothing.
+ * Threads: any.
+ * Blocks:  no. */
+#pragma once
+
+/* 0 where it works, else the errno that it gave. */
+struct host_tries {
+        int uffd_device;      /* opening /dev/userfaultfd */
+        int cachestat;        /* Linux 6.5 */
+        int pagemap_scan;     /* Linux 6.7 */
+        int populate;         /* MADV_POPULATE_WRITE, Linux 5.14 */
+        int collapse;         /* MADV_COLLAPSE, Linux 6.1 */
+        int bpf_load;         /* a tracepoint program that does nothing */
+        int tracepoints;      /* the id of KVM's tracepoint can be read in tracefs */
+};
+
+void host_try(struct host_tries *ret);
