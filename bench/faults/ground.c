@@ -46,9 +46,9 @@ static int open_template(struct ground *g, struct err *e)
         int                 r;
 
         if (!(g->huge ? g->rig.caps.uffd_minor_hugetlbfs : g->rig.caps.uffd_minor_shmem))
-                return err_host(e, -EOPNOTSUPP, "not measured: expected userfaultfd with minor faults (Linux 5.14), found none");
+                return err_host(e, -EOPNOTSUPP, "expected userfaultfd with minor faults (Linux 5.14), found none");
         if (g->huge && there < 2 * g->nr_units)
-                return err_host(e, -ENOMEM, "not measured: expected %llu free huge pages of 2 MiB, found %llu; sysctl -w vm.nr_hugepages=%llu",
+                return err_host(e, -ENOMEM, "expected %llu free huge pages of 2 MiB, found %llu; sysctl -w vm.nr_hugepages=%llu",
                                 2 * (unsigned long long)g->nr_units, (unsigned long long)there, 2 * (unsigned long long)g->nr_units);
         r = template_find(&ask, &g->filled, e);
         if (r >= 0)

@@ -27,7 +27,7 @@ static int check_pool(const struct ground *g, struct err *e)
 
         if (!g->huge || there >= g->nr_units)
                 return 0;
-        return err_host(e, -ENOMEM, "not measured: expected %llu free huge pages of 2 MiB, found %llu; sysctl -w vm.nr_hugepages=%llu",
+        return err_host(e, -ENOMEM, "expected %llu free huge pages of 2 MiB, found %llu; sysctl -w vm.nr_hugepages=%llu",
                         (unsigned long long)g->nr_units, (unsigned long long)there, 2 * (unsigned long long)g->nr_units);
 }
 
@@ -49,7 +49,7 @@ static int check_thp(const struct ground *g, struct err *e)
 {
         if (strcmp(g->rig.caps.thp, "never") && g->rig.caps.thp[0])
                 return 0;
-        return err_host(e, -EOPNOTSUPP, "not measured: expected transparent huge pages on request, found '%s'; echo madvise >/sys/kernel/mm/transparent_hugepage/enabled",
+        return err_host(e, -EOPNOTSUPP, "expected transparent huge pages on request, found '%s'; echo madvise >/sys/kernel/mm/transparent_hugepage/enabled",
                         g->rig.caps.thp);
 }
 

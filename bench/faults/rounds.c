@@ -32,13 +32,6 @@ struct faults {
         double                      *us; /* of one run */
 };
 
-static int compare(const void *a, const void *b)
-{
-        double x = *(const double *)a, y = *(const double *)b;
-
-        return (x > y) - (x < y);
-}
-
 static void add(struct bench_arm *a, uint32_t round, const char *id, double v)
 {
         bench_value_add(bench_metric_get(a, id, "us", BENCH_LOWER), round, v);
@@ -53,7 +46,7 @@ static void keep(struct bench_arm *a, uint32_t round, double *us, size_t n, doub
 
         for (size_t i = 0; i < n; i++)
                 sum += us[i];
-        qsort(us, n, sizeof(*us), compare);
+        stats_sort(us, n);
         add(a, round, "p50", stats_quantile(us, n, 0.5));
         add(a, round, "p99", stats_quantile(us, n, 0.99));
         if (n >= TOUCHES_P999)
@@ -85,10 +78,8 @@ static void measure(struct faults *f, const struct setting *s, const struct mech
                 answer_cpu = touched_cpu_ns(&t) - answer_cpu;
                 if (round > 0)
                         keep(a, round, f->us, (size_t)s->threads * s->touches, (double)cpu / (double)NS_PER_US, (double)answer_cpu / (double)NS_PER_US, t.bare || t.pager);
-        } else if (round > 0) {
-                a->runs_failed++;
-                if (!a->failure)
-                        bench_string_set(&a->failure, e.text);
+        } else if (!a->failure) {
+                bench_string_set(&a->failure, e.text);
         }
         touched_end(&t);
 }
@@ -96,7 +87,7 @@ static void measure(struct faults *f, const struct setting *s, const struct mech
 static void run_round(struct faults *f, uint32_t round, struct progress *bar)
 {
         size_t    nr = f->nr_settings * nr_mechanisms;
-        uint64_t *order = calloc(nr, sizeof(*order));
+        uint64_t *order = calloc(nr + 1, sizeof(*order));
 
         if (!order)
                 floor_die("order", ENOMEM);

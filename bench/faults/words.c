@@ -54,6 +54,7 @@ void faults_words(struct bench_result *r)
         for (size_t i = 0; i < r->nr_groups; i++) {
                 struct bench_group *g = &r->groups[i];
 
+                bench_words_of_lacks(g);
                 say_goals(g);
                 say_ratio(g, FAULTS_OWN, FAULTS_FLOOR);
                 say_ratio(g, FAULTS_OWN, "MAP_PRIVATE, read");

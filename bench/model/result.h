@@ -55,7 +55,7 @@ struct bench_arm {
         struct bench_metric *metrics;
         size_t               nr_metrics;
         unsigned             runs_failed, runs_not_cold; /* thrown away; their metrics have no values */
-        char                *failure; /* of the first run that failed, one line; NULL: none did */
+        char                *failure; /* of the first run that failed, one line; with runs_failed 0: why there was no run at all; NULL: none did */
         struct bench_fault  *faults;
         size_t               nr_faults;
         struct bench_level  *levels;
@@ -100,12 +100,17 @@ struct bench_group  *bench_group_get(struct bench_result *r, const char *name);
 struct bench_arm    *bench_arm_get(struct bench_group *g, const char *name);
 struct bench_metric *bench_metric_get(struct bench_arm *a, const char *id, const char *unit, enum bench_better better);
 
+/* Takes the metric of that id away again, where there is one. */
+void bench_metric_remove(struct bench_arm *a, const char *id);
+
 /* NULL where there is none. */
 const struct bench_arm    *bench_arm_find(const struct bench_group *g, const char *name);
 const struct bench_metric *bench_metric_find(const struct bench_arm *a, const char *id);
 
 void bench_value_add(struct bench_metric *m, uint32_t round, double value);
 void bench_fact_add(struct bench_result *r, const char *name, const char *value);
+/* For each reason why arms could not be measured at all (failure, though no run failed): a word that names them. */
+void bench_words_of_lacks(struct bench_group *g);
 void bench_word_add(struct bench_group *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void bench_fault_add(struct bench_arm *a, const struct bench_fault *f);
 void bench_level_add(struct bench_arm *a, const struct bench_level *l);

@@ -40,10 +40,10 @@ static int check_host(const struct rig *r, const struct backing *b, struct err *
         uint64_t need = (b->shared ? 2 : 1) * pages_to_bytes(r->nr_pages) / HUGE_PAGE_BYTES, there = b->backing == RAM_HUGETLB ? huge_pool_to_be_had() : need;
 
         if (there < need)
-                return err_host(e, -ENOMEM, "not measured: expected %llu free huge pages of 2 MiB, found %llu; sysctl -w vm.nr_hugepages=%llu",
+                return err_host(e, -ENOMEM, "expected %llu free huge pages of 2 MiB, found %llu; sysctl -w vm.nr_hugepages=%llu",
                                 (unsigned long long)need, (unsigned long long)there, (unsigned long long)need);
         if (b->shared && !(b->backing == RAM_HUGETLB ? r->caps.uffd_minor_hugetlbfs : r->caps.uffd_minor_shmem))
-                return err_host(e, -EOPNOTSUPP, "not measured: expected userfaultfd with minor faults (Linux 5.14), found none");
+                return err_host(e, -EOPNOTSUPP, "expected userfaultfd with minor faults (Linux 5.14), found none");
         return 0;
 }
 
@@ -64,7 +64,7 @@ static int fill_own(struct rig *r, const struct backing *b, struct filled *ret, 
         if (x < 0)
                 return x;
         ram.ram = g.base;
-        x = fill(r, &ram, ret, e);
+        x = populate_fill(r, &ram, ret, e);
         guest_ram_unmap(&g);
         return x;
 }
@@ -78,7 +78,7 @@ static int fill_shared(struct rig *r, const struct backing *b, const struct temp
         if (m == MAP_FAILED)
                 return err_set(e, -errno, "map a template: %s", strerror(errno));
         ram.ram = m;
-        x = fill(r, &ram, ret, e);
+        x = populate_fill(r, &ram, ret, e);
         munmap(m, pages_to_bytes(r->nr_pages));
         return x;
 }

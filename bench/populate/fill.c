@@ -18,7 +18,7 @@ static void note_done(void *arg, uint64_t ns)
         *(_Atomic uint64_t *)arg = ns;
 }
 
-int fill(struct rig *r, const struct fill_ram *ram, struct filled *ret, struct err *e)
+int populate_fill(struct rig *r, const struct fill_ram *ram, struct filled *ret, struct err *e)
 {
         _Atomic uint64_t    done_ns = 0;
         struct pager_stats  s;

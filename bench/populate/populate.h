@@ -35,20 +35,20 @@ struct populate_source {
         struct rig        rig;
 };
 
-struct subject {
+struct populate_subject {
         struct scratch         tmp;
         struct populate_source whole, packed;   /* rig.nr_pages 0: there is none */
         struct err             no_whole, no_packed; /* why */
 };
 
-void subject_open(struct subject *s, const struct populate_options *o);
-void subject_close(struct subject *s);
+void populate_subject_open(struct populate_subject *s, const struct populate_options *o);
+void populate_subject_close(struct populate_subject *s);
 
 struct populate {
         const struct populate_options *o;
         struct bench_result           *r;
         struct rig                     rig; /* over a raw file */
-        struct subject                 subject;
+        struct populate_subject        subject;
 };
 
 /* What one filling took. */
@@ -64,7 +64,7 @@ struct fill_ram {
         const struct shared_pages *shared;
 };
 /* 0, or -errno and *e: the pager could not be made. Lost pages end the program. */
-int fill(struct rig *r, const struct fill_ram *ram, struct filled *ret, struct err *e);
+int populate_fill(struct rig *r, const struct fill_ram *ram, struct filled *ret, struct err *e);
 
 struct step {
         enum populate_part part;

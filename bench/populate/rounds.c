@@ -64,10 +64,9 @@ static void run_step(struct populate *p, const struct step *s, uint32_t round)
         struct bench_arm *a;
         struct err        e = { 0 };
 
-        if (!p->o->parts[s->part] || !s->run || s->run(p, s, round, &e) >= 0 || round == 0)
+        if (!p->o->parts[s->part] || !s->run || s->run(p, s, round, &e) >= 0)
                 return;
         a = bench_arm_get(bench_group_get(p->r, populate_group(s->part)), s->arm);
-        a->runs_failed++;
         if (!a->failure)
                 bench_string_set(&a->failure, e.text);
 }
@@ -93,7 +92,7 @@ void populate_measure(const struct populate_options *o, struct bench_result *r)
         memory_warm_host(3 * o->memory_bytes);
         rig_open(&p.rig, o->tmp, bytes_to_pages(o->memory_bytes));
         if (o->parts[PART_SNAPSHOT])
-                subject_open(&p.subject, o);
+                populate_subject_open(&p.subject, o);
         if (floors_open(&(struct floors_config){ .seed = o->seed, .bytes = MIN(o->memory_bytes, 64 * MIB) }, &floors, &e) < 0)
                 floor_die(e.text, -e.code);
         name_arms(&p);
@@ -106,6 +105,6 @@ void populate_measure(const struct populate_options *o, struct bench_result *r)
         progress_hide(&bar);
         floors_close(floors);
         if (o->parts[PART_SNAPSHOT])
-                subject_close(&p.subject);
+                populate_subject_close(&p.subject);
         rig_close(&p.rig);
 }

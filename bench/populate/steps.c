@@ -10,7 +10,7 @@ static const struct fill_ram new_ram;
 static int fill_and_keep(struct populate *p, struct rig *r, const struct step *s, uint32_t round, struct err *e)
 {
         struct filled f;
-        int           x = fill(r, &new_ram, &f, e);
+        int           x = populate_fill(r, &new_ram, &f, e);
 
         if (x >= 0)
                 populate_keep(p, s->part, s->arm, round, &f);
@@ -77,7 +77,6 @@ static struct bench_arm *arm_of(struct populate *p, enum populate_part part, con
 
 static void note_failure(struct bench_arm *a, const struct err *e)
 {
-        a->runs_failed++;
         if (!a->failure)
                 bench_string_set(&a->failure, e->text);
 }
@@ -89,7 +88,7 @@ static void read_direct(struct populate *p, uint32_t round)
 
         if (rate_direct(p->rig.fd, "the memory file", pages_to_bytes(p->rig.nr_pages), &rate, &e) >= 0)
                 populate_keep_rate(p, PART_COLD, FLOOR_DIRECT, round, rate);
-        else if (round > 0)
+        else
                 note_failure(arm_of(p, PART_COLD, FLOOR_DIRECT), &e);
 }
 

@@ -108,7 +108,7 @@ static void close_source(struct populate_source *s)
         inspect_close(&s->i);
 }
 
-static int open_whole(struct subject *s, const struct populate_options *o, const char *made, struct err *e)
+static int open_whole(struct populate_subject *s, const struct populate_options *o, const char *made, struct err *e)
 {
         int r = o->dir ? 0 : make_snapshot(made, e);
 
@@ -116,7 +116,7 @@ static int open_whole(struct subject *s, const struct populate_options *o, const
         return r < 0 ? err_wrap(e, r, "no snapshot to fill from") : 0;
 }
 
-static int open_packed(struct subject *s, const struct populate_options *o, const char *made, const char *packed, struct err *e)
+static int open_packed(struct populate_subject *s, const struct populate_options *o, const char *made, const char *packed, struct err *e)
 {
         struct convert_options c = { .src = o->dir ? o->dir : made, .dst = packed, .pack = true, .pack_level = 1, .hints_path = "none" };
         struct convert_report  report;
@@ -128,12 +128,12 @@ static int open_packed(struct subject *s, const struct populate_options *o, cons
         return r < 0 ? r : open_source(&s->packed, packed, e);
 }
 
-void subject_open(struct subject *s, const struct populate_options *o)
+void populate_subject_open(struct populate_subject *s, const struct populate_options *o)
 {
         char       made[4300], packed[4300];
         struct err e = { 0 };
 
-        *s = (struct subject){ 0 };
+        *s = (struct populate_subject){ 0 };
         if (scratch_make(&s->tmp, &e) < 0)
                 floor_die(e.text, -e.code);
         snprintf(made, sizeof(made), "%s/made", s->tmp.path);
@@ -144,7 +144,7 @@ void subject_open(struct subject *s, const struct populate_options *o)
                 (void)open_packed(s, o, made, packed, &s->no_packed);
 }
 
-void subject_close(struct subject *s)
+void populate_subject_close(struct populate_subject *s)
 {
         close_source(&s->whole);
         close_source(&s->packed);

@@ -44,6 +44,8 @@ static void say_goal(struct bench_group *g, const char *arm, double goal)
 
 void populate_words(struct bench_result *r)
 {
+        for (size_t k = 0; k < r->nr_groups; k++)
+                bench_words_of_lacks(&r->groups[k]);
         for (size_t i = 0; i < ARRAY_LEN(goals); i++)
                 for (size_t k = 0; k < r->nr_groups; k++)
                         if (strcmp(r->groups[k].name, populate_group(goals[i].part)) == 0)
