@@ -14,12 +14,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* arm->own */
+struct peer_own {
+        struct peer peer;
+        unsigned    number; /* among the arms: peers of one bench share a directory */
+};
+
 /* One run. */
 struct peer_run {
         const struct peer       *peer;
         struct arm_setting       setting;  /* the bench's, with this peer's own timeout */
         struct arm_request       request;
-        char                    *scratch;
+        char                    *work, *scratch;
         struct peer_vars         vars;
         struct peer_command      vmm;
         struct peer_serial_port  serial;
@@ -45,19 +51,15 @@ static void remove_below(int dir_fd, const char *name)
         unlinkat(dir_fd, name, d ? AT_REMOVEDIR : 0);
 }
 
-static char *make_scratch(const struct arm_setting *s, struct err *e)
+/* {work} and, below it and new, {scratch}. Short: paths of sockets have 107 bytes. */
+static int make_places(const struct arm_setting *s, unsigned number, char **ret_work, char **ret_scratch, struct err *e)
 {
-        char *dir;
-
-        if (asprintf(&dir, "%s/run", s->scratch) < 0)
-                return err_set(e, -ENOMEM, "no memory"), NULL;
-        remove_below(AT_FDCWD, dir);
-        if (mkdir(dir, 0700) < 0) {
-                err_set(e, -errno, "%s: %s", dir, strerror(errno));
-                free(dir);
-                return NULL;
-        }
-        return dir;
+        if (asprintf(ret_work, "%s/p%u", s->scratch, number) < 0 || asprintf(ret_scratch, "%s/r", *ret_work) < 0)
+                return err_set(e, -ENOMEM, "no memory");
+        remove_below(AT_FDCWD, *ret_scratch);
+        if ((mkdir(*ret_work, 0700) < 0 && errno != EEXIST) || mkdir(*ret_scratch, 0700) < 0)
+                return err_set(e, -errno, "%s: %s", *ret_scratch, strerror(errno));
+        return 0;
 }
 
 /* --- what is run before and after --- */
@@ -135,14 +137,15 @@ static int find_files(struct arm *a, const struct peer *p, const struct peer_var
 
 static int peer_prepare(struct arm *a, const struct arm_setting *s, struct err *e)
 {
-        const struct peer *p = a->own;
+        const struct peer_own *o = a->own;
+        const struct peer *p = &o->peer;
         struct arm_setting own = *s;
         _cleanup_(peer_vars_free) struct peer_vars vars = {0};
-        _cleanup_free_ char *scratch = make_scratch(s, e);
-        int r = scratch ? 0 : e->code;
+        _cleanup_free_ char *work = NULL, *scratch = NULL;
+        int r = make_places(s, o->number, &work, &scratch, e);
 
         own.timeout_ns = p->timeout_ns ? p->timeout_ns : s->timeout_ns;
-        r = r ? r : peer_vars_fill(p, &(struct peer_places){s->dir, s->rouse, s->scratch, scratch, ""}, &vars, e);
+        r = r ? r : peer_vars_fill(p, &(struct peer_places){s->dir, s->rouse, work, scratch, ""}, &vars, e);
         r = r ? r : find_programs(p, &vars, e);
         r = r ? r : run_commands(p, &vars, p->prepare, &own, e);
         r = r ? r : find_files(a, p, &vars, e);
@@ -154,20 +157,17 @@ static int peer_prepare(struct arm *a, const struct arm_setting *s, struct err *
 
 /* --- a run --- */
 
-static int expand_run(struct peer_run *run, struct err *e)
+static int expand_run(struct peer_run *run, unsigned number, struct err *e)
 {
         const struct peer *p = run->peer;
         const struct arm_setting *s = &run->setting;
         struct peer_vars paths = {0};
-        int r;
+        int r = make_places(s, number, &run->work, &run->scratch, e);
 
-        run->scratch = make_scratch(s, e);
-        if (!run->scratch)
-                return e->code;
-        r = peer_vars_fill(p, &(struct peer_places){s->dir, s->rouse, s->scratch, run->scratch, ""}, &paths, e);
+        r = r ? r : peer_vars_fill(p, &(struct peer_places){s->dir, s->rouse, run->work, run->scratch, ""}, &paths, e);
         r = r ? r : peer_serial_open(&run->serial, p, &paths, e);
         peer_vars_free(&paths);
-        r = r ? r : peer_vars_fill(p, &(struct peer_places){s->dir, s->rouse, s->scratch, run->scratch, run->serial.path}, &run->vars, e);
+        r = r ? r : peer_vars_fill(p, &(struct peer_places){s->dir, s->rouse, run->work, run->scratch, run->serial.path}, &run->vars, e);
         r = r ? r : peer_command_expand(p, &run->vars, p->argv, &run->vmm, e);
         return r ? r : peer_talk_prepare(&run->talk, p, &run->vars, e);
 }
@@ -212,11 +212,13 @@ static void end_run(struct peer_run *run)
         if (run->scratch)
                 remove_below(AT_FDCWD, run->scratch);
         free(run->scratch);
+        free(run->work);
 }
 
 static int peer_run(struct arm *a, const struct arm_request *q, struct metric_values *ret, struct err *e)
 {
-        const struct peer *p = a->own;
+        const struct peer_own *o = a->own;
+        const struct peer *p = &o->peer;
         struct peer_run run = {.peer = p, .setting = *q->setting, .request = *q, .serial = {.master_fd = -1, .slave_fd = -1, .listen_fd = -1}};
         struct err why = {0};
         int r;
@@ -224,7 +226,7 @@ static int peer_run(struct arm *a, const struct arm_request *q, struct metric_va
         run.request.setting = &run.setting;
         if (p->timeout_ns)
                 run.setting.timeout_ns = p->timeout_ns;
-        r = expand_run(&run, e);
+        r = expand_run(&run, o->number, e);
         r = r ? r : run_commands(p, &run.vars, p->before, &run.setting, e);
         for (size_t i = 0; !r && i < p->nr_helpers; i++)
                 r = start_helper(&run, &p->helpers[i], e);
@@ -242,8 +244,11 @@ static int peer_run(struct arm *a, const struct arm_request *q, struct metric_va
 
 static void peer_cleanup(struct arm *a)
 {
-        peer_free(a->own);
-        free(a->own);
+        struct peer_own *o = a->own;
+
+        if (o)
+                peer_free(&o->peer);
+        free(o);
         a->own = NULL;
 }
 
@@ -266,15 +271,17 @@ static char *describe(const struct peer *p)
 int peer_arm_add(struct arm_list *l, const char *file, struct err *e)
 {
         static const struct arm_ops ops = {peer_prepare, peer_run, peer_cleanup};
-        struct peer *p = calloc(1, sizeof(*p));
+        struct peer_own *o = calloc(1, sizeof(*o));
+        const struct peer *p = &o->peer;
         _cleanup_free_ char *what = NULL;
         struct arm *a = NULL;
-        int r = p ? peer_load(p, file, e) : err_set(e, -ENOMEM, "no memory");
+        int r = o ? peer_load(&o->peer, file, e) : err_set(e, -ENOMEM, "no memory");
 
         if (r) {
-                free(p);
+                free(o);
                 return r;
         }
+        o->number = (unsigned)l->nr;
         what = describe(p);
         for (size_t i = 0; i < l->nr; i++)
                 if (strcmp(l->v[i].name, p->name) == 0)
@@ -284,11 +291,11 @@ int peer_arm_add(struct arm_list *l, const char *file, struct err *e)
         if (!r && !a)
                 r = err_usage(e, "--peer %s: more than %d arms", file, ARMS_MAX);
         if (r) {
-                peer_free(p);
-                free(p);
+                peer_free(&o->peer);
+                free(o);
                 return r;
         }
         a->peer = true;
-        a->own = p;
+        a->own = o;
         return 0;
 }

@@ -234,7 +234,7 @@ Test(peer_run, before_and_after_are_run_also_when_the_peer_fails)
         char path[PATH_MAX + 16];
         struct outcome o;
 
-        write_peer(&t, "test -f {work}/made && exit 9", ",\"before\": [[\"touch\", \"{work}/made\"]], \"after\": [[\"mv\", \"{work}/made\", \"{work}/gone\"]]");
+        write_peer(&t, "test -f {snapshot}/made && exit 9", ",\"before\": [[\"touch\", \"{snapshot}/made\"]], \"after\": [[\"mv\", \"{snapshot}/made\", \"{snapshot}/gone\"]]");
         o = run_file(&t, NULL, 10 * NS_PER_S);
         cr_assert(strstr(o.e.text, "exit 9"), "%s", o.e.text);
         snprintf(path, sizeof(path), "%s/gone", t.path);
