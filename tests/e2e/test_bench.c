@@ -38,12 +38,12 @@ static struct place place_new(void)
 
         need_kvm();
         need_uffd();
-        snprintf(p.rouse, sizeof(p.rouse), "%s/rouse", p.t.path);
+        snprintf(p.rouse, sizeof(p.rouse), "%s/logged", p.t.path);
         snprintf(p.log, sizeof(p.log), "%s/log", p.t.path);
         snprintf(p.json, sizeof(p.json), "%s/result.json", p.t.path);
         snprintf(p.tmp, sizeof(p.tmp), "%s/tmp", p.t.path);
         snprintf(script, sizeof(script), "#!/bin/sh\necho \"$$ $*\" >>'%s'\nexec '%s' \"$@\"\n", p.log, rouse_program());
-        tmpdir_write(&p.t, "rouse", script, strlen(script));
+        tmpdir_write(&p.t, "logged", script, strlen(script));
         cr_assert_eq(chmod(p.rouse, 0700), 0);
         cr_assert_eq(mkdir(p.tmp, 0700), 0);
         setenv("XDG_DATA_HOME", p.t.path, 1);

@@ -203,10 +203,9 @@ Test(bench_restore, a_stamp_that_only_some_runs_came_to_is_no_figure)
 {
         struct bench_group *g;
         struct bench *b = bench_of_one_group(&g);
-        struct bench_arm *a = arm(g, "lazy", 10, 20000, 0, 0);
 
         arm(g, "eager", 10, 100000, 0, 90000);
-        bench_value_add(bench_metric_get(a, "t6", "us", BENCH_LOWER), 3, 25000);
+        bench_value_add(bench_metric_get(arm(g, "lazy", 10, 20000, 0, 0), "t6", "us", BENCH_LOWER), 3, 25000);
         bench_words(b);
         cr_expect_null(bench_metric_find(bench_arm_find(g, "lazy"), "t6"));
         cr_expect_not_null(bench_metric_find(bench_arm_find(g, "eager"), "t6"));
