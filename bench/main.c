@@ -1,4 +1,5 @@
 /* rouse bench WORD: an executable of its own, which `rouse bench` execs, so that `rouse restore` stays lean. */
+#include "bench/run/options.h"
 #include "bench/verb.h"
 
 #include "core/base/units.h"
@@ -9,7 +10,7 @@
 #include <string.h>
 
 static const struct bench_verb *const verbs[] = {
-        NULL,
+        &bench_verb_restore,
 };
 
 static int complain(int status, const char *word, const char *format, va_list args)

@@ -1,6 +1,7 @@
 /* A result grows as it is measured, and is freed whole. */
 #include "bench/model/result.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,9 +83,34 @@ struct bench_metric *bench_metric_get(struct bench_arm *a, const char *id, const
         return m;
 }
 
+static void free_metric(struct bench_metric *m)
+{
+        free(m->id);
+        free(m->unit);
+        free(m->values);
+}
+
+void bench_metric_remove(struct bench_arm *a, const char *id)
+{
+        const struct bench_metric *found = bench_metric_find(a, id);
+        size_t i = found ? (size_t)(found - a->metrics) : 0;
+
+        if (!found)
+                return;
+        free_metric(&a->metrics[i]);
+        memmove(&a->metrics[i], &a->metrics[i + 1], (a->nr_metrics - i - 1) * sizeof(*a->metrics));
+        a->nr_metrics--;
+}
+
 void bench_value_add(struct bench_metric *m, uint32_t round, double value)
 {
-        struct bench_value *v = append((void **)&m->values, &m->nr, sizeof(*v));
+        struct bench_value *v;
+
+        if (!isfinite(value)) {
+                fprintf(stderr, "rouse bench: round %u of %s: expected a finite value, found %g\n", round, m->id ? m->id : "a metric", value);
+                exit(1);
+        }
+        v = append((void **)&m->values, &m->nr, sizeof(*v));
 
         *v = (struct bench_value){.round = round, .value = value};
 }
@@ -127,11 +153,8 @@ void bench_string_set(char **s, const char *value)
 
 static void free_arm(struct bench_arm *a)
 {
-        for (size_t i = 0; i < a->nr_metrics; i++) {
-                free(a->metrics[i].id);
-                free(a->metrics[i].unit);
-                free(a->metrics[i].values);
-        }
+        for (size_t i = 0; i < a->nr_metrics; i++)
+                free_metric(&a->metrics[i]);
         free(a->metrics);
         free(a->name);
         free(a->what);

@@ -3,7 +3,7 @@
  * are bench/stats' and stand in no field here.
  * Owns:    all strings and arrays (malloc); bench_result_free frees them, whatever has been filled so far. A zeroed struct is an empty result.
  * Threads: one.
- * Blocks:  never. Adding exits the program (status 1) where there is no memory. */
+ * Blocks:  never. Adding exits the program (status 1) where there is no memory, and where a value is not finite. */
 #pragma once
 
 #include <stdbool.h>
@@ -99,6 +99,9 @@ struct bench_result {
 struct bench_group  *bench_group_get(struct bench_result *r, const char *name);
 struct bench_arm    *bench_arm_get(struct bench_group *g, const char *name);
 struct bench_metric *bench_metric_get(struct bench_arm *a, const char *id, const char *unit, enum bench_better better);
+
+/* Takes the metric of that id away again, where there is one. */
+void bench_metric_remove(struct bench_arm *a, const char *id);
 
 /* NULL where there is none. */
 const struct bench_arm    *bench_arm_find(const struct bench_group *g, const char *name);

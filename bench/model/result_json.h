@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-#define BENCH_JSON_BYTES_MAX (UINT64_C(256) << 20)
+#define BENCH_JSON_BYTES_MAX (UINT64_C(128) << 20)
 
 /* What fails is left in ferror(to). */
 void bench_json_write(FILE *to, const struct bench_result *r);

@@ -108,6 +108,16 @@ struct stats_ratio stats_ratio_apart(const struct bench_metric *a, const struct 
         return r;
 }
 
+/* Two digits: it is a guess. */
+static size_t about(size_t n)
+{
+        size_t unit = 1;
+
+        while (n / unit >= 100)
+                unit *= 10;
+        return (n + unit - 1) / unit * unit;
+}
+
 static void alike_words(char *buf, size_t size, const struct stats_ratio *r, const char *a, const char *b)
 {
         int n = snprintf(buf, size, "%s and %s cannot be told apart by %zu runs: %.3g times (%.3g to %.3g); ", a, b, r->runs, r->ratio, r->ci.low, r->ci.high);
@@ -115,7 +125,7 @@ static void alike_words(char *buf, size_t size, const struct stats_ratio *r, con
         if (n < 0 || (size_t)n >= size)
                 return;
         if (r->runs_needed)
-                snprintf(buf + n, size - (size_t)n, "a difference as seen would take about %zu runs", r->runs_needed);
+                snprintf(buf + n, size - (size_t)n, "a difference as seen would take about %zu runs", about(r->runs_needed));
         else
                 snprintf(buf + n, size - (size_t)n, "more runs would hardly help");
 }

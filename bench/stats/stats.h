@@ -43,6 +43,9 @@ struct stats_summary {
 /* False where the metric (which may be NULL) has no values; *ret is zeroed then. */
 bool stats_summarize(const struct bench_metric *m, struct stats_summary *ret);
 
+/* Of all values, and nothing else of them. False where there are none. */
+bool stats_median(const struct bench_metric *m, double *ret);
+
 enum stats_verdict {
         STATS_NO_RATIO, /* no round has both, or what is divided by is not above 0 */
         STATS_TOO_FEW,  /* there is a ratio, and no interval */

@@ -28,3 +28,15 @@ bool stats_summarize(const struct bench_metric *m, struct stats_summary *ret)
         stats_pool_free(&p);
         return true;
 }
+
+bool stats_median(const struct bench_metric *m, double *ret)
+{
+        struct stats_pool p;
+
+        if (!m || m->nr == 0)
+                return false;
+        stats_pool_fill(&p, m);
+        *ret = stats_quantile(p.value, p.nr, 0.5);
+        stats_pool_free(&p);
+        return true;
+}

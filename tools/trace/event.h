@@ -10,9 +10,8 @@ enum trace_kind {
         TRACE_SLOT,      /* a memory slot that the guest uses; a record of its own, struct trace_slot */
 };
 
-#define TRACE_WRITE (1u << 8)  /* beside the kind */
-#define TRACE_ASYNC (1u << 9)  /* KVM has the page brought while the guest goes on */
-#define TRACE_LARGE (1u << 10) /* through a mapping of 2 MiB or more: what else is touched in there will not be seen */
+#define TRACE_WRITE (1u << 8) /* beside the kind */
+#define TRACE_LARGE (1u << 9) /* through a mapping of 2 MiB or more: what else is touched in there will not be seen */
 
 struct trace_event {
         unsigned long long ns;   /* CLOCK_MONOTONIC */
@@ -35,6 +34,7 @@ struct trace_slot {
 };
 
 /* Guest pages of which the BPF program itself remembers that they were told: 256 GiB; the tracer sorts out what is told twice beyond. */
-#define TRACE_SEEN_PAGES  (1u << 26)
-#define TRACE_PER_WORD    32u /* two bits a page: touched, written */
-#define TRACE_SLOTS_MAX   1024
+#define TRACE_SEEN_PAGES (1u << 26)
+#define TRACE_PER_WORD   32u /* two bits a page: touched, written */
+#define TRACE_SLOTS_MAX  1024
+#define TRACE_AHEAD_MAX  (1u << 20)

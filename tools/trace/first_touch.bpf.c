@@ -22,6 +22,9 @@ char LICENSE[] SEC("license") = "GPL";
 #define PIO_OUT        1
 #define SERIAL_DATA    0x3f8
 #define LEVEL_4K       1
+#define SPTES          512 /* in a page of them */
+#define SPTE_FRAME     0x000ffffffffff000ULL
+#define SPTE_ACCESSED  (1ULL << 5 | 1ULL << 8) /* as x86 page tables have it, and as EPT has it */
 #define PROCESSES_MAX  4096
 #define WAKE_AT_PART   4 /* of the ring that is full */
 
@@ -37,6 +40,7 @@ __u64 first_ns = 0;            /* when it asked */
 __u64 serial_ns = 0;           /* the first byte on its serial port */
 __u64 lost = 0;                /* events that had no room */
 __u64 other_vm = 0;            /* requests of further VMs */
+__u64 ahead_nr = 0;            /* entries of `ahead` */
 __u64 offspring = 0;           /* living processes that the first one started, and their children */
 
 struct {
@@ -58,6 +62,20 @@ struct {
         __type(key, struct trace_slot_key);
         __type(value, __u8);
 } slots SEC(".maps");
+
+/* What KVM mapped ahead, by the address of its entry. Under shadow paging it fills up to 8 entries at a fault, of pages that the host has and
+ * the guest used before: no touch, and none of them will fault. It leaves their accessed bits clear, so these tell of the touch. */
+struct ahead {
+        __u64 gfn, spte;
+};
+
+struct {
+        __uint(type, BPF_MAP_TYPE_HASH);
+        __uint(map_flags, BPF_F_NO_PREALLOC);
+        __uint(max_entries, TRACE_AHEAD_MAX);
+        __type(key, __u64);
+        __type(value, struct ahead);
+} ahead SEC(".maps");
 
 /* Thread groups that are followed, by the number that the first pid namespace gives them. */
 enum { ROOT, OFFSPRING };
@@ -213,6 +231,14 @@ static void touch(__u64 gfn, __u32 kind)
                 __sync_fetch_and_and(word, ~(bits & ~before));
 }
 
+static bool was_told(__u64 gfn)
+{
+        __u32 key = gfn / TRACE_PER_WORD;
+        __u64 *word = gfn < TRACE_SEEN_PAGES ? bpf_map_lookup_elem(&seen, &key) : 0;
+
+        return word && *word >> gfn % TRACE_PER_WORD * 2 & 1;
+}
+
 SEC("tp_btf/kvm_mmu_spte_requested")
 int BPF_PROG(guest_frame, struct kvm_page_fault *fault)
 {
@@ -234,7 +260,7 @@ SEC("tp_btf/kvm_try_async_get_page")
 int BPF_PROG(async_frame, __u64 gva, __u64 gfn)
 {
         if (is_our_vm())
-                touch(gfn, TRACE_GUEST | TRACE_ASYNC);
+                touch(gfn, TRACE_GUEST);
         return 0;
 }
 
@@ -244,6 +270,77 @@ int BPF_PROG(table_frame, struct kvm_mmu_page *sp)
 {
         if (!BPF_CORE_READ_BITFIELD_PROBED(sp, role.direct) && is_our_vm())
                 touch(BPF_CORE_READ(sp, gfn), TRACE_GUEST);
+        return 0;
+}
+
+/* After the event for the page that was asked for: it is told by now, and what was not is mapped ahead. */
+SEC("tp_btf/kvm_mmu_set_spte")
+int BPF_PROG(entry_set, int level, __u64 gfn, __u64 *sptep)
+{
+        __u64 key = (__u64)sptep;
+        struct ahead a = {.gfn = gfn};
+
+        if (level != LEVEL_4K || !is_our_vm() || was_told(gfn))
+                return 0;
+        if (bpf_probe_read_kernel(&a.spte, sizeof(a.spte), sptep) < 0 || a.spte & SPTE_ACCESSED)
+                return 0;
+        if (!bpf_map_lookup_elem(&ahead, &key))
+                __sync_fetch_and_add(&ahead_nr, 1);
+        if (bpf_map_update_elem(&ahead, &key, &a, 0) < 0) {
+                __sync_fetch_and_sub(&ahead_nr, 1);
+                __sync_fetch_and_add(&lost, 1);
+        }
+        return 0;
+}
+
+/* Tells of it if it was touched. Kept while it is as KVM has set it. */
+static void look_at(__u64 sptep, const struct ahead *a)
+{
+        __u64 now = 0;
+
+        if (bpf_probe_read_kernel(&now, sizeof(now), (void *)sptep) == 0 && ((now ^ a->spte) & SPTE_FRAME) == 0 && !was_told(a->gfn)) {
+                if (!(now & SPTE_ACCESSED))
+                        return;
+                touch(a->gfn, TRACE_GUEST); /* whether it was written cannot be seen: KVM sets the dirty bit itself */
+        }
+        if (bpf_map_delete_elem(&ahead, &sptep) == 0)
+                __sync_fetch_and_sub(&ahead_nr, 1);
+}
+
+static long look_at_each(void *map, const __u64 *sptep, struct ahead *a, void *unused)
+{
+        look_at(*sptep, a);
+        return 0;
+}
+
+/* The tracer runs it every some ms. */
+SEC("syscall")
+int sweep(void *unused)
+{
+        bpf_for_each_map_elem(&ahead, look_at_each, 0, 0);
+        return 0;
+}
+
+static long look_at_entry(__u32 i, __u64 *table)
+{
+        __u64 sptep = *table + i * sizeof(__u64);
+        struct ahead *a = bpf_map_lookup_elem(&ahead, &sptep), copy;
+
+        if (a) {
+                copy = *a;
+                look_at(sptep, &copy);
+        }
+        return 0;
+}
+
+/* A page of entries that is thrown away, at the end of the VM at the latest: the last look. */
+SEC("tp_btf/kvm_mmu_prepare_zap_page")
+int BPF_PROG(table_zapped, struct kvm_mmu_page *sp)
+{
+        __u64 table = (__u64)BPF_CORE_READ(sp, spt);
+
+        if (ahead_nr && BPF_CORE_READ_BITFIELD_PROBED(sp, role.level) == LEVEL_4K)
+                bpf_loop(SPTES, look_at_entry, &table, 0);
         return 0;
 }
 

@@ -26,6 +26,7 @@ enum {
         BPF_MAP_TYPE_HASH    = 1,
         BPF_MAP_TYPE_ARRAY   = 2,
         BPF_MAP_TYPE_RINGBUF = 27,
+        BPF_F_NO_PREALLOC    = 1,
         BPF_NOEXIST          = 1,
         BPF_RB_NO_WAKEUP     = 1,
         BPF_RB_FORCE_WAKEUP  = 2,
@@ -93,6 +94,7 @@ struct kvm_page_fault {
 /* The rest of the word is left out: a bit is found by its name, too. */
 union kvm_mmu_page_role {
         struct {
+                unsigned int level : 4;
                 unsigned int direct : 1; /* no page table of the guest's stands behind it */
         };
 };
@@ -100,6 +102,7 @@ union kvm_mmu_page_role {
 struct kvm_mmu_page {
         union kvm_mmu_page_role role;
         gfn_t                   gfn;
+        __u64                  *spt; /* its entries */
 };
 
 #pragma clang attribute pop

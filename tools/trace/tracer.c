@@ -2,6 +2,7 @@
 #include "tools/trace/tracer.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/clock.h"
 
 #include "tools/trace/first_touch.skel.h"
 
@@ -14,12 +15,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define SWEEP_SHARE     20          /* of this thread's time, one part in so many */
 #define FIRST_PIDNS_INO 0xeffffffcU /* PROC_PID_INIT_INO: the same on every kernel since 3.8 */
 
 struct tracer {
         struct first_touch *bpf;
         struct ring_buffer *ring;
-        uint64_t            refused; /* records that had no memory */
+        uint64_t            refused;  /* records that had no memory */
+        uint64_t            sweep_ns; /* when it is time to look again at what is mapped ahead */
         int (*record)(void *arg, const void *data, size_t size);
         void *arg;
 };
@@ -113,6 +116,7 @@ static int on_record(void *arg, void *data, size_t size)
 
 static int arm(struct tracer *t, const struct tracer_options *o, const struct kernel_btf *b, struct err *e)
 {
+        bool ahead;
         int r;
 
         t->bpf = first_touch__open();
@@ -124,6 +128,9 @@ static int arm(struct tracer *t, const struct tracer_options *o, const struct ke
         bpf_map__set_max_entries(t->bpf->maps.events, (uint32_t)o->ring_bytes);
         bpf_program__set_autoload(t->bpf->progs.async_frame, has_event(b, "kvm_try_async_get_page"));
         bpf_program__set_autoload(t->bpf->progs.table_frame, has_event(b, "kvm_mmu_get_page"));
+        ahead = has_event(b, "kvm_mmu_set_spte") && has_event(b, "kvm_mmu_prepare_zap_page");
+        bpf_program__set_autoload(t->bpf->progs.entry_set, ahead);
+        bpf_program__set_autoload(t->bpf->progs.table_zapped, ahead);
         bpf_program__set_autoload(t->bpf->progs.port, has_event(b, "kvm_pio"));
         r = first_touch__load(t->bpf);
         if (r < 0)
@@ -174,8 +181,21 @@ int tracer_fd(const struct tracer *t)
         return ring_buffer__epoll_fd(t->ring);
 }
 
+/* Every page table entry that KVM filled ahead is looked at: the more of them, the more rarely. */
+static void sweep(struct tracer *t)
+{
+        struct bpf_test_run_opts o = {.sz = sizeof(o)};
+        uint64_t begin = now_ns();
+
+        if (begin < t->sweep_ns || !__atomic_load_n(&t->bpf->bss->ahead_nr, __ATOMIC_RELAXED))
+                return;
+        bpf_prog_test_run_opts(bpf_program__fd(t->bpf->progs.sweep), &o);
+        t->sweep_ns = begin + SWEEP_SHARE * (now_ns() - begin);
+}
+
 void tracer_read(struct tracer *t)
 {
+        sweep(t);
         ring_buffer__consume(t->ring);
 }
 

@@ -37,7 +37,7 @@ int  tracer_new(const struct tracer_options *o, struct tracer **ret, struct err 
 void tracer_free(struct tracer *t); /* accepts NULL */
 
 int  tracer_fd(const struct tracer *t);   /* readable when much is waiting; what is less is to be read every some ms */
-void tracer_read(struct tracer *t);       /* calls record for all that is waiting */
+void tracer_read(struct tracer *t);       /* calls record for all that is waiting; looks whether what was mapped ahead was touched since */
 void tracer_disarm(struct tracer *t);     /* nothing more happens; what is waiting can still be read */
 bool tracer_numbers_are_ours(const struct tracer *t); /* processes have for the kernel the numbers that they have for us */
 void tracer_count(const struct tracer *t, struct tracer_counts *ret);

@@ -4,6 +4,8 @@
 #include "bench/model/result.h"
 
 #include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
 
 struct draws {
         uint64_t state;
