@@ -6,7 +6,6 @@
 #include "core/base/units.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,35 +14,6 @@ static const struct bench_verb *const verbs[] = {
         &bench_verb_report,
         &bench_verb_compare,
 };
-
-static int complain(int status, const char *word, const char *format, va_list args)
-{
-        fprintf(stderr, "rouse bench %s: ", word);
-        vfprintf(stderr, format, args);
-        fputc('\n', stderr);
-        return status;
-}
-
-int bench_usage(const char *word, const char *format, ...)
-{
-        va_list args;
-
-        va_start(args, format);
-        complain(BENCH_EXIT_USAGE, word, format, args);
-        va_end(args);
-        fprintf(stderr, "see 'rouse bench %s --help'\n", word);
-        return BENCH_EXIT_USAGE;
-}
-
-int bench_failed(const char *word, const char *format, ...)
-{
-        va_list args;
-
-        va_start(args, format);
-        complain(BENCH_EXIT_FAILED, word, format, args);
-        va_end(args);
-        return BENCH_EXIT_FAILED;
-}
 
 static void print_help(FILE *to)
 {
