@@ -1,4 +1,4 @@
-/* What words say when they cannot go on. */
+/* What the words of rouse bench say when they cannot go on. */
 #include "bench/verb.h"
 
 #include <stdarg.h>
