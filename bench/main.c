@@ -1,4 +1,5 @@
 /* rouse bench WORD: an executable of its own, which `rouse bench` execs, so that `rouse restore` stays lean. */
+#include "bench/report/verbs.h"
 #include "bench/run/options.h"
 #include "bench/verb.h"
 
@@ -10,6 +11,8 @@
 
 static const struct bench_verb *const verbs[] = {
         &bench_verb_restore,
+        &bench_verb_report,
+        &bench_verb_compare,
 };
 
 static void print_help(FILE *to)
