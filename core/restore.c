@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/mapped_sources.h"
 #include "core/match_devices.h"
+#include "core/naive.h"
 #include "core/plan_snapshot.h"
 #include "core/probe.h"
 #include "core/shared_restore.h"
@@ -51,11 +52,11 @@ static int stage_open(struct session *s, const struct restore_options *o, struct
 
 /* --- plan: decided, checked, and everything allocated that it needs --- */
 
-static void fill_ledger_plan(struct session *s)
+static void fill_ledger_plan(struct session *s, bool naive)
 {
         struct ledger *l = &s->ledger;
 
-        memcpy(l->arm, s->plan.arm, sizeof(l->arm));
+        snprintf(l->arm, sizeof(l->arm), "%s%s", s->plan.arm, naive ? "-naive" : "");
         l->nr_plan = s->plan.nr_rows;
         memcpy(l->plan, s->plan.rows, sizeof(l->plan));
 }
@@ -71,7 +72,7 @@ static int decide(struct session *s, const struct restore_options *o, struct err
                 r = host_require(&s->caps, true, e);
         if (r < 0)
                 return r;
-        fill_ledger_plan(s);
+        fill_ledger_plan(s, o->naive);
         /* relaxed: no other thread is there yet */
         atomic_store_explicit(&s->replays_left, (s->plan.nr_replay > 0) + (s->plan.nr_populate > 0), memory_order_relaxed);
         atomic_store_explicit(&s->settles_left, (s->plan.nr_served > 0) + (s->plan.nr_mapped > 0), memory_order_relaxed);
@@ -141,7 +142,9 @@ static int begin_prefill(struct session *s, const struct restore_options *o, str
 /* Everything is brought in before anybody looks, so huge pages may stand behind it all. */
 static int read_all(struct session *s, const struct restore_options *o, struct err *e)
 {
-        int r = guest_ram_read_all(&s->ram, &s->snap.pages, o->verify && s->snap.verifiable, MIN(s->caps.nr_cpus, 4), &s->eager_bytes, e);
+        bool verify = o->verify && s->snap.verifiable;
+        int r = o->naive ? naive_read_all(&s->ram, &s->snap.pages, verify, &s->eager_bytes, e)
+                         : guest_ram_read_all(&s->ram, &s->snap.pages, verify, MIN(s->caps.nr_cpus, 4), &s->eager_bytes, e);
 
         session_stamp(s, LEDGER_T6, now_ns());
         session_post(s, EVENT_SETTLED);
@@ -156,7 +159,7 @@ static int stage_plan(struct session *s, const struct restore_options *o, struct
         if (r >= 0 && o->mode == RESTORE_SHARED)
                 r = session_map_shared(s, o, e);
         else if (r >= 0)
-                r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, o->mode == RESTORE_EAGER, &s->ram, e);
+                r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, o->mode == RESTORE_EAGER && !o->naive, &s->ram, e);
         if (r < 0)
                 return r;
         s->layout.ram = s->ram.base;

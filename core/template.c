@@ -32,6 +32,7 @@ struct template {
         struct shared_pages   pages;
         struct template_offer offer;
         bool                  was_there;
+        char                  runtime_dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)], path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "": not offered */
         char                  alone[200];
 };
 
@@ -112,8 +113,8 @@ static bool name_socket(const struct template_ask *ask, char *ret, size_t size)
         return n > 0 && (size_t)n < size;
 }
 
-/* Held until it is closed, so that of two first ones one is the second. */
-static int lock(const char *runtime_dir)
+/* Held until it is closed, so that of two first ones one is the second. operation: of flock(2). */
+static int lock(const char *runtime_dir, int operation)
 {
         _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -1;
@@ -124,7 +125,7 @@ static int lock(const char *runtime_dir)
         if (asprintf(&path, "%s/templates.lock", runtime_dir) < 0)
                 return -ENOMEM;
         fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        if (fd < 0 || flock(fd, operation) < 0)
                 return -errno;
         return TAKE_FD(fd);
 }
@@ -165,14 +166,18 @@ static int find_or_offer(struct template *t, const struct template_ask *ask)
 
         if (!name_socket(ask, path, sizeof(path)))
                 return -ENAMETOOLONG;
-        lock_fd = r = lock(ask->runtime_dir);
+        lock_fd = r = lock(ask->runtime_dir, LOCK_EX);
         if (r < 0)
                 return r;
         r = ask_others(t, path);
         t->was_there = r == 0;
         if (r == -ENOENT)
                 r = listen_for_others(t, path);
-        return r;
+        if (r < 0)
+                return r;
+        snprintf(t->runtime_dir, sizeof(t->runtime_dir), "%s", ask->runtime_dir); /* shorter than path, which it begins */
+        memcpy(t->path, path, sizeof(t->path));
+        return 0;
 }
 
 static int offer(struct template *t)
@@ -226,6 +231,16 @@ const struct shared_pages *template_pages(const struct template *t)
         return &t->pages;
 }
 
+/* Whoever is the last to have the template takes its socket file along. Where somebody is just looking for one he finds out by himself that
+ * nobody listens: then nothing is waited for. Its descriptors are closed. */
+static void remove_socket(const struct template *t)
+{
+        _cleanup_close_ int lock_fd = t->path[0] ? lock(t->runtime_dir, LOCK_EX | LOCK_NB) : -1;
+
+        if (lock_fd >= 0 && !template_is_offered(t->path))
+                unlink(t->path);
+}
+
 void template_free(struct template *t)
 {
         if (!t)
@@ -234,6 +249,7 @@ void template_free(struct template *t)
         for (int i = 0; i < TEMPLATE_FDS; i++)
                 if (t->fds[i] >= 0)
                         close(t->fds[i]);
+        remove_socket(t);
         if (t->room) /* the mappings of the template within it, too */
                 munmap(t->room, memory_bytes(t) + HUGE_PAGE_BYTES);
         if (t->pages.bits)

@@ -8,7 +8,8 @@
  *   socket in the runtime directory
  *
  * The listening socket is itself handed on, and everybody accepts at it. So the template can be had as long as one process has it, whoever
- * is killed, and nobody has to take anything over. A socket file that nobody listens at any more is replaced, under a lock.
+ * is killed, and nobody has to take anything over. Who has it last removes the socket file; where
+ * he was killed it is replaced, under a lock.
  * Only processes of one user share: the directory and the socket are his, and either side asks the kernel who the other one is.
  *
  * This is what asks for a template: another holder (a page server) has to answer template_find, and nobody else changes. */

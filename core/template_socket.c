@@ -96,6 +96,13 @@ int template_ask_for(const char *path, const struct template_head *expected, int
         return fd < 0 ? fd : receive(fd, expected, ret_fds);
 }
 
+bool template_is_offered(const char *path)
+{
+        _cleanup_close_ int fd = connect_to(path);
+
+        return fd != -ENOENT;
+}
+
 /* --- answering --- */
 
 static void answer(const struct template_offer *o, int fd)

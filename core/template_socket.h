@@ -23,6 +23,9 @@ struct template_head {
 /* 0; -ENOENT: nobody listens at path; -EAGAIN: who accepted is gone, ask again; -ETIMEDOUT: who listens does not answer; or another -errno. */
 int template_ask_for(const char *path, const struct template_head *expected, int ret_fds[TEMPLATE_FDS]);
 
+/* False: nobody listens at path. */
+bool template_is_offered(const char *path);
+
 struct template_offer {
         pthread_t            thread;
         bool                 running;

@@ -23,6 +23,7 @@ struct walk {
         uint64_t               done_bytes, all_bytes, told_ns;
         uint8_t               *buf; /* of PAGE_CHUNK_MAX pages */
         struct page_reader     reader;
+        struct page_sums       sums;
         struct verify_report   report;
         struct err             first; /* what is wrong with the first bad page */
 };
@@ -32,7 +33,7 @@ struct stretch {
         const struct page_source *src;
         uint64_t                  first_page, nr_pages;
         uint64_t                  file_offset_bytes; /* of first_page */
-        const uint64_t           *sums;              /* of first_page and those behind it; NULL: none to hold them against */
+        const struct page_run    *summed;            /* the run that has their sums; NULL: none to hold them against */
         bool                      zero;              /* the map says so */
 };
 
@@ -44,7 +45,6 @@ static struct stretch part_of(const struct stretch *st, uint64_t skip, uint64_t 
         part.first_page += skip;
         part.nr_pages = nr_pages;
         part.file_offset_bytes += pages_to_bytes(skip);
-        part.sums = st->sums ? st->sums + skip : NULL;
         return part;
 }
 
@@ -87,20 +87,24 @@ static void check_zero(struct walk *w, const struct stretch *one, const uint8_t 
 
 static void check_sum(struct walk *w, const struct stretch *one, const uint8_t *bytes)
 {
-        uint64_t found = XXH3_64bits(bytes, PAGE_BYTES);
+        uint64_t found = XXH3_64bits(bytes, PAGE_BYTES), expected, index = one->first_page - one->summed->first_page;
 
         w->report.checked_pages++;
-        if (*one->sums != found)
+        if (!page_sums_get(&w->sums, one->summed, index, &expected)) /* the file was whole when the snapshot was opened */
+                err_bad(bad_page(w, one->first_page), "pages", w->s->pages.sums_file.offset_bytes + (one->summed->first_sum + index) * sizeof(expected),
+                        "expected the checksum of RAM page %" PRIu64 ", found the file's end: it was cut meanwhile; use another copy of the snapshot",
+                        one->first_page);
+        else if (expected != found)
                 err_bad(bad_page(w, one->first_page), one->src->name, one->file_offset_bytes,
                         "RAM page %" PRIu64 ": expected checksum %#" PRIx64
-                        ", found %#" PRIx64 "; use another copy of the snapshot", one->first_page, *one->sums, found);
+                        ", found %#" PRIx64 "; use another copy of the snapshot", one->first_page, expected, found);
 }
 
 static void check_page(struct walk *w, const struct stretch *one, const uint8_t *bytes)
 {
         if (one->zero)
                 check_zero(w, one, bytes);
-        else if (one->sums)
+        else if (one->summed)
                 check_sum(w, one, bytes);
 }
 
@@ -192,7 +196,7 @@ static void check_raw_run(struct walk *w, const struct page_run *run)
         const struct page_map *m = &w->s->pages;
         struct stretch         st = stretch_of(w->s, run);
 
-        st.sums = run_sums(m, run);
+        st.summed = run_sums(m, run) ? run : NULL;
         check_stretch(w, &st);
 }
 
@@ -276,6 +280,7 @@ int snapshot_verify(const struct snapshot *s, void (*progress)(void *arg, uint64
 
         if (!buf || page_reader_init(&w.reader, &s->pages, true) < 0)
                 return err_set(e, -ENOMEM, "no memory to verify a snapshot");
+        page_sums_init(&w.sums, &s->pages);
         w.all_bytes = pages_to_bytes(counts.raw_pages + counts.packed_pages + (s->raw_pages.nr_runs ? counts.zero_pages : 0));
         w.report.data_pages = counts.raw_pages + counts.packed_pages;
         w.report.zero_pages = counts.zero_pages;

@@ -25,6 +25,7 @@ static const struct option options[] = {
         {"verify", required_argument, NULL, 'V'},
         {"source-timeout", required_argument, NULL, 'S'},
         {"collapse", required_argument, NULL, 'K'},
+        {"naive", no_argument, NULL, 'E'},
         {"allow-cpu-mismatch", no_argument, NULL, 'a'},
         CLI_LAST_OPTIONS,
 };
@@ -98,6 +99,9 @@ static int take_option(int c, struct front *f, struct lists *l, struct restore_o
                 return take_timeout(optarg, &o->source_timeout_ms);
         case 'K':
                 return cli_on_off(optarg, &o->collapse) ? 1 : bad("collapse", "on or off");
+        case 'E':
+                o->naive = true;
+                return 1;
         case 'a':
                 o->allow_cpu_mismatch = true;
                 return 1;
@@ -154,6 +158,8 @@ static int check_mode(const struct restore_options *o, uint32_t asked)
 {
         if (check_pager_options(o, asked) != EXIT_OK || check_backing(o) != EXIT_OK)
                 return EXIT_USAGE;
+        if (o->naive && o->mode != RESTORE_EAGER)
+                return cli_usage("restore", "--naive needs --mode eager: it is the eager restore to compare with");
         if (o->mode == RESTORE_MMAP && o->verify && asked & 1u << ('V' - 'A'))
                 return cli_usage("restore", "--verify on needs --mode auto, lazy, eager or shared: what is mapped is not checked");
         return EXIT_OK;
@@ -233,6 +239,7 @@ const struct verb verb_restore = {
                 "  --source-timeout TIME a page that the file does not yield in this time is lost (default 30s)\n"
                 "  --track-dirty         keep account of what the guest writes, so that rouse snapshot --base need not compare pages\n"
                 "  --collapse on|off     make huge pages of what is all there, after T6, at idle priority (default off)\n"
+                "  --naive               with --mode eager: every byte, zeros too, one thread, 4 KiB pages, as most VMMs do; to compare with\n"
                 "  --allow-cpu-mismatch  restore even where this CPU lacks what the guest saw\n"
                 DEVICE_RESTORE_HELP
                 FRONT_HELP

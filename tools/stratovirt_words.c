@@ -99,7 +99,7 @@ static int say_boot(const struct translation *t)
         return r;
 }
 
-/* Kernel, memory and vCPUs are the snapshot's. */
+/* Kernel, memory and vCPUs are the snapshot's. A mapped template is what auto maps, too, where nothing speaks against it. */
 static int say_restore(const struct translation *t)
 {
         int r = sv_say(t, "restore");
@@ -107,7 +107,7 @@ static int say_restore(const struct translation *t)
         if (r >= 0)
                 r = sv_say(t, "%.*s", (int)strcspn(t->incoming, ","), t->incoming);
         if (r >= 0)
-                r = sv_say_option(t, "--mode", list_is(t->incoming, "mapped", "false") ? "eager" : "lazy");
+                r = sv_say_option(t, "--mode", list_is(t->incoming, "mapped", "false") ? "eager" : "auto");
         return r;
 }
 

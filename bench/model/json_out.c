@@ -39,7 +39,7 @@ static void begin(struct json_out *o, const char *key)
         o->more = true;
 }
 
-void json_open(struct json_out *o, const char *key, char bracket)
+void jout_open(struct json_out *o, const char *key, char bracket)
 {
         begin(o, key);
         fputc(bracket, o->to);
@@ -47,14 +47,14 @@ void json_open(struct json_out *o, const char *key, char bracket)
         o->more = false;
 }
 
-void json_open_inline(struct json_out *o, const char *key, char bracket)
+void jout_open_inline(struct json_out *o, const char *key, char bracket)
 {
-        json_open(o, key, bracket);
+        jout_open(o, key, bracket);
         if (!o->inline_depth)
                 o->inline_depth = o->depth;
 }
 
-void json_close(struct json_out *o, char bracket)
+void jout_close(struct json_out *o, char bracket)
 {
         bool one_line = o->inline_depth && o->depth >= o->inline_depth;
 
@@ -69,19 +69,19 @@ void json_close(struct json_out *o, char bracket)
                 fputc('\n', o->to);
 }
 
-void json_str(struct json_out *o, const char *key, const char *v)
+void jout_str(struct json_out *o, const char *key, const char *v)
 {
         begin(o, key);
         put_string(o->to, v);
 }
 
-void json_str_if(struct json_out *o, const char *key, const char *v)
+void jout_str_if(struct json_out *o, const char *key, const char *v)
 {
         if (v)
-                json_str(o, key, v);
+                jout_str(o, key, v);
 }
 
-void json_num(struct json_out *o, const char *key, double v)
+void jout_num(struct json_out *o, const char *key, double v)
 {
         char buf[40];
 
@@ -94,19 +94,19 @@ void json_num(struct json_out *o, const char *key, double v)
         fputs(buf, o->to);
 }
 
-void json_u64(struct json_out *o, const char *key, uint64_t v)
+void jout_u64(struct json_out *o, const char *key, uint64_t v)
 {
         begin(o, key);
         fprintf(o->to, "%" PRIu64, v);
 }
 
-void json_i64(struct json_out *o, const char *key, int64_t v)
+void jout_i64(struct json_out *o, const char *key, int64_t v)
 {
         begin(o, key);
         fprintf(o->to, "%" PRId64, v);
 }
 
-void json_bool(struct json_out *o, const char *key, bool v)
+void jout_bool(struct json_out *o, const char *key, bool v)
 {
         begin(o, key);
         fputs(v ? "true" : "false", o->to);

@@ -15,17 +15,17 @@ struct json_out {
 };
 
 /* key: NULL inside an array and for the document itself. */
-void json_open(struct json_out *o, const char *key, char bracket); /* '{' or '[' */
+void jout_open(struct json_out *o, const char *key, char bracket); /* '{' or '[' */
 /* What is inside stands on one line. */
-void json_open_inline(struct json_out *o, const char *key, char bracket);
-void json_close(struct json_out *o, char bracket); /* '}' or ']' */
+void jout_open_inline(struct json_out *o, const char *key, char bracket);
+void jout_close(struct json_out *o, char bracket); /* '}' or ']' */
 
 /* UTF-8; a byte that is none becomes U+FFFD. */
-void json_str(struct json_out *o, const char *key, const char *v);
+void jout_str(struct json_out *o, const char *key, const char *v);
 /* Nothing where v is NULL. */
-void json_str_if(struct json_out *o, const char *key, const char *v);
+void jout_str_if(struct json_out *o, const char *key, const char *v);
 /* The shortest decimal that is read back as the same double. */
-void json_num(struct json_out *o, const char *key, double v);
-void json_u64(struct json_out *o, const char *key, uint64_t v);
-void json_i64(struct json_out *o, const char *key, int64_t v);
-void json_bool(struct json_out *o, const char *key, bool v);
+void jout_num(struct json_out *o, const char *key, double v);
+void jout_u64(struct json_out *o, const char *key, uint64_t v);
+void jout_i64(struct json_out *o, const char *key, int64_t v);
+void jout_bool(struct json_out *o, const char *key, bool v);

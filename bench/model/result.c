@@ -83,6 +83,25 @@ struct bench_metric *bench_metric_get(struct bench_arm *a, const char *id, const
         return m;
 }
 
+static void free_metric(struct bench_metric *m)
+{
+        free(m->id);
+        free(m->unit);
+        free(m->values);
+}
+
+void bench_metric_remove(struct bench_arm *a, const char *id)
+{
+        const struct bench_metric *found = bench_metric_find(a, id);
+        size_t i = found ? (size_t)(found - a->metrics) : 0;
+
+        if (!found)
+                return;
+        free_metric(&a->metrics[i]);
+        memmove(&a->metrics[i], &a->metrics[i + 1], (a->nr_metrics - i - 1) * sizeof(*a->metrics));
+        a->nr_metrics--;
+}
+
 void bench_value_add(struct bench_metric *m, uint32_t round, double value)
 {
         struct bench_value *v;
@@ -134,11 +153,8 @@ void bench_string_set(char **s, const char *value)
 
 static void free_arm(struct bench_arm *a)
 {
-        for (size_t i = 0; i < a->nr_metrics; i++) {
-                free(a->metrics[i].id);
-                free(a->metrics[i].unit);
-                free(a->metrics[i].values);
-        }
+        for (size_t i = 0; i < a->nr_metrics; i++)
+                free_metric(&a->metrics[i]);
         free(a->metrics);
         free(a->name);
         free(a->what);

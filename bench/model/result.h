@@ -100,6 +100,9 @@ struct bench_group  *bench_group_get(struct bench_result *r, const char *name);
 struct bench_arm    *bench_arm_get(struct bench_group *g, const char *name);
 struct bench_metric *bench_metric_get(struct bench_arm *a, const char *id, const char *unit, enum bench_better better);
 
+/* Takes the metric of that id away again, where there is one. */
+void bench_metric_remove(struct bench_arm *a, const char *id);
+
 /* NULL where there is none. */
 const struct bench_arm    *bench_arm_find(const struct bench_group *g, const char *name);
 const struct bench_metric *bench_metric_find(const struct bench_arm *a, const char *id);

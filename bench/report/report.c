@@ -2,6 +2,7 @@
 #include "bench/report/report.h"
 
 #include "bench/model/result_json.h"
+#include "bench/report/html.h"
 #include "bench/verb.h"
 #include "core/base/cleanup.h"
 
@@ -37,6 +38,6 @@ int bench_report(const char *word, const struct bench_result *r, const struct be
         if (to->json && !json_out)
                 status = write_file(word, to->json, r, bench_json_write);
         if (to->html)
-                other = bench_failed(word, "%s: this build writes no HTML", to->html);
+                other = write_file(word, to->html, r, bench_html_write);
         return status ? status : other;
 }

@@ -207,13 +207,15 @@ static void fill_costs(struct grid *t, const struct bench_group *g, const char *
         grid_init(t, nr + 1);
         grid_add(t, text_format("medians"));
         for (size_t c = 0; c < nr; c++) {
-                const char *unit = "";
+                _cleanup_free_ char *title = NULL;
+                const char          *unit = "";
 
                 for (size_t i = 0; i < g->nr_arms; i++)
                         if (bench_metric_find(&g->arms[i], ids[c]))
                                 unit = bench_metric_find(&g->arms[i], ids[c])->unit;
                 scales[c] = figure_scale_of(unit, group_largest(g, ids[c]));
-                grid_add(t, text_format("%s%s%s", metric_title(ids[c]), scales[c].unit[0] ? " " : "", scales[c].unit));
+                title = text_format("%s%s%s", metric_title(ids[c]), scales[c].unit[0] ? " " : "", scales[c].unit);
+                grid_add(t, text_clean(title, look));
         }
         for (size_t i = 0; i < g->nr_arms; i++) {
                 grid_add(t, arm_name(&g->arms[i], look));
@@ -326,7 +328,7 @@ static void print_floors(FILE *to, const struct bench_group *g, const struct ben
 
                 figure_alone(buf, s.p50, m ? m->unit : "");
                 grid_add(&t, arm_name(a, look));
-                grid_add(&t, known ? text_format("%s", buf) : NULL);
+                grid_add(&t, known ? text_clean(buf, look) : NULL);
                 grid_add(&t, interval_cell(&s.ci, &scale, look));
                 grid_add(&t, text_format("%zu", s.runs));
         }

@@ -30,8 +30,7 @@ char *text_format(const char *format, ...)
         return s;
 }
 
-/* C0, DEL, C1, and the marks that turn the direction of text around. */
-static bool is_control(uint32_t c)
+bool text_is_control(uint32_t c)
 {
         return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
 }
@@ -44,7 +43,7 @@ char *text_clean(const char *s, const struct bench_look *look)
         for (; s && *s; s += bytes) {
                 uint32_t c = utf8_point(s, &bytes);
 
-                if (is_control(c) || c == 0xfffd || (c >= 0x80 && !look->utf8)) {
+                if (text_is_control(c) || c == 0xfffd || (c >= 0x80 && !look->utf8)) {
                         *to++ = '?';
                 } else {
                         memcpy(to, s, bytes);

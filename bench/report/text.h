@@ -7,7 +7,10 @@
 #include "bench/report/report.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
+/* C0, DEL, C1, and the marks that are not seen or turn the direction of text around. */
+bool text_is_control(uint32_t c);
 /* s without control characters (a '?' each); without what is not ASCII where the look has no UTF-8. NULL: "". */
 char *text_clean(const char *s, const struct bench_look *look);
 /* Columns on a terminal, of clean text. */

@@ -73,6 +73,10 @@ void        arm_add_path(struct arm *a, const char *path);
 bool rouse_arm_add(struct arm_list *l, const char *name);
 /* All of them, separated by commas. */
 #define ROUSE_ARMS "eager,eager-naive,mmap,lazy,hints,shared,auto"
+/* One more, for the zero-touch control alone: the lazy arm without its background fill. */
+#define ROUSE_ARM_NO_FILL "lazy, no fill"
+/* Is it one of rouse's own, and does it replay the setting's hints? */
+bool rouse_arm_has_hints(const struct arm *a);
 
 /* bench/run/peer_arm.c: `--peer FILE`. 0, or -errno and *e: what of the file is wrong. */
 int peer_arm_add(struct arm_list *l, const char *file, struct err *e);

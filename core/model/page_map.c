@@ -1,6 +1,8 @@
 /* core/model/page_map.c: building a page map run by run, and finding a page in it. */
 #include "core/model/page_map.h"
 
+#include "core/base/fdio.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,13 +46,18 @@ void sums_file_close(struct sums_file *f)
 int page_map_own_sums(struct page_map *m)
 {
         uint64_t *own;
+        ssize_t   n;
 
         if (!m->sums_file.mapping)
                 return 0;
         own = malloc(m->nr_sums * sizeof(*own));
         if (!own)
                 return -ENOMEM;
-        memcpy(own, m->sums, m->nr_sums * sizeof(*own));
+        n = fd_pread_full(m->sums_file.fd, own, m->nr_sums * sizeof(*own), m->sums_file.offset_bytes); /* of the mapping it might be SIGBUS */
+        if (n != (ssize_t)(m->nr_sums * sizeof(*own))) {
+                free(own);
+                return n < 0 ? (int)n : -EIO;
+        }
         sums_file_close(&m->sums_file);
         m->sums = own;
         return 0;

@@ -26,17 +26,6 @@ Test(base, what_changed_is_found_to_the_last_bit_by_lazy_tracked_and_by_auto_com
         check_ways(&t, &s, ways, ARRAY_LEN(ways));
 }
 
-Test(base, a_foreign_base_is_as_good, .timeout = 300)
-{
-        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
-        struct saved s = use_fixture("stratovirt/microvm-128m");
-
-        need_kvm();
-        need_uffd();
-        json_object_put(check_equal(&t, &s, "compare", WORDS("--mode", "lazy", "--fill", "off")));
-        json_object_put(check_equal(&t, &s, "track", WORDS("--mode", "mmap", "--track-dirty")));
-}
-
 /* Its disk's requests are written into guest memory by the device: no vCPU is seen doing it. */
 Test(base, what_a_disk_brought_into_memory_is_not_missed, .timeout = 300)
 {
@@ -74,13 +63,6 @@ Test(base, what_a_network_card_brought_into_memory_is_not_missed, .timeout = 300
         s = make_native_of("ping", in(&t, "first").path, 3, WORDS("--memory", "64M", "--net", "tap=rtap"));
         json_object_put(check_equal(&t, &s, "track", WORDS("--mode", "lazy", "--track-dirty", "--net", "4=tap=rtap")));
         json_object_put(check_equal(&t, &s, "half", WORDS("--mode", "lazy", "--fill", "off", "--track-dirty", "--net", "4=tap=rtap")));
-}
-
-/* --- chains --- */
-
-Test(base, a_chain_of_five_wakes_in_every_mode, .timeout = 300)
-{
-        check_chain(false, false, "none");
 }
 
 /* Neither restored from it nor saved as it: every page is compared, and it is right all the same. */

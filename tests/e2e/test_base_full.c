@@ -2,6 +2,7 @@
 #include "core/base/units.h"
 #include "core/control/client.h"
 #include "tests/e2e/base_rig.h"
+#include "tests/support/fixture.h"
 
 #include <unistd.h>
 
@@ -28,6 +29,17 @@ Test(base_full, what_changed_is_found_to_the_last_bit_in_every_mode_tracked_or_c
         need_uffd();
         s = make_native(in(&t, "first").path, "64M", "2");
         check_ways(&t, &s, ways, ARRAY_LEN(ways));
+}
+
+Test(base_full, a_foreign_base_is_as_good, .timeout = 300)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s = use_fixture("stratovirt/microvm-128m");
+
+        need_kvm();
+        need_uffd();
+        json_object_put(check_equal(&t, &s, "compare", WORDS("--mode", "lazy", "--fill", "off")));
+        json_object_put(check_equal(&t, &s, "track", WORDS("--mode", "mmap", "--track-dirty")));
 }
 
 static void ask_for(const struct tmpdir *t, const char *name, uint64_t pages)
@@ -67,6 +79,11 @@ Test(base_full, what_the_balloon_gave_back_is_zero_in_the_child, .timeout = 300)
         check_balloon(&t, &s, "track", WORDS("--mode", "lazy", "--fill", "off", "--track-dirty"));
         check_balloon(&t, &s, "compare", WORDS("--mode", "lazy"));
         check_balloon(&t, &s, "mapped", WORDS("--mode", "mmap", "--track-dirty"));
+}
+
+Test(base_full, a_chain_of_five_wakes_in_every_mode, .timeout = 300)
+{
+        check_chain(false, false, "none");
 }
 
 Test(base_full, a_chain_of_five_that_was_tracked_and_half_fetched_wakes_in_every_mode, .timeout = 300)

@@ -52,19 +52,19 @@ static const struct {
         {"-kernel /no/k -device virtio-serial-device,id=s -chardev socket,path=/tmp/no.con,id=c,server,nowait -device virtconsole,id=p,chardev=c",
          "rouse run --kernel /no/k --console unix=/tmp/no.con --serial null\n", NULL},
         /* restores: kernel, memory and vCPUs are the snapshot's */
-        {"stratovirt -machine microvm -kernel /no/k -m 1024 -smp 2 -append x -incoming file:/no/template", "rouse restore /no/template --mode lazy --serial null\n",
+        {"stratovirt -machine microvm -kernel /no/k -m 1024 -smp 2 -append x -incoming file:/no/template", "rouse restore /no/template --mode auto --serial null\n",
          NULL},
-        {"-kernel /no/k -incoming file:/no/t,mapped=true -qmp unix:/tmp/no.sock,server,nowait", "rouse restore /no/t --mode lazy --serial null --qmp unix=/tmp/no.sock\n",
+        {"-kernel /no/k -incoming file:/no/t,mapped=true -qmp unix:/tmp/no.sock,server,nowait", "rouse restore /no/t --mode auto --serial null --qmp unix=/tmp/no.sock\n",
          NULL},
         {"-incoming file:/no/t,mapped=false -serial stdio", "rouse restore /no/t --mode eager --serial stdio\n", NULL},
-        {"-incoming file:/no/t -S", "rouse restore /no/t --mode lazy --serial null\n", "-S"},
+        {"-incoming file:/no/t -S", "rouse restore /no/t --mode auto --serial null\n", "-S"},
         {"-incoming file:/no/t " TAP("n", "tap7") DISK("a", "/no/a") TAP("m", "tap8") DISK("b", "/no/b,readonly=on"),
-         "rouse restore /no/t --mode lazy --net 4=tap=tap7 --disk 0=/no/a,direct=on --net 5=tap=tap8 --disk 1=/no/b,readonly,direct=on --serial null\n", NULL},
+         "rouse restore /no/t --mode auto --net 4=tap=tap7 --disk 0=/no/a,direct=on --net 5=tap=tap8 --disk 1=/no/b,readonly,direct=on --serial null\n", NULL},
         {"-incoming file:/no/t -device virtio-balloon-device,id=b -device virtio-serial-device,id=s -object rng-random,id=r,filename=/dev/random "
          "-device virtio-rng-device,rng=r,id=rng -chardev file,id=c,path=/tmp/no.con -device virtconsole,id=p,chardev=c",
-         "rouse restore /no/t --mode lazy --device 6=balloon --device 7=console,path=/tmp/no.con --device 8=rng --serial null\n", NULL},
+         "rouse restore /no/t --mode auto --device 6=balloon --device 7=console,path=/tmp/no.con --device 8=rng --serial null\n", NULL},
         {"-incoming file:/no/t -device vhost-vsock-device,id=v,guest-cid=9",
-         "rouse restore /no/t --mode lazy --device 6=vsock,path=./vsock.sock,cid=9 --serial null\n", "vsock.sock"},
+         "rouse restore /no/t --mode auto --device 6=vsock,path=./vsock.sock,cid=9 --serial null\n", "vsock.sock"},
 };
 
 Test(stratovirt_args, every_line_becomes_the_one_that_equals_it, .timeout = 120)

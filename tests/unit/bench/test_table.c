@@ -81,6 +81,10 @@ Test(table, has_no_escape_sequence_without_a_terminal_and_none_of_others_with_on
 
         sample_result(BENCH_RESTORE, &r);
         bench_string_set(&r.groups[0].arms[2].name, "evil\033[2J\033]0;title\a\xc2\x9b" "31m");
+        bench_string_set(&r.groups[0].arms[2].metrics[1].id, "evil\033[3J");
+        bench_string_set(&r.groups[0].arms[2].metrics[2].unit, "evil\033[4J");
+        bench_string_set(&r.groups[0].arms[0].metrics[0].unit, "evil\033[5J");
+        bench_string_set(&r.floors.arms[0].metrics[0].unit, "evil\033[6J");
         plain = table_of(&r, &(struct bench_look){.columns = 100, .utf8 = true}, &bytes);
         cr_assert_null(strchr(plain, '\033'));
         cr_assert(strstr(plain, "evil?[2J?]0;title??31m"), "%s", plain);

@@ -8,7 +8,9 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -105,5 +107,30 @@ Test(verify, pages_after_the_end_of_a_file_that_shrank_are_bad)
         cr_assert_eq(snapshot_verify(&s, NULL, NULL, &r, &e), -EBADMSG);
         cr_assert(r.bad_pages == 10 && r.first_bad_page == 690);
         cr_assert_not_null(strstr(e.text, "RAM page 690: expected 4096 bytes, found the file's end"), "%s", e.text);
+        snapshot_close(&s);
+}
+
+/* As if its file had been cut between open and here: the sums of the last pages are past its end, where a mapping would be SIGBUS. */
+Test(verify, checksums_that_are_cut_off_meanwhile_are_an_error_that_names_their_file)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct snapshot                s = make(&t, true);
+        struct sums_file               f = { .mapping_bytes = align_up(NR_PAGES * sizeof(uint64_t), PAGE_BYTES), .fd = openat(t.fd, "pages", O_RDWR | O_CREAT | O_CLOEXEC, 0600) };
+        struct verify_report           r;
+        struct err                     e = { 0 };
+
+        cr_assert_eq(fd_pwrite_full(f.fd, s.pages.sums, NR_PAGES * sizeof(uint64_t), 0), 0);
+        f.mapping = mmap(NULL, f.mapping_bytes, PROT_READ, MAP_SHARED, f.fd, 0);
+        cr_assert_neq(f.mapping, MAP_FAILED);
+        free(s.pages.sums);
+        s.pages.sums = f.mapping;
+        s.pages.sums_file = f;
+        cr_assert_eq(snapshot_verify(&s, NULL, NULL, &r, &e), 0, "%s", e.text);
+        cr_assert_eq(ftruncate(f.fd, 100 * sizeof(uint64_t)), 0);
+        cr_assert_eq(snapshot_verify(&s, NULL, NULL, &r, &e), -EBADMSG);
+        cr_assert_eq(r.bad_pages, NR_PAGES - 100);
+        cr_assert_eq(r.first_bad_page, 200);
+        cr_assert(strstr(e.text, "pages: offset 800") && strstr(e.text, "cut meanwhile"), "%s", e.text);
+        cr_assert_eq(page_map_own_sums(&s.pages), -EIO, "nor are they copied");
         snapshot_close(&s);
 }

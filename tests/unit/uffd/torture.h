@@ -86,6 +86,10 @@ static void torture_open(struct chamber *c, const struct schedule *s, struct hin
 
 static void torture_close(struct chamber *c, struct hint *hints)
 {
+        struct pager_stats st;
+
+        pager_stats(c->p, &st);
+        c->moved_bytes = st.moved_bytes;
         if (!pager_free(c->p))
                 say_wrong(c, "the pager's thread does not end");
         memory_free(&c->mem, &c->s);
@@ -299,6 +303,8 @@ static void run_step(struct chamber *c, uint64_t *r)
         pthread_barrier_wait(&c->begin);
         command(c, r);
         usleep((useconds_t)torture_random(r, 1500));
+        if (c->s.moves && c->s.hurries)
+                pager_hurry(c->p); /* so that the fill meets the guest, too, and not only what the guest left */
         command(c, r);
         hush_a_while(c, r);
         if (c->step == 0 && c->s.cut_late)
@@ -356,6 +362,13 @@ static void run_threads(struct chamber *c)
 
 /* --- one schedule, and many --- */
 
+/* What the pager was seen to do: a schedule that no more leads to what it was drawn for is found out. */
+struct torture_seen {
+        bool     whole;      /* all schedules of the family ran, not some that were asked for */
+        unsigned moves;      /* schedules in which pages came by UFFDIO_MOVE */
+        unsigned may_move;   /* and those in which they might */
+};
+
 static void on_alarm(int sig)
 {
         (void)sig;
@@ -363,7 +376,7 @@ static void on_alarm(int sig)
         abort();
 }
 
-static void torture_run(const struct schedule *s)
+static void torture_run(const struct schedule *s, struct torture_seen *seen)
 {
         struct chamber *c = malloc(sizeof(*c));
         struct hint    *hints;
@@ -378,6 +391,8 @@ static void torture_run(const struct schedule *s)
         alarm(0);
         cr_assert(!c->is_wrong, "%s\n%s\nROUSE_TORTURE_SEED=%llu runs this one again", c->wrong, torture_text + at,
                   (unsigned long long)s->seed);
+        seen->moves += c->moved_bytes > 0;
+        seen->may_move += c->caps.uffd_move;
         free(c);
 }
 
@@ -389,8 +404,9 @@ static unsigned long long torture_number(const char *name, unsigned long long ot
 }
 
 /* `quick` schedules in make check, `full` in make check-full; ROUSE_TORTURE_N: so many, ROUSE_TORTURE_SEED: this one, or from it on. */
-static void torture(enum torture_family family, unsigned quick, unsigned full)
+static struct torture_seen torture(enum torture_family family, unsigned quick, unsigned full)
 {
+        struct torture_seen seen = { .whole = !getenv("ROUSE_TORTURE_SEED") && !getenv("ROUSE_TORTURE_N") };
         bool               has_seed = getenv("ROUSE_TORTURE_SEED") != NULL;
         unsigned long long first = torture_number("ROUSE_TORTURE_SEED", 1);
         unsigned long long nr = torture_number("ROUSE_TORTURE_N", has_seed ? 1 : getenv("ROUSE_FULL") ? full : quick);
@@ -401,6 +417,7 @@ static void torture(enum torture_family family, unsigned quick, unsigned full)
         for (unsigned long long i = 0; i < nr; i++) {
                 struct schedule s = torture_draw(family, first + i);
 
-                torture_run(&s);
+                torture_run(&s, &seen);
         }
+        return seen;
 }

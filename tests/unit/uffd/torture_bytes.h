@@ -32,7 +32,9 @@ struct model {
 
 static void model_page_bytes(const struct schedule *s, uint64_t page, uint64_t *w)
 {
-        uint64_t what = torture_mix(s->seed ^ page << 20) % 8; /* 0: zeros; 1 to 3: LZ4 makes something of it */
+        uint64_t what = torture_mix(s->seed ^ page << 20), zeros = torture_zeros(s, page);
+
+        what = what % zeros == 0 ? 0 : 1 + what / zeros % 7; /* 0: zeros; 1 to 3: LZ4 makes something of it */
 
         for (uint64_t i = 0; i < PAGE_BYTES / 8; i++)
                 w[i] = what == 0 ? 0 : (page + 1) * 0x9e3779b97f4a7c15ULL + s->seed * 31 + (what < 4 ? i / 32 : i * i);

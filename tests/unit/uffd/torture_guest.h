@@ -23,6 +23,7 @@ struct chamber {
         atomic_bool      *touched; /* a page each */
         struct host_caps  caps;
         struct pager     *p;
+        uint64_t          moved_bytes; /* at the end */
         unsigned          step;      /* changed while all stand still */
         pthread_barrier_t begin, end; /* of a step */
         atomic_bool       over, stirring, condemned;
@@ -40,12 +41,15 @@ struct guest {
 
 #define OWNER_ALL   TORTURE_THREADS_MAX
 #define OWNER_CHURN (TORTURE_THREADS_MAX + 1)
+#define OWNER_NONE  (TORTURE_THREADS_MAX + 2) /* left alone in this step */
 
 static unsigned owner_of(const struct chamber *c, uint64_t page)
 {
         uint64_t block = page / c->s.block_pages, of_seed = torture_mix(c->s.seed ^ block << 8);
         unsigned nr = (unsigned)(torture_mix(of_seed + c->step + 1) % (c->s.threads + 1));
 
+        if (c->step < torture_left_alone(&c->s, page))
+                return OWNER_NONE;
         if (c->s.churns && of_seed % 8 == 0)
                 return OWNER_CHURN;
         return nr == c->s.threads ? OWNER_ALL : nr;

@@ -69,7 +69,7 @@ static void model_write_runs(struct model *m, uint64_t *r)
                         continue;
                 }
                 run = (struct page_run){ .first_page = page, .nr_pages = (uint32_t)nr, .kind = RUN_ZERO };
-                if (!torture_chance(r, 4))
+                if (!torture_chance(r, torture_zeros(s, page) / 2))
                         run = model_raw_run(m, page, nr, r);
                 cr_assert_eq(page_map_append(&m->map, &run), 0);
         }

@@ -30,6 +30,7 @@ enum torture_backing {
 
 #define TORTURE_THREADS_MAX 4
 #define TORTURE_SOURCES_MAX 3
+#define TORTURE_HUGE_PAGES  (HUGE_PAGE_BYTES / PAGE_BYTES)
 
 struct schedule {
         enum torture_family family;
@@ -109,6 +110,37 @@ static inline void draw_bytes(struct schedule *s, uint64_t *r)
         s->timeout_ms = 60000;
 }
 
+/* Whole 2 MiB are moved that nobody has touched, that are cached, and that have few zeros. So the guest lets most of them alone for a
+ * while, and comes into some of them while they are being put together. */
+static inline void draw_moves(struct schedule *s, uint64_t *r)
+{
+        s->nr_pages = TORTURE_HUGE_PAGES * (2 + torture_random(r, 5)) + torture_random(r, 100);
+        s->backing = BACK_ANON;
+        s->ops = MIN(s->ops, 60u);
+        s->record = false;
+        s->fill = true;
+        s->hurries = s->hurries || torture_chance(r, 2);
+        s->around_pages = MIN(s->around_pages, 16u);
+        s->ranges = torture_chance(r, 4) ? s->ranges : 1;
+        s->nr_hints = torture_chance(r, 2) ? 0 : MIN(s->nr_hints, torture_random(r, 10)); /* each that is far from the others breaks into 2 MiB */
+}
+
+/* The step from which on the guest may touch these 2 MiB; steps: only when all are over. */
+static inline unsigned torture_left_alone(const struct schedule *s, uint64_t page)
+{
+        uint64_t of_block = torture_mix(s->seed ^ 0x2a10 ^ page / TORTURE_HUGE_PAGES << 16);
+
+        if (!s->moves || of_block % 4 == 0)
+                return 0;
+        return of_block % 4 == 1 ? (unsigned)(of_block / 4 % (s->steps + 1)) : s->steps;
+}
+
+/* Of so many pages that have bytes, one is zero all the same. */
+static inline unsigned torture_zeros(const struct schedule *s, uint64_t page)
+{
+        return s->moves && torture_mix(s->seed ^ 0x2e70 ^ page / TORTURE_HUGE_PAGES << 16) % 4 ? 256 : 8;
+}
+
 static inline void draw_pager(struct schedule *s, uint64_t *r)
 {
         static const uint32_t windows[] = { 1, 1, 2, 5, 8, 16, 64, 1000 };
@@ -121,13 +153,10 @@ static inline void draw_pager(struct schedule *s, uint64_t *r)
         s->hurries = torture_chance(r, 2);
         s->looks = torture_chance(r, 4);
         s->moves = torture_chance(r, 4);
-        if (s->moves) { /* whole 2 MiB that nobody has touched are what is moved */
-                s->nr_pages = 512 * (1 + torture_random(r, 6)) + torture_random(r, 100);
-                s->backing = BACK_ANON;
-                s->ops = MIN(s->ops, 60u);
-        }
         s->around_pages = windows[torture_random(r, ARRAY_LEN(windows))];
         s->nr_hints = torture_chance(r, 3) ? 0 : torture_random(r, 2 * s->nr_pages);
+        if (s->moves)
+                draw_moves(s, r);
 }
 
 /* What goes wrong and can be mended: no page may be lost by it. */
@@ -139,6 +168,10 @@ static inline void draw_faults(struct schedule *s, uint64_t *r)
         for (size_t i = 0; i < ARRAY_LEN(mended); i++)
                 if (torture_chance(r, 2))
                         s->faults.one_in[mended[i]] = 2 + (uint32_t)torture_random(r, 20);
+        if (s->moves && !torture_chance(r, 4)) { /* one page in 512 that is not cached, or seems so, is one too many */
+                s->cold = s->faults.nothing_cached = false;
+                s->faults.one_in[CHANCE_NOT_CACHED] = 0;
+        }
 }
 
 static inline void draw_losses(struct schedule *s, uint64_t *r)

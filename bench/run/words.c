@@ -1,0 +1,200 @@
+/* The last lines: of each arm against eager and mmap, what moved and what it cost, also where it lost; and what cannot be told. */
+#include "bench/run/bench.h"
+
+#include "bench/stats/stats.h"
+#include "core/base/cleanup.h"
+#include "core/base/units.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int compare(const void *a, const void *b)
+{
+        double x = *(const double *)a, y = *(const double *)b;
+
+        return (x > y) - (x < y);
+}
+
+/* The median over the rounds that both have of a - b; false: there is none. */
+static bool median_of_differences(const struct bench_metric *a, const struct bench_metric *b, double *ret)
+{
+        _cleanup_free_ double *d = a && b ? calloc(a->nr + 1, sizeof(*d)) : NULL;
+        size_t nr = 0;
+
+        for (size_t i = 0; d && i < a->nr; i++)
+                for (size_t k = 0; k < b->nr; k++)
+                        if (a->values[i].round == b->values[k].round)  {
+                                d[nr++] = a->values[i].value - b->values[k].value;
+                                break;
+                        }
+        if (nr == 0)
+                return false;
+        qsort(d, nr, sizeof(*d), compare);
+        *ret = stats_quantile(d, nr, 0.5);
+        return true;
+}
+
+static bool median(const struct bench_arm *a, const char *id, double *ret)
+{
+        struct stats_summary s;
+
+        if (!stats_summarize(bench_metric_find(a, id), &s))
+                return false;
+        *ret = s.p50;
+        return true;
+}
+
+static bool difference(const struct bench_arm *a, const struct bench_arm *b, const char *id, double *ret)
+{
+        return median_of_differences(bench_metric_find(a, id), bench_metric_find(b, id), ret);
+}
+
+/* One sentence, growing. */
+struct text {
+        char   buf[1200];
+        size_t len;
+};
+
+static void say(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct text *t, const char *format, ...)
+{
+        va_list args;
+        int n;
+
+        va_start(args, format);
+        n = vsnprintf(t->buf + t->len, sizeof(t->buf) - t->len, format, args);
+        va_end(args);
+        t->len = MIN(t->len + (size_t)MAX(n, 0), sizeof(t->buf) - 1);
+}
+
+static double ms(double us)
+{
+        return us / 1000;
+}
+
+/* After T3: the way from T3 to T4 is longer by what was put off. */
+static void say_paging(struct text *t, const struct bench_arm *a, const struct bench_arm *ref)
+{
+        double later, sooner;
+
+        if (difference(a, ref, "t4", &later) && difference(a, ref, "t3", &sooner))
+                say(t, later >= sooner ? ", paging cost %.2f ms afterwards (from T3 to T4)" : ", and %.2f ms more were saved from T3 to T4",
+                    ms(later >= sooner ? later - sooner : sooner - later));
+        else
+                say(t, ", what paging cost afterwards is not known (no --mark, no T4)");
+}
+
+/* Until the last page is in: an arm of the kernel's own paging never has them all. */
+static void say_total(struct text *t, const struct bench *b, const struct bench_arm *a, const struct bench_arm *ref)
+{
+        double mine, its;
+        bool has_mine = median(a, "t6", &mine), has_its = median(ref, "t6", &its);
+
+        if (has_mine && has_its)
+                say(t, ", total to T6 %.2f ms %s (%.2f ms instead of %.2f ms)", ms(mine > its ? mine - its : its - mine), mine > its ? "more" : "less", ms(mine), ms(its));
+        else if (has_mine)
+                say(t, ", T6 after %.2f ms, where %s has none", ms(mine), ref->name);
+        else if (!a->peer && strcmp(a->name, "mmap") != 0)
+                say(t, b->o.settle_ns ? ", T6 was not reached within --settle" : ", T6 was not waited for (--settle)");
+        else
+                say(t, ", and it has no T6: nobody knows when all is in");
+}
+
+static void say_cpu(struct text *t, const struct bench_arm *a, const struct bench_arm *ref)
+{
+        double mine, its, stall;
+
+        if (median(a, "cpu", &mine) && median(ref, "cpu", &its))
+                say(t, "; CPU time %.1f ms instead of %.1f ms", ms(mine), ms(its));
+        if (median(a, "stall", &stall))
+                say(t, "; vCPUs waited %.2f ms for pages", ms(stall));
+}
+
+static void compare_arms(struct bench *b, struct bench_group *g, const struct bench_arm *a, const struct bench_arm *ref)
+{
+        struct stats_ratio r = stats_ratio_paired(bench_metric_find(a, "t3"), bench_metric_find(ref, "t3"));
+        char verdict[400];
+        struct text t = {.len = 0};
+        double saved;
+
+        if (!difference(ref, a, "t3", &saved)) {
+                bench_word_add(g, "%s and %s have no round in common: they cannot be compared.", a->name, ref->name);
+                return;
+        }
+        say(&t, "%s against %s: T3 %s %.2f ms", a->name, ref->name, saved >= 0 ? "saved" : "LOST", ms(saved >= 0 ? saved : -saved));
+        say_paging(&t, a, ref);
+        say_total(&t, b, a, ref);
+        say_cpu(&t, a, ref);
+        stats_ratio_words(verdict, sizeof(verdict), &r, a->name, ref->name, "sooner", "later");
+        bench_word_add(g, "%s. T3: %s.", t.buf, verdict);
+}
+
+/* Those that put something off; eager and its naive kin do not. */
+static bool is_lazy(const struct bench_arm *a)
+{
+        return strncmp(a->name, "eager", 5) != 0 || a->peer;
+}
+
+/* Rounds that are missing make a comparison one of the others. */
+static void tell_gaps(struct bench_group *g, const struct bench_arm *a)
+{
+        if (a->runs_failed)
+                bench_word_add(g, "%s: %u run%s failed and stand in no figure; the first: %s", a->name, a->runs_failed, a->runs_failed == 1 ? "" : "s",
+                               a->failure ? a->failure : "?");
+        if (a->runs_not_cold)
+                bench_word_add(g, "%s: %u run%s would not have been cold and were thrown away%s", a->name, a->runs_not_cold, a->runs_not_cold == 1 ? "" : "s",
+                               bench_metric_find(a, "t3") ? "." : "; none was cold: there are no figures.");
+}
+
+static void tell_hints(struct bench_group *g, const struct bench_arm *a)
+{
+        double recall, precision, wasted;
+
+        if (median(a, "hints.recall", &recall) && median(a, "hints.precision", &precision) && median(a, "hints.wasted", &wasted))
+                bench_word_add(g, "%s: judged by runs that they were not made of, the hints have %.1f %% of the pages that were touched (recall), %.1f %% of theirs were "
+                                  "touched (precision), %.1f MiB were brought for nothing.", a->name, 100 * recall, 100 * precision, wasted / (double)MIB);
+}
+
+/* A stamp that only the quick ones of an arm's runs came to before their end would make it look quick. */
+static void drop_partial(struct bench_group *g, struct bench_arm *a, const char *id, const char *name)
+{
+        const struct bench_metric *all = bench_metric_find(a, "t3"), *some = bench_metric_find(a, id);
+
+        if (!all || !some || some->nr >= all->nr)
+                return;
+        bench_word_add(g, "%s: %s came before the end of %zu of %zu runs only, so no figure of it is given; --settle TIME lets a run go on.", a->name, name, some->nr, all->nr);
+        bench_metric_remove(a, id);
+}
+
+static void words_of(struct bench *b, struct bench_group *g)
+{
+        static const char *const names[2] = {"eager", "mmap"};
+        const struct bench_arm *refs[2];
+
+        for (size_t k = 0; k < 2; k++) {
+                refs[k] = bench_arm_find(g, names[k]);
+                if (refs[k])
+                        bench_string_set(&g->references[k], names[k]);
+        }
+        for (size_t i = 0; i < g->nr_arms; i++) {
+                drop_partial(g, &g->arms[i], "t5", "T5");
+                drop_partial(g, &g->arms[i], "t6", "T6");
+        }
+        for (size_t i = 0; i < g->nr_arms; i++)
+                for (size_t k = 0; k < 2; k++)
+                        if (refs[k] && refs[k] != &g->arms[i] && is_lazy(&g->arms[i]) && bench_metric_find(&g->arms[i], "t3"))
+                                compare_arms(b, g, &g->arms[i], refs[k]);
+        for (size_t i = 0; i < g->nr_arms; i++) {
+                if (strcmp(g->arms[i].name, "hints") == 0)
+                        tell_hints(g, &g->arms[i]);
+                tell_gaps(g, &g->arms[i]);
+        }
+}
+
+void bench_words(struct bench *b)
+{
+        for (size_t i = 0; i < b->result.nr_groups; i++)
+                if (strcmp(b->result.groups[i].first_metric ? b->result.groups[i].first_metric : "", "t3") == 0)
+                        words_of(b, &b->result.groups[i]);
+}

@@ -1,0 +1,103 @@
+/* A template is found by who comes later, and its socket file goes with who has it last. */
+#include "core/template.h"
+
+#include "core/base/units.h"
+#include "tests/support/tmpdir.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define N 512
+
+static const struct identity one = {"11111111-1111-4111-8111-111111111111"};
+static const struct pager_range all = {0, N};
+
+/* Short enough for a socket. */
+static void begin(char dir[32])
+{
+        snprintf(dir, 32, "/tmp/rouse-tpl-XXXXXX");
+        cr_assert_not_null(mkdtemp(dir));
+}
+
+static size_t sockets(const char *dir)
+{
+        char pattern[64];
+        glob_t g = {0};
+        size_t nr;
+
+        snprintf(pattern, sizeof(pattern), "%s/*.sock", dir);
+        glob(pattern, 0, NULL, &g);
+        nr = g.gl_pathc;
+        globfree(&g);
+        return nr;
+}
+
+static void end(const char *dir)
+{
+        char path[64];
+
+        snprintf(path, sizeof(path), "%s/templates.lock", dir);
+        unlink(path);
+        cr_expect_eq(rmdir(dir), 0, "%s is not empty: %m", dir);
+}
+
+static struct template *find(const char *dir)
+{
+        struct template_ask ask = {.runtime_dir = dir, .identity = &one, .nr_pages = N, .ranges = &all, .nr_ranges = 1};
+        struct template *t = NULL;
+        struct err e = {0};
+
+        cr_assert_eq(template_find(&ask, &t, &e), 0, "%s", e.text);
+        cr_assert_null(template_alone(t), "%s", template_alone(t));
+        return t;
+}
+
+Test(template, the_last_to_have_it_takes_the_socket_file_along)
+{
+        struct template *first, *second;
+        char dir[32];
+
+        begin(dir);
+        first = find(dir);
+        second = find(dir);
+        cr_expect(!template_was_there(first) && template_was_there(second));
+        cr_expect_eq(sockets(dir), 1);
+        template_free(first);
+        cr_expect_eq(sockets(dir), 1, "the second one still gives it to others");
+        first = find(dir);
+        cr_expect(template_was_there(first));
+        template_free(first);
+        template_free(second);
+        cr_expect_eq(sockets(dir), 0);
+        end(dir);
+}
+
+/* Another process dies with it, without a chance to remove anything. */
+Test(template, what_one_who_was_killed_left_is_replaced_and_then_removed)
+{
+        struct template *t;
+        char dir[32];
+        int status;
+        pid_t pid;
+
+        begin(dir);
+        pid = fork();
+        if (pid == 0) {
+                (void)find(dir);
+                raise(SIGKILL);
+        }
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_assert(WIFSIGNALED(status));
+        cr_expect_eq(sockets(dir), 1);
+        t = find(dir);
+        cr_expect(!template_was_there(t));
+        template_free(t);
+        cr_expect_eq(sockets(dir), 0);
+        end(dir);
+}
