@@ -21,6 +21,8 @@
 
 #define LEVEL_NS    (5 * NS_PER_MS) /* between two looks at the tree in a timeline run */
 #define PATIENCE_NS (5 * NS_PER_S)  /* from SIGTERM to SIGKILL */
+#define WRAPPED_NS  (60 * NS_PER_S) /* the same, of one that has something to write first */
+#define WORDS_MAX   256
 #define TREE_MAX    512
 
 /* --- Ctrl-C --- */
@@ -75,6 +77,19 @@ int guest_run_init(struct guest_run *g, const struct arm_request *q, struct err 
         return 0;
 }
 
+/* argv behind what it is wrapped in; in memory of the caller's. */
+static const char *const *wrapped(const struct guest_run *g, const char *const *argv, const char **buf, size_t size)
+{
+        size_t n = 0;
+
+        for (const char *const *w = g->q->wrap; w && *w && n + 1 < size; w++)
+                buf[n++] = *w;
+        for (const char *const *w = argv; *w && n + 1 < size; w++)
+                buf[n++] = *w;
+        buf[n] = NULL;
+        return buf;
+}
+
 /* What the bench blocks for itself, the program has as ever. Its own process group: Ctrl-C is for the bench, which ends the program in order. */
 static int spawn(struct guest_run *g, const char *const *argv, char **env, int out_fd, char *t0_text)
 {
@@ -112,6 +127,7 @@ static int spawn(struct guest_run *g, const char *const *argv, char **env, int o
 int guest_run_start(struct guest_run *g, const char *const *argv, char **env, enum guest_serial serial, char *t0_text, struct err *e)
 {
         _cleanup_close_ int out_fd = -1;
+        const char *words[WORDS_MAX];
         int pipe_fds[2], r;
 
         prctl(PR_SET_CHILD_SUBREAPER, 1); /* what daemons leave behind is counted, and ended, here */
@@ -125,7 +141,7 @@ int guest_run_start(struct guest_run *g, const char *const *argv, char **env, en
                 out_fd = pipe_fds[1];
                 fcntl(g->serial_fd, F_SETFL, O_NONBLOCK);
         }
-        r = spawn(g, argv, env, out_fd >= 0 ? out_fd : g->stdio_fd >= 0 ? g->stdio_fd : g->stderr_fd, t0_text);
+        r = spawn(g, wrapped(g, argv, words, WORDS_MAX), env, out_fd >= 0 ? out_fd : g->stdio_fd >= 0 ? g->stdio_fd : g->stderr_fd, t0_text);
         return r < 0 ? err_set(e, r, "%s: %s", argv[0], strerror(-r)) : 0;
 }
 
@@ -366,7 +382,7 @@ static bool reap(struct guest_run *g)
 /* What it still says is read: a program that cannot write does not end. */
 static void wait_all(struct guest_run *g)
 {
-        uint64_t until = now_ns() + PATIENCE_NS;
+        uint64_t until = now_ns() + (g->q->wrap ? WRAPPED_NS : PATIENCE_NS);
         char bytes[16384];
 
         while (!reap(g)) {
