@@ -87,6 +87,14 @@ static const struct title titles[] = {
         {"rss_peak", "RSS peak", "Largest resident memory", false},
         {"pss.end", "PSS", "Proportional memory (PSS) at the end", false},
         {"pss", "PSS", "Proportional memory (PSS)", false},
+        {"p50", "p50", "Half of a round's touches took no longer", false},
+        {"p99", "p99", "99 of 100 touches of a round took no longer", false},
+        {"p999", "p99.9", "999 of 1000 touches of a round took no longer", false},
+        {"mean", "mean", "A round's touches, on average", false},
+        {"rate", "rate", "Data a second", false},
+        {"cpu_per_touch", "CPU/touch", "CPU time of all threads, a touch", false},
+        {"pager_cpu_per_touch", "pager/touch", "CPU time of whoever answers, a touch", false},
+        {"pager_cpu_per_page", "pager/page", "CPU time of the pager, a page", false},
 };
 
 static const struct title *find(const char *id)

@@ -33,6 +33,7 @@ struct arm_setting {
 struct arm_request {
         const struct arm_setting *setting;
         struct bench_arm         *timeline; /* NULL: a timed run. Else its faults and levels go there, and nobody keeps the values */
+        const char *const        *wrap; /* words that stand before the program's own (guest_run_start puts them there), NULL-ended; NULL: none */
 };
 
 struct arm_ops {

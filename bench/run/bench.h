@@ -20,6 +20,7 @@
 #include "bench/run/progress.h"
 #include "bench/run/scratch.h"
 #include "bench/verb.h"
+#include "core/model/mem_layout.h"
 
 enum bench_cache { CACHE_WARM, CACHE_COLD, CACHES };
 
@@ -33,6 +34,7 @@ struct subject {
         char              *paths[SUBJECT_PATHS_MAX]; /* its own directory and those of its parents */
         size_t             nr_paths;
         uint64_t           data_bytes, zero_bytes;
+        struct mem_layout  layout;
         struct arm_setting setting;
         struct arm_list    arms;
         bool               out[ARMS_MAX]; /* not run any more: it cannot be had here */

@@ -68,6 +68,7 @@ static int look(struct subject *s, struct err *e)
         if (r < 0)
                 return r;
         know_zeros(s, &i, io.data_dir);
+        s->layout = *i.layout;
         c = page_map_count(i.pages);
         s->data_bytes = pages_to_bytes(c.raw_pages + c.packed_pages);
         s->zero_bytes = pages_to_bytes(c.zero_pages);
