@@ -250,7 +250,7 @@ struct watched {
         char         dir[32], out[4300];
 };
 
-static struct watched watch_paused(const struct tmpdir *t, const struct saved *s, const char *buffer)
+static struct watched watch_paused(const struct tmpdir *t, const struct saved *s, const char *option, const char *value)
 {
         struct watched w = {.dir = "/tmp/rouse-e2e-XXXXXX"};
         char path[64], arg[80], pid[16];
@@ -261,7 +261,7 @@ static struct watched watch_paused(const struct tmpdir *t, const struct saved *s
         w.vm = START(rouse_program(), "restore", s->path, "--mode", "mmap", "--paused", "--qmp", arg, "--timeout", "100s");
         qmp_open(&w.q, path);
         snprintf(pid, sizeof(pid), "%d", w.vm.pid);
-        w.tracer = START(rouse_program(), "trace", "--pid", pid, "--out", in_dir(w.out, t, "trace"), "--buffer", buffer);
+        w.tracer = START(rouse_program(), "trace", "--pid", pid, "--out", in_dir(w.out, t, "trace"), option, value);
         wait_said(&w.tracer, "tracing process");
         return w;
 }
@@ -295,7 +295,7 @@ Test(trace, a_vm_that_was_there_before_is_traced_until_its_process_ends, .timeou
 
         need_trace(&t);
         s = make_vm(&t, "beacon");
-        w = watch_paused(&t, &s, "8M");
+        w = watch_paused(&t, &s, "--timeout", "60s");
         let_run(&w, &s);
         child_kill(&w.vm, SIGKILL);
         cr_assert_eq(child_wait(&w.tracer, PATIENCE_MS), 0, "%s", w.tracer.err);
@@ -303,6 +303,22 @@ Test(trace, a_vm_that_was_there_before_is_traced_until_its_process_ends, .timeou
         end_watched(&w);
         h = read_hints(w.out);
         cr_assert_geq(h.nr, 1000, "a tick touches more than %zu pages", h.nr);
+}
+
+Test(trace, a_trace_ends_by_its_timeout_and_a_guest_that_asked_for_nothing_makes_no_file, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct watched w;
+        struct saved s;
+
+        need_trace(&t);
+        s = make_vm(&t, "beacon");
+        w = watch_paused(&t, &s, "--timeout", "50ms");
+        cr_expect_eq(child_wait(&w.tracer, PATIENCE_MS), 1);
+        cr_expect(strstr(w.tracer.err, "the guest asked for no page: nothing was traced, no file is written"), "%s", w.tracer.err);
+        cr_expect_eq(access(w.out, F_OK), -1);
+        cr_expect_eq(kill(w.vm.pid, 0), 0, "the VM was ended");
+        end_watched(&w);
 }
 
 Test(trace, events_that_found_no_room_are_said_to_be_lost, .timeout = 120)
@@ -313,7 +329,7 @@ Test(trace, events_that_found_no_room_are_said_to_be_lost, .timeout = 120)
 
         need_trace(&t);
         s = make_vm(&t, "beacon");
-        w = watch_paused(&t, &s, "4K");
+        w = watch_paused(&t, &s, "--buffer", "4K");
         child_kill(&w.tracer, SIGSTOP);
         let_run(&w, &s);
         child_kill(&w.tracer, SIGCONT);
