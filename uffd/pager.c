@@ -65,14 +65,24 @@ static void leave_zeros(struct pager *p)
         pager_publish_resident(p);
 }
 
+/* The first lost page from `page` on; end where there is none. Who touches zeros that were left to the kernel waits meanwhile, and a look at
+ * each page of 64 GiB takes some 30 ms: so only where one is lost. */
+static uint64_t next_lost(const struct pager *p, uint64_t page, uint64_t end)
+{
+        if (p->states.count[PAGE_LOST] == 0)
+                return end;
+        while (page < end && page_state_get(&p->states, page) != PAGE_LOST)
+                page++;
+        return page;
+}
+
 /* All but the lost pages that could not be poisoned: unregistered they would read as zeros. */
 static void unregister_range(struct pager *p, const struct pager_range *r)
 {
         uint64_t first = r->first_page, end = r->first_page + r->nr_pages, page = first;
 
         while (page < end) {
-                while (page < end && page_state_get(&p->states, page) != PAGE_LOST)
-                        page++;
+                page = next_lost(p, page, end);
                 if (page > first) { /* should it fail: closing the uffd does the same */
                         (void)uffd_unregister(p->in.uffd, p->c.ram + pages_to_bytes(first), pages_to_bytes(page - first));
                         /* it woke whoever still waited there, for a page that was given back: no answer would reach them any more */
@@ -397,6 +407,15 @@ static struct timespec in_ms(int ms)
         return (struct timespec){ .tv_sec = (time_t)(at / NS_PER_S), .tv_nsec = (long)(at % NS_PER_S) };
 }
 
+static void unregister_all(const struct pager *p)
+{
+        for (size_t i = 0; i < p->view.served.nr && p->in.uffd >= 0; i++) {
+                const struct pager_range *range = &p->view.served.v[i];
+
+                (void)uffd_unregister(p->in.uffd, p->c.ram + pages_to_bytes(range->first_page), pages_to_bytes(range->nr_pages));
+        }
+}
+
 /* A submission may hold the thread up, in a file system that does not answer and has more requests than it takes (fuse: max_background), and
  * nobody could end a VM whose faults it leaves unanswered, not even SIGKILL: KVM's kernel workers are among those who wait. The vCPUs
  * were kicked long before the patience is over, so they see none of the zeros, and the devices of a condemned VM let no byte out
@@ -413,12 +432,8 @@ void pager_give_up(struct pager *p)
         pthread_mutex_lock(&p->lock);
         while (!p->gave_up && !p->gone && r == 0)
                 r = pthread_cond_timedwait(&p->changed, &p->lock, &until);
-        /* a thread that failed, too, leaves whoever waits where he is */
-        for (size_t i = 0; i < p->view.served.nr && !p->gave_up && p->in.uffd >= 0; i++) {
-                const struct pager_range *range = &p->view.served.v[i];
-
-                (void)uffd_unregister(p->in.uffd, p->c.ram + pages_to_bytes(range->first_page), pages_to_bytes(range->nr_pages));
-        }
+        if (!p->gave_up) /* a thread that failed, too, leaves whoever waits where he is */
+                unregister_all(p);
         pthread_mutex_unlock(&p->lock);
 }
 
@@ -541,6 +556,12 @@ bool pager_stop(struct pager *p)
                 pthread_join(p->thread, NULL);
         p->joined = true;
         return true;
+}
+
+void pager_unregister(struct pager *p)
+{
+        if (p->joined)
+                unregister_all(p);
 }
 
 static void free_lock(struct pager *p)

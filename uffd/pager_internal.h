@@ -201,6 +201,8 @@ int  pager_register(struct pager *p, struct err *e);
 uint64_t pager_bring_shared(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum fault_class why);
 /* The same for one that a fault waits for, and its neighbours. False: the template has not got it. */
 bool pager_answer_shared(struct pager *p, uint64_t page);
+/* A fault came for one that is installed: late, or because the kernel has unmapped the template's page since, to swap it out. */
+void pager_map_again(struct pager *p, uint64_t page);
 
 /* catch_up.c */
 /* Nothing is installed whose state does not say so, no message that was read is not accounted for: tells who waits for that. */

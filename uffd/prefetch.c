@@ -169,8 +169,8 @@ static bool replay_step(struct pager *p, uint64_t now)
                         break;
                 note_cold(p, &x);
                 pages += got;
-                if (p->replay_left_pages != UINT64_MAX)
-                        p->replay_left_pages -= got;
+                if (p->replay_left_pages != UINT64_MAX) /* chunks and 2 MiB pages bring more than was asked for */
+                        p->replay_left_pages -= MIN(got, p->replay_left_pages);
         }
         return pages > 0;
 }

@@ -101,7 +101,7 @@ static int step_cold(struct populate *p, const struct step *s, uint32_t round, s
                 read_direct(p, round);
         if (rig_evict(&p->rig) == 0)
                 r = fill_and_keep(p, &p->rig, s, round, e);
-        else
+        else if (round > 0)
                 arm_of(p, s->part, s->arm)->runs_not_cold++;
         if (round % 2 == 0)
                 read_direct(p, round);

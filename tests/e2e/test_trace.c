@@ -186,8 +186,9 @@ static void wait_said(struct child *c, const char *text)
 /* beacon.elf, which QEMU boots by its PVH note. */
 static const char *elf_path(char buf[4300])
 {
-        snprintf(buf, 4300, "%s", guest_path());
-        memcpy(buf + strlen(buf) - strlen("bin"), "elf", strlen("elf"));
+        const char *bin = guest_path();
+
+        snprintf(buf, 4300, "%.*self", (int)(strlen(bin) - strlen("bin")), bin);
         return buf;
 }
 
@@ -359,6 +360,7 @@ Test(trace, what_cannot_be_traced_is_refused_before_anything_is_written, .timeou
         expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--snapshot", t.path, "--", "true"), 4, "expected a snapshot");
         expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", "/no/such/folder/trace", "--", "true"), 1, "/no/such/folder");
         expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path), 2, "expected --pid PID or -- COMMAND");
+        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", "auto", "--", "true"), 2, "expected --snapshot DIR");
         expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--buffer", "5K", "--", "true"), 2, "a power of 2");
         cr_expect_eq(stat(path, &st), -1, "a file was written");
 }

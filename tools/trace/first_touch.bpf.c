@@ -189,7 +189,6 @@ static bool tell_slot(const struct trace_slot_key *k)
         }
         s->ns = bpf_ktime_get_ns();
         s->slot = *k;
-        s->mm = vm_mm;
         s->kind = TRACE_SLOT;
         s->tgid = current_tgid();
         bpf_ringbuf_submit(s, how_to_wake());

@@ -83,7 +83,7 @@ struct kvm_memory_slot {
         unsigned long userspace_addr;
 };
 
-/* From Linux 5.16 on. */
+/* From Linux 5.16 on the event has it. */
 struct kvm_page_fault {
         bool                    write;
         __u8                    goal_level;

@@ -198,8 +198,6 @@ static int keep(struct run *r, struct err *e)
                 return ret;
         if (!h.nr)
                 return report_all_outside(&outside, r->words->snapshot, e);
-        if (!r->place.bound && strcmp(r->words->out, "auto") == 0)
-                return err_usage(e, "--out auto: these hints are for no snapshot that is known; say which one by --snapshot DIR");
         ret = hints_save(r->words->out, r->data_dir, &h, e);
         if (ret >= 0)
                 report_done(&h, &first, &outside, &r->process, r->words->out, r->place.bound);

@@ -349,3 +349,21 @@ Test(pager_packed, a_source_that_stays_silent_loses_the_chunk)
         rig_start(g);
         assert_chunk_1_is_lost(g, -ETIMEDOUT);
 }
+
+/* A chunk brings more pages than a budget has left: the rest of the hints is not asked for. */
+Test(pager_packed, a_budget_ends_with_the_chunk_that_uses_it_up)
+{
+        struct rig *g = rig_new(1024, RIG_TMPFS);
+        uint64_t    pages[40];
+
+        for (uint64_t i = 0; i < ARRAY_LEN(pages); i++)
+                pages[i] = 16 * i;
+        rig_pack(g, 8);
+        rig_replay(g, pages, ARRAY_LEN(pages));
+        g->c.replay_budget_bytes = pages_to_bytes(20);
+        g->faults.nothing_cached = true;
+        rig_start(g);
+        rig_await(g->replayed == 1);
+        cr_assert_eq(rig_stats(g).resident_pages, 24);
+        rig_free(g);
+}
