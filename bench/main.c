@@ -1,4 +1,5 @@
 /* rouse bench WORD: an executable of its own, which `rouse bench` execs, so that `rouse restore` stays lean. */
+#include "bench/fanout/fanout.h"
 #include "bench/faults/verb.h"
 #include "bench/populate/verb.h"
 #include "bench/report/verbs.h"
@@ -15,6 +16,7 @@ static const struct bench_verb *const verbs[] = {
         &bench_verb_restore,
         &bench_verb_faults,
         &bench_verb_populate,
+        &bench_verb_fanout,
         &bench_verb_report,
         &bench_verb_compare,
 };

@@ -39,6 +39,25 @@ bool option_size(const char *text, uint64_t min, uint64_t max, uint64_t *ret_byt
         return true;
 }
 
+bool option_time(const char *text, uint64_t *ret_ns)
+{
+        static const struct {
+                const char *name;
+                uint64_t    ns;
+        } units[] = { { "us", NS_PER_US }, { "ms", NS_PER_MS }, { "s", NS_PER_S } };
+        char *end;
+        uint64_t n;
+
+        errno = 0;
+        n = strtoull(text, &end, 10);
+        for (size_t i = 0; i < ARRAY_LEN(units); i++)
+                if (text[0] >= '0' && text[0] <= '9' && errno == 0 && n > 0 && strcmp(end, units[i].name) == 0 && n <= INT64_MAX / units[i].ns) {
+                        *ret_ns = n * units[i].ns;
+                        return true;
+                }
+        return false;
+}
+
 bool option_numbers(const char *text, uint64_t min, uint64_t max, unsigned *v, size_t nr_max, size_t *ret_nr)
 {
         char *end;

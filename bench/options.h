@@ -15,6 +15,8 @@
 bool option_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 /* The same with K, M or G behind it. */
 bool option_size(const char *text, uint64_t min, uint64_t max, uint64_t *ret_bytes);
+/* Digits and us, ms or s; more than nothing. */
+bool option_time(const char *text, uint64_t *ret_ns);
 /* "1,2,8": at most nr_max numbers. */
 bool option_numbers(const char *text, uint64_t min, uint64_t max, unsigned *v, size_t nr_max, size_t *ret_nr);
 /* "a,b" of names (nr of them): has[i] for each. */

@@ -3,7 +3,8 @@
  * Threads: by group, see the struct. Every function here belongs to the pager thread.
  * Blocks:  pager_nap, and pager_hold_up for 100 us.
  *
- *   pager.c     the handle and the loop
+ *   pager.c     the handle
+ *   serve.c     the loop
  *   nap.c       nothing to do: look for a while, then sleep
  *   answer.c    messages of the uffd ──► states, and answers to those who wait
  *   prefetch.c  replay and fill ──► what to bring when nobody waits
@@ -142,6 +143,9 @@ static inline void pager_publish_resident(struct pager *p)
 {
         atomic_store_explicit(&p->n.resident_pages, p->states.count[PAGE_INSTALLED], memory_order_relaxed);
 }
+
+/* serve.c */
+void *pager_main(void *arg); /* the thread; the handle may be gone when it returns */
 
 /* answer.c */
 /* Reads the messages that wait and keeps account of them, installs nothing. Their number; -errno goes to p->failed. */

@@ -190,7 +190,7 @@ static struct fill_times fill_times(const struct pager *p)
         };
 }
 
-/* Zero pages are left to the end (leave_zeros of pager.c): whoever touches one before is answered. Where memory is shared or huge they are brought. */
+/* Zero pages are left to the end (leave_zeros of serve.c): whoever touches one before is answered. Where memory is shared or huge they are brought. */
 static bool pass_zeros(struct pager *p, const struct extent *x)
 {
         if (x->nr_pages == 0 || x->run->kind != RUN_ZERO || !p->in.ops->anonymous)

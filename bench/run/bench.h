@@ -56,6 +56,9 @@ struct bench {
 
 /* Errors of the parts: -errno and *e; -ECANCELED: the user stopped it. */
 
+/* Everything for b->o, but no run yet. On failure, too, bench_close gives back what is there. */
+int  bench_open(struct bench *b, struct err *e);
+void bench_close(struct bench *b);
 int  subject_open(struct bench *b, const char *dir, struct subject *ret, struct err *e); /* on failure nothing is left */
 void subject_close(struct subject *s);
 /* Are all its files, and those that the arm reads beside them, in (or out of) the page cache now? *ret_left: pages that would not go. */

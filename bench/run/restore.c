@@ -47,7 +47,7 @@ static int keep_apart(const struct bench *b, struct err *e)
         return r;
 }
 
-static int open_all(struct bench *b, struct err *e)
+int bench_open(struct bench *b, struct err *e)
 {
         int r = find_rouse(b, e);
 
@@ -164,7 +164,7 @@ static int report(struct bench *b, int r, const struct err *e)
         return b->failed || lacks_an_arm(&b->result) ? BENCH_EXIT_FAILED : BENCH_EXIT_OK;
 }
 
-static void bench_close(struct bench *b)
+void bench_close(struct bench *b)
 {
         for (size_t i = 0; i < b->nr_subjects; i++)
                 subject_close(&b->subjects[i]);
@@ -190,7 +190,7 @@ static int run(int argc, char **argv)
         b->random = b->result.seed = b->o.seed;
         b->result.rounds = b->o.runs;
         bench_describe(&b->result, BENCH_RESTORE, argc, argv);
-        r = open_all(b, &e);
+        r = bench_open(b, &e);
         if (r >= 0) {
                 bench_describe_machine(b);
                 r = measure(b, &e);
