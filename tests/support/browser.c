@@ -162,6 +162,7 @@ static struct json_object *call(struct browser *b, const char *method, struct js
         if (b->session[0])
                 json_object_object_add(command, "sessionId", json_object_new_string(b->session));
         text = json_object_to_json_string(command);
+        cr_assert_not_null(text);
         cr_assert_eq(write(b->to_fd, text, strlen(text) + 1), (ssize_t)strlen(text) + 1, "chromium takes no commands: %s", strerror(errno));
         while (!pump(b, b->last_id, until, &answer))
                 ;

@@ -35,7 +35,7 @@ Test(html, of_every_kind_is_as_ever)
         }
 }
 
-#define EVIL "\"'><script>alert(1)</script>&\n\033[2J\xe2\x80\xae\xff"
+#define EVIL "\"'><script>alert(1)</script>&\n\033[2J\xe2\x80\xae.\xe2\x80\xac\xff"
 
 /* Wherever a result has text. */
 Test(html, no_text_of_a_result_is_ever_markup)
