@@ -27,6 +27,7 @@ enum {
         BPF_MAP_TYPE_ARRAY   = 2,
         BPF_MAP_TYPE_RINGBUF = 27,
         BPF_F_NO_PREALLOC    = 1,
+        BPF_ANY              = 0,
         BPF_NOEXIST          = 1,
         BPF_RB_NO_WAKEUP     = 1,
         BPF_RB_FORCE_WAKEUP  = 2,

@@ -137,7 +137,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         int c, status;
         (void)t0_ns;
 
-        while ((c = cli_getopt(&verb, argc, argv, options)) != -1)
+        /* Up to the first word that is none of ours: what follows is the command's. */
+        while ((c = cli_getopt_short(&verb, argc, argv, "+h", options)) != -1)
                 if (c == '?' || !take(c, &w, &w.bases))
                         return EXIT_USAGE;
         w.command = optind < argc ? argv + optind : NULL;

@@ -143,8 +143,8 @@ static bool has_ended(struct run *r)
         struct pollfd vm = {.fd = r->vm_pidfd, .events = POLLIN};
         struct tracer_counts c;
 
-        if (r->vm_pidfd >= 0 && poll(&vm, 1, 0) == 1)
-                return true;
+        if (r->vm_pidfd >= 0)
+                return poll(&vm, 1, 0) == 1;
         if (!process_has_ended(&r->process))
                 return false;
         tracer_count(r->tracer, &c);

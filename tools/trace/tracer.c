@@ -215,6 +215,7 @@ void tracer_count(const struct tracer *t, struct tracer_counts *ret)
 
         *ret = (struct tracer_counts){
                 .lost = __atomic_load_n(&b->lost, __ATOMIC_RELAXED) + t->refused,
+                .unfollowed = __atomic_load_n(&b->unfollowed, __ATOMIC_RELAXED),
                 .other_vm = __atomic_load_n(&b->other_vm, __ATOMIC_RELAXED),
                 .offspring = __atomic_load_n(&b->offspring, __ATOMIC_RELAXED),
                 .first_ns = __atomic_load_n(&b->first_ns, __ATOMIC_RELAXED),

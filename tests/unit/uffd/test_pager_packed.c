@@ -51,6 +51,24 @@ Test(pager_packed, fill_brings_all_of_a_cold_file)
         assert_fills(g);
 }
 
+Test(pager_packed, fill_brings_all_of_it_where_no_read_can_be_told_not_to_wait)
+{
+        for (int cold = 0; cold < 2; cold++) {
+                struct rig *g = rig_new(1500, RIG_DISK);
+
+                rig_pack(g, CHUNK);
+                g->faults.no_nowait = true;
+                if (cold)
+                        rig_evict(g);
+                g->c.fill = g->c.paused = true;
+                rig_start(g);
+                cr_assert_eq(pager_wait(g->p, 10000), 0);
+                rig_assert_all_equal(g);
+                cr_assert_eq(rig_stats(g).cold_reads > 0, cold);
+                rig_free(g);
+        }
+}
+
 Test(pager_packed, fill_brings_all_of_it_where_there_is_no_io_uring)
 {
         struct rig *g = rig_new(300, RIG_TMPFS);
