@@ -199,7 +199,8 @@ static void attach(struct browser *b)
 
 static bool on_path(const char *program)
 {
-        _cleanup_free_ char *path = strdup(getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
+        const char          *all = getenv("PATH");
+        _cleanup_free_ char *path = strdup(all ? all : "/usr/bin:/bin");
 
         for (char *save = NULL, *dir = strtok_r(path, ":", &save); dir; dir = strtok_r(NULL, ":", &save)) {
                 char name[PATH_MAX];
