@@ -383,7 +383,8 @@ static void torture_run(const struct schedule *s, struct torture_seen *seen)
         size_t          at = (size_t)snprintf(torture_text, sizeof(torture_text), "torture: it hangs, or died of SIGBUS: ");
 
         torture_tell(s, torture_text + at, sizeof(torture_text) - at - 1);
-        strcat(torture_text, "\n");
+        torture_text[strlen(torture_text) + 1] = 0; /* the room that was left */
+        torture_text[strlen(torture_text)] = '\n';
         alarm(TORTURE_ALARM_S);
         torture_open(c, s, &hints);
         run_threads(c);

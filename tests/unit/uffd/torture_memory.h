@@ -26,7 +26,7 @@ static void memory_map(struct memory *mem, const struct schedule *s)
         }
         if (s->backing == BACK_SHARED) {
                 mem->template = (struct shared_pages){ .view = mmap(NULL, bytes, PROT_READ, MAP_SHARED, mem->fd, 0), .nr_pages = s->nr_pages, .unit_pages = 1 };
-                mem->template.bits = calloc(s->nr_pages / 64 + 1, sizeof(uint64_t));
+                mem->template.bits = calloc(s->nr_pages / 64 + 1, sizeof(*mem->template.bits));
                 cr_assert(mem->template.view != MAP_FAILED);
         }
         mem->ram = ram_map(bytes); /* aligned, so that whole 2 MiB of it can be moved */
