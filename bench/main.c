@@ -1,46 +1,25 @@
 /* rouse bench WORD: an executable of its own, which `rouse bench` execs, so that `rouse restore` stays lean. */
+#include "bench/fanout/fanout.h"
+#include "bench/faults/verb.h"
+#include "bench/populate/verb.h"
+#include "bench/report/verbs.h"
 #include "bench/run/options.h"
 #include "bench/verb.h"
 
 #include "core/base/units.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 static const struct bench_verb *const verbs[] = {
         &bench_verb_restore,
+        &bench_verb_faults,
+        &bench_verb_populate,
+        &bench_verb_fanout,
+        &bench_verb_report,
+        &bench_verb_compare,
 };
-
-static int complain(int status, const char *word, const char *format, va_list args)
-{
-        fprintf(stderr, "rouse bench %s: ", word);
-        vfprintf(stderr, format, args);
-        fputc('\n', stderr);
-        return status;
-}
-
-int bench_usage(const char *word, const char *format, ...)
-{
-        va_list args;
-
-        va_start(args, format);
-        complain(BENCH_EXIT_USAGE, word, format, args);
-        va_end(args);
-        fprintf(stderr, "see 'rouse bench %s --help'\n", word);
-        return BENCH_EXIT_USAGE;
-}
-
-int bench_failed(const char *word, const char *format, ...)
-{
-        va_list args;
-
-        va_start(args, format);
-        complain(BENCH_EXIT_FAILED, word, format, args);
-        va_end(args);
-        return BENCH_EXIT_FAILED;
-}
 
 static void print_help(FILE *to)
 {

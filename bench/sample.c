@@ -1,5 +1,7 @@
-/* Medians and percentiles. */
+/* A list that grows; what is said of it is bench/stats'. */
 #include "bench/sample.h"
+
+#include "bench/stats/stats.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,26 +19,12 @@ void sample_add(struct sample *s, double v)
         s->v[s->nr++] = v;
 }
 
-static int by_value(const void *a, const void *b)
-{
-        double x = *(const double *)a, y = *(const double *)b;
-
-        return (x > y) - (x < y);
-}
-
 double sample_quantile(struct sample *s, double q)
 {
-        double at;
-        size_t i;
-
         if (s->nr == 0)
                 return 0;
-        qsort(s->v, s->nr, sizeof(*s->v), by_value);
-        at = q * (double)(s->nr - 1);
-        i = (size_t)at;
-        if (i + 1 >= s->nr)
-                return s->v[s->nr - 1];
-        return s->v[i] + (at - (double)i) * (s->v[i + 1] - s->v[i]);
+        stats_sort(s->v, s->nr);
+        return stats_quantile(s->v, s->nr, q);
 }
 
 void sample_free(struct sample *s)

@@ -12,6 +12,6 @@ struct sample {
 };
 
 void   sample_add(struct sample *s, double v);
-/* By linear interpolation between order statistics (Hyndman and Fan 1996, type 7); 0 for an empty sample. Sorts. */
+/* 0 for an empty sample. Sorts. */
 double sample_quantile(struct sample *s, double q);
 void   sample_free(struct sample *s);

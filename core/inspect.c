@@ -96,7 +96,8 @@ int inspect_verify(const struct inspection *i, inspect_progress progress, void *
         return r < 0 ? err_wrap(e, r, "%s", i->path) : 0;
 }
 
-int inspect_index(struct inspection *i, struct err *e)
+/* data_dir NULL: beside the snapshot. */
+static int build_index(struct inspection *i, const char *data_dir, struct err *e)
 {
         struct snapshot *s = i->snapshot;
         struct page_map found = {0};
@@ -106,7 +107,7 @@ int inspect_index(struct inspection *i, struct err *e)
                 return err_set(e, -EALREADY, "%s: a native snapshot has its page map already", i->path);
         r = page_index_build(&s->pages, NULL, &found, e);
         if (r >= 0)
-                r = page_index_write(s->dir_fd, PAGE_INDEX_NAME, &s->identity, &found, e);
+                r = data_dir ? page_index_write_data_dir(data_dir, &s->identity, &found, e) : page_index_write(s->dir_fd, PAGE_INDEX_NAME, &s->identity, &found, e);
         if (r < 0) {
                 page_map_free(&found);
                 return err_wrap(e, r, "%s", i->path);
@@ -114,4 +115,14 @@ int inspect_index(struct inspection *i, struct err *e)
         page_map_free(&s->pages);
         s->pages = found;
         return 0;
+}
+
+int inspect_index(struct inspection *i, struct err *e)
+{
+        return build_index(i, NULL, e);
+}
+
+int inspect_keep_index(struct inspection *i, const char *data_dir, struct err *e)
+{
+        return build_index(i, data_dir, e);
 }

@@ -57,3 +57,5 @@ int inspect_verify(const struct inspection *i, inspect_progress progress, void *
 /* Looks for zero pages now and writes the page map beside the snapshot. A native snapshot has its own: -EALREADY.
  * *i shows the new map afterwards. */
 int inspect_index(struct inspection *i, struct err *e);
+/* The same, kept by identity in data_dir, as a restore keeps it that finds none: nothing is written beside the snapshot. */
+int inspect_keep_index(struct inspection *i, const char *data_dir, struct err *e);

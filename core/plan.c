@@ -167,9 +167,9 @@ static void add_needs(const struct plan_request *q, const struct plan_pieces *pi
         struct page_counts c = page_map_count(q->map);
         uint64_t mapped = pages_of(p->mapped, p->nr_mapped);
 
-        n->address_bytes = pages_to_bytes(q->map->nr_pages);
+        n->address_bytes = pages_to_bytes(q->map->nr_pages) * (q->mode == RESTORE_SHARED ? 2 : 1); /* the template is mapped beside it */
         if (q->backing == RAM_HUGETLB)
-                n->huge_2m_pages = n->address_bytes / HUGE_PAGE_BYTES;
+                n->huge_2m_pages = pages_to_bytes(q->map->nr_pages) / HUGE_PAGE_BYTES;
         /* the segments of RAM: what lies between two of them is one at most */
         n->mappings = p->nr_mapped + p->nr_served + p->nr_prefill;
         for (size_t i = 0; i < pieces->nr; i++)
@@ -184,6 +184,8 @@ static void add_needs(const struct plan_request *q, const struct plan_pieces *pi
         for (size_t i = 0; i < p->nr_populate; i++)
                 if (p->populate[i].write)
                         n->resident_bytes += pages_to_bytes(p->populate[i].nr_pages);
+        if (q->backing == RAM_HUGETLB) /* the pool's, which no memory cgroup is charged for (but where memory_hugetlb_accounting is mounted) */
+                n->resident_bytes = 0;
 }
 
 static bool has_served_hint(const struct plan *p, const struct plan_pieces *pieces, const struct hints *h)

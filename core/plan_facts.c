@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -61,20 +62,45 @@ static bool has_huge_pages(void)
         return !strstr(line, "[never]");
 }
 
+/* mincore(2) over a mapping; of somebody else's file it says that all is there. */
+static bool is_absent(int fd, uint64_t offset_bytes)
+{
+        unsigned char there = 1;
+        void *m = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_SHARED, fd, (off_t)(offset_bytes / PAGE_BYTES * PAGE_BYTES));
+
+        if (m == MAP_FAILED)
+                return false;
+        (void)mincore(m, PAGE_BYTES, &there);
+        munmap(m, PAGE_BYTES);
+        return !(there & 1);
+}
+
 /* RWF_NOWAIT (Linux 4.14): EAGAIN where the byte would have to come from the disk. Where the file system does not know it, all counts
  * as cached. */
+static bool would_wait(int fd, uint64_t offset_bytes)
+{
+        uint8_t byte;
+        struct iovec one = {&byte, 1};
+
+        return preadv2(fd, &one, 1, (off_t)offset_bytes, RWF_NOWAIT) < 0 && errno == EAGAIN;
+}
+
+/* mincore first: what RWF_NOWAIT does not find the kernel begins to read ahead, and the next sample may find that. */
+static bool is_cold_at(int fd, uint64_t offset_bytes)
+{
+        return is_absent(fd, offset_bytes) || would_wait(fd, offset_bytes);
+}
+
 static bool is_cold(const struct page_map *map, uint64_t page)
 {
         const struct page_run *run = page_map_find(map, page);
         uint64_t offset;
-        uint8_t byte;
-        struct iovec one = {&byte, 1};
 
         if (!run || run->kind == RUN_ZERO)
                 return false;
         offset = run->kind == RUN_RAW ? run->file_offset_bytes + pages_to_bytes(page - run->first_page)
                                       : page_map_find_chunk(map, run, page).chunk->file_offset_bytes;
-        return preadv2(map->sources[run->source].fd, &one, 1, (off_t)offset, RWF_NOWAIT) < 0 && errno == EAGAIN;
+        return is_cold_at(map->sources[run->source].fd, offset);
 }
 
 /* Some hints stand for all: they are cold together, or were read together. A half of the cold ones is enough. */

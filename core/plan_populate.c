@@ -2,7 +2,10 @@
  *
  * They stay in the mapping. bench/plan_costs: MADV_POPULATE_WRITE costs 3.9 us for a page alone and 2.2 in a row of 16; an anonymous
  * mapping in its place that is then read 12 and 3.2, and it splits the mapping. A page that is only read is left the page cache's:
- * MADV_POPULATE_READ costs 6.6 us alone, 0.5 in a row of 16, and no memory. Huge pages are another matter: plan_prefill.c. */
+ * MADV_POPULATE_READ costs 6.6 us alone, 0.5 in a row of 16, and no memory. Huge pages are another matter: plan_prefill.c.
+ *
+ * Of RAM in 2 MiB pages nothing is asked for: to populate one zero page gives the 2 MiB around it, and the pager would find the data among
+ * them there already, as zeros. */
 #include "core/plan_internal.h"
 
 #include <errno.h>
@@ -60,7 +63,7 @@ int plan_choose_populate(const struct plan_request *q, const struct plan_pieces 
         struct plan_extent *v;
         size_t nr = 0;
 
-        if (q->mode != RESTORE_AUTO || q->record || !h->nr)
+        if (q->mode != RESTORE_AUTO || q->record || q->backing == RAM_HUGETLB || !h->nr)
                 return 0;
         v = calloc(h->nr, sizeof(*v));
         if (!v)

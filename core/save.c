@@ -113,12 +113,21 @@ static int check_state(struct saving *v, struct err *e)
         return r;
 }
 
+/* What is brought in ahead is no touch of the guest's, and hides those that follow. */
+static void say_record_ends(struct session *s)
+{
+        if (s->record_path && !s->told_record_ends && (s->record_past_t4 || !s->ledger.t_ns[LEDGER_T4]))
+                session_message(s, "the recording ends here: a snapshot brings in what is absent, and first touches do not show any more");
+        s->told_record_ends = true;
+}
+
 /* Absent pages come first, while the guest still runs. */
 static int fetch_absent(struct session *s, const struct save_options *o, struct err *e)
 {
         int r = 0;
 
         if (s->pager) {
+                say_record_ends(s);
                 pager_hurry(s->pager);
                 do {
                         r = check_cancelled(o, e);

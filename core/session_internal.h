@@ -80,7 +80,7 @@ struct session {
         struct session_result result;
         uint64_t              closed_ns; /* when the ledger was */
         bool                  running;
-        bool                  told_lost, told_not_freed, told_not_mapped;
+        bool                  told_lost, told_not_freed, told_not_mapped, told_record_ends;
         void (*changed)(void *arg, enum session_change what); /* session_observe; NULL: nobody */
         void *changed_arg;
         size_t                nr_watches;

@@ -128,6 +128,7 @@ void session_keep_record(struct session *s)
                 session_message(s, "recording not kept: the VM ended before --until or --mark was reached");
                 return;
         }
+        pager_unregister(s->pager); /* what the guest touched and then gave back is looked at, too */
         if (keep(s, &err) < 0)
                 session_fail_late(s, &err);
 }

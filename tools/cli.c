@@ -62,11 +62,12 @@ int cli_getopt(const struct verb *v, int argc, char **argv, const struct option 
 
 int cli_getopt_short(const struct verb *v, int argc, char **argv, const char *letters, const struct option *options)
 {
+        bool in_order = letters[0] == '+';
         char all[32];
         int c;
 
         opterr = 0;
-        snprintf(all, sizeof(all), ":%s", letters);
+        snprintf(all, sizeof(all), "%s:%s", in_order ? "+" : "", letters + in_order);
         c = getopt_long(argc, argv, all, options, NULL);
         if (c == 'h') {
                 printf("%s", v->help);

@@ -49,7 +49,7 @@ void cli_progress(void *arg, uint64_t done_bytes, uint64_t all_bytes);
 /* getopt_long without its own messages: the next option's value, -1 at the end, '?' after printing what is wrong (an unknown
  * option, a missing argument): then return EXIT_USAGE. --help prints the help and ends the program. */
 int cli_getopt(const struct verb *v, int argc, char **argv, const struct option *options);
-/* The same with options of one letter, as in getopt(3): "o:". */
+/* The same with options of one letter, as in getopt(3): "o:"; a '+' before them ends the options at the first other word. */
 int cli_getopt_short(const struct verb *v, int argc, char **argv, const char *letters, const struct option *options);
 
 /* --base DIR, again and again. */

@@ -258,6 +258,7 @@ static void answer_page(struct pager *p, uint64_t page)
                 break;
         case PAGE_INSTALLED:
         case PAGE_POISONED:
+                pager_map_again(p, page);
                 install_wake(&p->in, page, 1);
                 count(&p->n.stall_ns, demand_take(&p->demand, page, 1, now_ns()));
                 break;

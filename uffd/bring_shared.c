@@ -66,3 +66,12 @@ bool pager_answer_shared(struct pager *p, uint64_t page)
         (void)pager_bring_shared(p, low, high - low, FAULT_AROUND);
         return page_state_get(&p->states, page) != PAGE_WANTED;
 }
+
+/* A private copy is still there, or its swap entry: -EEXIST. What is refused for now is asked for once more by the same fault. */
+void pager_map_again(struct pager *p, uint64_t page)
+{
+        uint64_t done;
+
+        if (p->in.shared && shared_next(&p->in, page, page + 1) == page)
+                (void)install_shared(&p->in, page / p->in.ops->unit_pages * p->in.ops->unit_pages, p->in.ops->unit_pages, &done);
+}

@@ -141,6 +141,9 @@ bool pager_has(const struct pager *p, uint64_t page);
 
 /* Ends the thread. Pages still absent stay registered until pager_free closes the uffd, so no vCPU may run any more, or all is done. */
 bool pager_stop(struct pager *p);
+/* After pager_stop, for who reads RAM then: a page that was given back reads as zeros instead of waiting for a thread that is gone, and so does one
+ * that never came. */
+void pager_unregister(struct pager *p);
 /* Stops first; accepts NULL and one that was never armed. False (as of pager_stop): the thread is held up, in a file system that does not answer:
  * it, and all that it borrows, must stay until the process ends. */
 bool pager_free(struct pager *p);

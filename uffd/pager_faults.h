@@ -21,6 +21,7 @@ enum pager_chance {
 
 struct pager_faults {
         bool     nothing_cached; /* every read is a slow one: through io_uring, or plain without it */
+        bool     no_nowait;      /* RWF_NOWAIT is not known, as on overlayfs */
         bool     no_direct;      /* O_DIRECT is refused when a source is opened */
         uint32_t odd_read;       /* the nth slow read that goes past the page cache gives -EINVAL */
         uint32_t short_read;     /* the nth read, cached or slow, comes back with half of its bytes */

@@ -3,7 +3,8 @@
  * Threads: by group, see the struct. Every function here belongs to the pager thread.
  * Blocks:  pager_nap, and pager_hold_up for 100 us.
  *
- *   pager.c     the handle and the loop
+ *   pager.c     the handle
+ *   serve.c     the loop
  *   nap.c       nothing to do: look for a while, then sleep
  *   answer.c    messages of the uffd ──► states, and answers to those who wait
  *   prefetch.c  replay and fill ──► what to bring when nobody waits
@@ -143,6 +144,9 @@ static inline void pager_publish_resident(struct pager *p)
         atomic_store_explicit(&p->n.resident_pages, p->states.count[PAGE_INSTALLED], memory_order_relaxed);
 }
 
+/* serve.c */
+void *pager_main(void *arg); /* the thread; the handle may be gone when it returns */
+
 /* answer.c */
 /* Reads the messages that wait and keeps account of them, installs nothing. Their number; -errno goes to p->failed. */
 int pager_drain(struct pager *p);
@@ -201,6 +205,8 @@ int  pager_register(struct pager *p, struct err *e);
 uint64_t pager_bring_shared(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum fault_class why);
 /* The same for one that a fault waits for, and its neighbours. False: the template has not got it. */
 bool pager_answer_shared(struct pager *p, uint64_t page);
+/* A fault came for one that is installed: late, or because the kernel has unmapped the template's page since, to swap it out. */
+void pager_map_again(struct pager *p, uint64_t page);
 
 /* catch_up.c */
 /* Nothing is installed whose state does not say so, no message that was read is not accounted for: tells who waits for that. */

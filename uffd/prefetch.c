@@ -169,8 +169,8 @@ static bool replay_step(struct pager *p, uint64_t now)
                         break;
                 note_cold(p, &x);
                 pages += got;
-                if (p->replay_left_pages != UINT64_MAX)
-                        p->replay_left_pages -= got;
+                if (p->replay_left_pages != UINT64_MAX) /* chunks and 2 MiB pages bring more than was asked for */
+                        p->replay_left_pages -= MIN(got, p->replay_left_pages);
         }
         return pages > 0;
 }
@@ -190,7 +190,7 @@ static struct fill_times fill_times(const struct pager *p)
         };
 }
 
-/* Zero pages are left to the end (leave_zeros of pager.c): whoever touches one before is answered. Where memory is shared or huge they are brought. */
+/* Zero pages are left to the end (leave_zeros of serve.c): whoever touches one before is answered. Where memory is shared or huge they are brought. */
 static bool pass_zeros(struct pager *p, const struct extent *x)
 {
         if (x->nr_pages == 0 || x->run->kind != RUN_ZERO || !p->in.ops->anonymous)

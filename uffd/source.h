@@ -1,15 +1,22 @@
 /* uffd/source.h: gets the bytes of pages that are in memory anyway, without ever waiting for a disk.
  * Owns:    what it found out about each source; borrows the page map.
  * Threads: pager thread only, once made.
- * Blocks:  no: what would have to wait is reported as not cached. (tmpfs may wait for swap, where the kernel offers no NOWAIT.) */
+ * Blocks:  no: what would have to wait is reported as not cached. (tmpfs may wait for swap, where the kernel offers no NOWAIT; on overlayfs what
+ *          was cached a moment ago may just have been evicted.) */
 #pragma once
 
 #include "core/model/page_map.h"
 #include "uffd/pager_faults.h"
 
+struct source_access {
+        uint8_t  way;      /* enum source_way */
+        void    *mapping;  /* of the file, which is only asked about and never looked at; NULL: the way needs none */
+        uint64_t nr_pages; /* of the mapping */
+};
+
 struct sources {
         const struct page_map     *map;
-        uint8_t                   *ways; /* enum source_way, per source */
+        struct source_access      *v; /* per source */
         const struct pager_faults *faults;
         uint32_t                   nr_reads, nr_chances; /* for the countdowns of faults */
 };

@@ -78,10 +78,11 @@ static void begin(struct stage *s, uint64_t page)
         *s = (struct stage){ .room = s->room, .place = s->place, .phase = STAGE_FILLING, .first_page = page };
 }
 
-/* The place is empty again: what was moved is gone from it, what was not is given back, as zeros must be found in it next time. */
+/* The place is empty again: what was moved is gone from it, what was not is given back, as zeros must be found in it next time. Also where it
+ * counts as empty: a chunk that is bad was unpacked to it before that was seen. */
 static void end(struct stage *s, bool moved)
 {
-        if (!moved && s->have > 0)
+        if (!moved)
                 (void)madvise(s->place, HUGE_PAGE_BYTES, MADV_DONTNEED); /* private anonymous memory: it does not fail */
         s->phase = STAGE_IDLE;
 }

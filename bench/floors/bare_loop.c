@@ -2,6 +2,7 @@
 #include "bench/floors/bare_loop.h"
 
 #include "bench/floors/memory.h"
+#include "core/base/clock.h"
 #include "core/base/units.h"
 #include "uffd/uffd.h"
 
@@ -16,6 +17,7 @@ struct bare_loop {
         int            uffd, stop_fd;
         uint8_t       *ram;
         const uint8_t *warm;
+        uint64_t       page_bytes;
         pthread_t      thread;
 };
 
@@ -26,9 +28,9 @@ static void answer(const struct bare_loop *l)
 
         if (uffd_read_events(l->uffd, &m, 1) != 1)
                 return;
-        at = (m.arg.pagefault.address - (uintptr_t)l->ram) & ~(PAGE_BYTES - 1);
-        if (uffd_copy(l->uffd, l->ram + at, l->warm + at, PAGE_BYTES, true, &done) == -EEXIST)
-                uffd_wake(l->uffd, l->ram + at, PAGE_BYTES);
+        at = (m.arg.pagefault.address - (uintptr_t)l->ram) & ~(l->page_bytes - 1);
+        if (uffd_copy(l->uffd, l->ram + at, l->warm + at, l->page_bytes, true, &done) == -EEXIST)
+                uffd_wake(l->uffd, l->ram + at, l->page_bytes);
 }
 
 static void *loop(void *arg)
@@ -41,14 +43,14 @@ static void *loop(void *arg)
         return NULL;
 }
 
-struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, const uint8_t *warm, uint64_t len_bytes, struct err *e)
+struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, const uint8_t *warm, uint64_t len_bytes, uint64_t page_bytes, struct err *e)
 {
         struct bare_loop *l = calloc(1, sizeof(*l));
         int               r;
 
         if (!l)
                 floor_die("bare loop", ENOMEM);
-        *l = (struct bare_loop){ .ram = ram, .warm = warm, .uffd = -1, .stop_fd = eventfd(0, EFD_CLOEXEC) };
+        *l = (struct bare_loop){ .ram = ram, .warm = warm, .page_bytes = page_bytes, .uffd = -1, .stop_fd = eventfd(0, EFD_CLOEXEC) };
         r = uffd_open(caps, UFFD_FEATURE_EVENT_REMOVE, &l->uffd, e);
         if (r < 0) {
                 close(l->stop_fd);
@@ -61,6 +63,13 @@ struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, co
         if (r < 0)
                 floor_die("bare loop", r);
         return l;
+}
+
+uint64_t bare_loop_cpu_ns(const struct bare_loop *l)
+{
+        clockid_t clock;
+
+        return pthread_getcpuclockid(l->thread, &clock) == 0 ? clock_read_ns(clock) : 0;
 }
 
 void bare_loop_stop(struct bare_loop *l)

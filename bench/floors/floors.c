@@ -40,25 +40,18 @@ static void add_rate(struct bench_arm *a, uint32_t round, double rate)
         bench_value_add(bench_metric_get(a, "rate", "bytes/s", BENCH_HIGHER), round, rate);
 }
 
-static int compare(const void *a, const void *b)
-{
-        double x = *(const double *)a, y = *(const double *)b;
-
-        return (x > y) - (x < y);
-}
-
 static int measure_fault(struct floors *f, struct bench_arm *a, uint32_t round, struct err *e)
 {
         uint8_t          *ram = memory_map_ram(f->c.bytes);
         struct touch_plan p = { .memory = ram, .us = f->us, .threads = 1, .touches = (unsigned)MIN(TOUCHES, bytes_to_pages(f->c.bytes)),
                                 .pages = f->order, .page_bytes = PAGE_BYTES };
-        struct bare_loop *l = bare_loop_start(&f->caps, ram, f->warm, f->c.bytes, e);
+        struct bare_loop *l = bare_loop_start(&f->caps, ram, f->warm, f->c.bytes, PAGE_BYTES, e);
 
         if (l) {
                 memory_shuffle(f->order, bytes_to_pages(f->c.bytes), f->c.seed + round);
                 touch_run(&p);
                 bare_loop_stop(l);
-                qsort(f->us, p.touches, sizeof(*f->us), compare);
+                stats_sort(f->us, p.touches);
                 bench_value_add(bench_metric_get(a, "p50", "us", BENCH_LOWER), round, stats_quantile(f->us, p.touches, 0.5));
                 bench_value_add(bench_metric_get(a, "p99", "us", BENCH_LOWER), round, stats_quantile(f->us, p.touches, 0.99));
         }
@@ -133,10 +126,7 @@ static void measure(struct floors *f, const struct floor_row *row, struct bench_
         struct err        e = { 0 };
 
         bench_string_set(&a->what, row->what);
-        if (row->measure(f, a, round, &e) >= 0)
-                return;
-        a->runs_failed++;
-        if (!a->failure)
+        if (row->measure(f, a, round, &e) < 0 && !a->failure)
                 bench_string_set(&a->failure, e.text);
 }
 
@@ -144,6 +134,7 @@ void floors_round(struct floors *f, struct bench_result *r, uint32_t round)
 {
         uint64_t order[ARRAY_LEN(rows)];
 
+        bench_string_set(&r->floors.name, "floors");
         memory_shuffle(order, ARRAY_LEN(rows), f->c.seed * 31 + round);
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
                 if (f->file_fd >= 0 || !rows[order[i]].needs_file)

@@ -26,7 +26,7 @@ struct floors_config {
 
 /* 0; or -errno and *e: the file cannot be opened. */
 int floors_open(const struct floors_config *c, struct floors **ret, struct err *e);
-/* Each floor once, in an order of chance: one value for the round. What this host cannot do is told in the arm (failure, runs_failed). The machine is
+/* Each floor once, in an order of chance: one value for the round. What this host cannot do is told in the arm (failure). The machine is
  * warmed up before the first round. */
 void floors_round(struct floors *f, struct bench_result *r, uint32_t round);
 void floors_close(struct floors *f); /* accepts NULL */

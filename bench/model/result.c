@@ -133,6 +133,35 @@ void bench_word_add(struct bench_group *g, const char *format, ...)
         va_end(args);
 }
 
+static bool is_lacking(const struct bench_arm *a)
+{
+        return a->failure && a->runs_failed == 0;
+}
+
+/* Has an arm before this one the same reason? */
+static bool is_told(const struct bench_group *g, size_t arm)
+{
+        for (size_t i = 0; i < arm; i++)
+                if (is_lacking(&g->arms[i]) && strcmp(g->arms[i].failure, g->arms[arm].failure) == 0)
+                        return true;
+        return false;
+}
+
+void bench_words_of_lacks(struct bench_group *g)
+{
+        for (size_t i = 0; i < g->nr_arms; i++) {
+                char names[600];
+                size_t len = 0;
+
+                if (!is_lacking(&g->arms[i]) || is_told(g, i))
+                        continue;
+                for (size_t k = i; k < g->nr_arms && len < sizeof(names); k++)
+                        if (is_lacking(&g->arms[k]) && strcmp(g->arms[k].failure, g->arms[i].failure) == 0)
+                                len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", len ? "; " : "", g->arms[k].name);
+                bench_word_add(g, "not measured here: %s. %s", names, g->arms[i].failure);
+        }
+}
+
 void bench_fault_add(struct bench_arm *a, const struct bench_fault *f)
 {
         *(struct bench_fault *)append((void **)&a->faults, &a->nr_faults, sizeof(*f)) = *f;

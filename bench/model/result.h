@@ -55,7 +55,7 @@ struct bench_arm {
         struct bench_metric *metrics;
         size_t               nr_metrics;
         unsigned             runs_failed, runs_not_cold; /* thrown away; their metrics have no values */
-        char                *failure; /* of the first run that failed, one line; NULL: none did */
+        char                *failure; /* of the first run that failed, one line; with runs_failed 0: why there was no run at all; NULL: none did */
         struct bench_fault  *faults;
         size_t               nr_faults;
         struct bench_level  *levels;
@@ -109,6 +109,8 @@ const struct bench_metric *bench_metric_find(const struct bench_arm *a, const ch
 
 void bench_value_add(struct bench_metric *m, uint32_t round, double value);
 void bench_fact_add(struct bench_result *r, const char *name, const char *value);
+/* For each reason why arms could not be measured at all (failure, though no run failed): a word that names them. */
+void bench_words_of_lacks(struct bench_group *g);
 void bench_word_add(struct bench_group *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void bench_fault_add(struct bench_arm *a, const struct bench_fault *f);
 void bench_level_add(struct bench_arm *a, const struct bench_level *l);

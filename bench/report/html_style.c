@@ -61,6 +61,8 @@ const char html_style[] =
         ".scroll { overflow-x: auto; margin: 14px 0 26px; border: 1px solid var(--rule); border-radius: 8px; background: var(--raised); }\n"
         "table { border-collapse: collapse; width: 100%; font-size: 15px; line-height: 1.35; font-variant-numeric: tabular-nums; }\n"
         "caption { text-align: left; padding: 12px 14px 4px; color: var(--soft); caption-side: top; }\n"
+        "caption span { display: inline-block; max-width: calc(100vw - 64px); position: sticky; left: 14px; }\n"
+        ".long { display: block; font-size: 13px; font-weight: 400; color: var(--soft); }\n"
         "th, td { padding: 8px 14px; text-align: right; white-space: nowrap; border-top: 1px solid var(--rule); }\n"
         "thead th { border-top: 0; color: var(--soft); font-weight: 500; vertical-align: bottom; }\n"
         "th:first-child { text-align: left; position: sticky; left: 0; background: var(--raised); white-space: normal; min-width: 118px; max-width: 300px; }\n"
@@ -100,7 +102,7 @@ const char html_style[] =
         "  .axis-row { margin-top: -12px; }\n"
         "  .lane { grid-template-columns: 1fr; } .timeline .field { margin-left: 0; }\n"
         "  dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 10px; }\n"
-        "  th, td { padding: 8px 10px; } th:first-child { max-width: 150px; }\n"
+        "  th, td { padding: 8px 10px; } th:first-child { max-width: 150px; } th .long { display: none; }\n"
         "}\n"
         "@media print { .scroll { overflow: visible; } .skip, nav { display: none; } h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }\n"
         "@media (prefers-reduced-motion: no-preference) { html { scroll-behavior: smooth; } }\n";

@@ -5,7 +5,7 @@
 
 static void open_table(FILE *to, const char *id, size_t number, const char *title)
 {
-        fprintf(to, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"%s-%zu\">\n<table>\n<caption id=\"%s-%zu\">%s</caption>\n<thead><tr>", id, number,
+        fprintf(to, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"%s-%zu\">\n<table>\n<caption><span id=\"%s-%zu\">%s</span></caption>\n<thead><tr>", id, number,
                 id, number, title);
 }
 
@@ -131,9 +131,14 @@ static void cost_row(FILE *to, const struct bench_group *g, const char *id)
         struct figure_scale scale = figure_scale_of(unit_of(g, id), group_largest(g, id));
 
         fputs("<tr><th scope=\"row\">", to);
-        html_text(to, metric_long_title(id));
+        html_text(to, metric_title(id));
         fputs(scale.unit[0] ? ", " : "", to);
         html_text(to, scale.unit);
+        if (metric_long_title(id) != id) {
+                fputs(" <span class=\"long\">", to);
+                html_text(to, metric_long_title(id));
+                fputs("</span>", to);
+        }
         fputs("</th>", to);
         for (size_t i = 0; i < g->nr_arms; i++) {
                 double v = 0;

@@ -33,6 +33,7 @@ struct arm_setting {
 struct arm_request {
         const struct arm_setting *setting;
         struct bench_arm         *timeline; /* NULL: a timed run. Else its faults and levels go there, and nobody keeps the values */
+        const char *const        *wrap; /* words that stand before the program's own (guest_run_start puts them there), NULL-ended; NULL: none */
 };
 
 struct arm_ops {
@@ -77,6 +78,8 @@ bool rouse_arm_add(struct arm_list *l, const char *name);
 #define ROUSE_ARM_NO_FILL "lazy, no fill"
 /* Is it one of rouse's own, and does it replay the setting's hints? */
 bool rouse_arm_has_hints(const struct arm *a);
+/* What makes it that arm: words behind `rouse restore DIR`, NULL at the end. Of rouse's own arms only. */
+const char *const *rouse_arm_words(const struct arm *a);
 
 /* bench/run/peer_arm.c: `--peer FILE`. 0, or -errno and *e: what of the file is wrong. */
 int peer_arm_add(struct arm_list *l, const char *file, struct err *e);

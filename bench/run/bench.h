@@ -20,6 +20,7 @@
 #include "bench/run/progress.h"
 #include "bench/run/scratch.h"
 #include "bench/verb.h"
+#include "core/model/mem_layout.h"
 
 enum bench_cache { CACHE_WARM, CACHE_COLD, CACHES };
 
@@ -33,6 +34,7 @@ struct subject {
         char              *paths[SUBJECT_PATHS_MAX]; /* its own directory and those of its parents */
         size_t             nr_paths;
         uint64_t           data_bytes, zero_bytes;
+        struct mem_layout  layout;
         struct arm_setting setting;
         struct arm_list    arms;
         bool               out[ARMS_MAX]; /* not run any more: it cannot be had here */
@@ -54,6 +56,9 @@ struct bench {
 
 /* Errors of the parts: -errno and *e; -ECANCELED: the user stopped it. */
 
+/* Everything for b->o, but no run yet. On failure, too, bench_close gives back what is there. */
+int  bench_open(struct bench *b, struct err *e);
+void bench_close(struct bench *b);
 int  subject_open(struct bench *b, const char *dir, struct subject *ret, struct err *e); /* on failure nothing is left */
 void subject_close(struct subject *s);
 /* Are all its files, and those that the arm reads beside them, in (or out of) the page cache now? *ret_left: pages that would not go. */

@@ -21,6 +21,8 @@
 
 #define LEVEL_NS    (5 * NS_PER_MS) /* between two looks at the tree in a timeline run */
 #define PATIENCE_NS (5 * NS_PER_S)  /* from SIGTERM to SIGKILL */
+#define WRAPPED_NS  (60 * NS_PER_S) /* the same, of one that has something to write first */
+#define WORDS_MAX   256
 #define TREE_MAX    512
 
 /* --- Ctrl-C --- */
@@ -63,7 +65,7 @@ int guest_run_init(struct guest_run *g, const struct arm_request *q, struct err 
         const char *mark = q->setting->mark;
         int r;
 
-        *g = (struct guest_run){.q = q, .serial_fd = -1, .stderr_fd = -1};
+        *g = (struct guest_run){.q = q, .serial_fd = -1, .stderr_fd = -1, .stdio_fd = -1};
         r = mark ? regcomp(&g->mark, mark, REG_EXTENDED | REG_NOSUB) : 0;
         if (r) {
                 char why[200];
@@ -73,6 +75,19 @@ int guest_run_init(struct guest_run *g, const struct arm_request *q, struct err 
         }
         g->has_mark = mark != NULL;
         return 0;
+}
+
+/* argv behind what it is wrapped in; in memory of the caller's. */
+static const char *const *wrapped(const struct guest_run *g, const char *const *argv, const char **buf, size_t size)
+{
+        size_t n = 0;
+
+        for (const char *const *w = g->q->wrap; w && *w && n + 1 < size; w++)
+                buf[n++] = *w;
+        for (const char *const *w = argv; *w && n + 1 < size; w++)
+                buf[n++] = *w;
+        buf[n] = NULL;
+        return buf;
 }
 
 /* What the bench blocks for itself, the program has as ever. Its own process group: Ctrl-C is for the bench, which ends the program in order. */
@@ -91,7 +106,10 @@ static int spawn(struct guest_run *g, const char *const *argv, char **env, int o
         posix_spawnattr_setsigmask(&attr, &none);
         posix_spawnattr_setsigdefault(&attr, &all);
         posix_spawn_file_actions_init(&fa);
-        posix_spawn_file_actions_addopen(&fa, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        if (g->stdio_fd >= 0)
+                posix_spawn_file_actions_adddup2(&fa, g->stdio_fd, STDIN_FILENO);
+        else
+                posix_spawn_file_actions_addopen(&fa, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
         posix_spawn_file_actions_adddup2(&fa, out_fd, STDOUT_FILENO);
         posix_spawn_file_actions_adddup2(&fa, g->stderr_fd, STDERR_FILENO);
         getrusage(RUSAGE_CHILDREN, &g->before);
@@ -109,6 +127,7 @@ static int spawn(struct guest_run *g, const char *const *argv, char **env, int o
 int guest_run_start(struct guest_run *g, const char *const *argv, char **env, enum guest_serial serial, char *t0_text, struct err *e)
 {
         _cleanup_close_ int out_fd = -1;
+        const char *words[WORDS_MAX];
         int pipe_fds[2], r;
 
         prctl(PR_SET_CHILD_SUBREAPER, 1); /* what daemons leave behind is counted, and ended, here */
@@ -122,8 +141,16 @@ int guest_run_start(struct guest_run *g, const char *const *argv, char **env, en
                 out_fd = pipe_fds[1];
                 fcntl(g->serial_fd, F_SETFL, O_NONBLOCK);
         }
-        r = spawn(g, argv, env, out_fd >= 0 ? out_fd : g->stderr_fd, t0_text);
+        r = spawn(g, wrapped(g, argv, words, WORDS_MAX), env, out_fd >= 0 ? out_fd : g->stdio_fd >= 0 ? g->stdio_fd : g->stderr_fd, t0_text);
         return r < 0 ? err_set(e, r, "%s: %s", argv[0], strerror(-r)) : 0;
+}
+
+void guest_run_t0(struct guest_run *g)
+{
+        g->t0_ns = now_ns();
+        g->t3_ns = g->t4_ns = g->next_level_ns = 0;
+        g->line_len = 0;
+        g->awaits_t0 = false;
 }
 
 /* --- watch --- */
@@ -164,7 +191,7 @@ static void look_at_t3(struct guest_run *g)
 {
         struct tree_levels l;
 
-        if (!g->t3_ns || g->seen.has[METRIC_RSS_T3])
+        if (!g->t3_ns || g->awaits_t0 || g->seen.has[METRIC_RSS_T3])
                 return;
         tree_look(getpid(), false, &l); /* no PSS: a walk of page tables between T3 and T4 would count against who has more of them */
         metric_set(&g->seen, METRIC_RSS_T3, (double)l.rss_bytes);
@@ -174,7 +201,7 @@ static void add_level(struct guest_run *g, uint64_t now)
 {
         struct tree_levels l;
 
-        if (!g->q->timeline || now < g->next_level_ns)
+        if (!g->q->timeline || g->awaits_t0 || now < g->next_level_ns)
                 return;
         tree_look(getpid(), true, &l);
         bench_level_add(g->q->timeline, &(struct bench_level){(now - g->t0_ns) / NS_PER_US, l.rss_bytes, l.pss_bytes});
@@ -188,7 +215,7 @@ static uint64_t settle_end(const struct guest_run *g)
 
 static bool is_answered(const struct guest_run *g)
 {
-        return g->t3_ns && (!g->has_mark || g->t4_ns);
+        return !g->awaits_t0 && g->t3_ns && (!g->has_mark || g->t4_ns);
 }
 
 /* Until when poll(2) may sleep: the next thing that is due by time; ms, rounded up. */
@@ -200,18 +227,28 @@ static int next_ms(const struct guest_run *g, uint64_t now, uint64_t limit_ns)
                 due = MIN(due, limit_ns);
         if (g->q->setting->settle_ns && is_answered(g))
                 due = MIN(due, settle_end(g));
-        if (g->q->timeline)
+        if (g->q->timeline && !g->awaits_t0)
                 due = MIN(due, g->next_level_ns);
         return due <= now ? 0 : (int)MIN((due - now + NS_PER_MS - 1) / NS_PER_MS, UINT64_C(60000));
+}
+
+/* Processes of the tree that are not of the helpers' (one that has ended is there until it is reaped, at the end). */
+static size_t count_own(const struct guest_run *g)
+{
+        pid_t pids[TREE_MAX];
+        size_t nr = tree_list(getpid(), pids, TREE_MAX), theirs = g->nr_helpers;
+
+        for (size_t i = 0; i < g->nr_helpers; i++)
+                theirs += tree_list(g->helpers[i], pids, TREE_MAX);
+        return nr > theirs ? nr - theirs : 0;
 }
 
 static bool has_ended(struct guest_run *g)
 {
         siginfo_t si = {0};
-        pid_t child;
 
         /* A program that starts another one and ends has not ended while that one runs. */
-        return waitid(P_PID, (id_t)g->pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid == g->pid && tree_list(getpid(), &child, 1) <= 1;
+        return waitid(P_PID, (id_t)g->pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid == g->pid && count_own(g) <= 1;
 }
 
 static bool decide(struct guest_run *g, uint64_t now, uint64_t limit_ns, bool other, bool ended, enum guest_event *ret)
@@ -265,19 +302,27 @@ enum guest_event guest_run_wait(struct guest_run *g, int other_fd, short other_e
 
 /* --- end --- */
 
-/* The last line that is not empty of its standard error. */
+/* The last lines that are not empty of its standard error, as one line. */
 static void last_words(const struct guest_run *g, char *ret, size_t size)
 {
-        char text[2048];
+        char text[700];
         off_t end = g->stderr_fd < 0 ? 0 : lseek(g->stderr_fd, 0, SEEK_END);
         ssize_t n = end <= 0 ? 0 : pread(g->stderr_fd, text, sizeof(text) - 1, end > (off_t)sizeof(text) - 1 ? end - (off_t)sizeof(text) + 1 : 0);
-        char *line;
+        const char *lines[GUEST_LAST_LINES];
+        size_t nr = 0, len = 0;
 
-        while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
-                n--;
         text[n < 0 ? 0 : n] = 0;
-        line = strrchr(text, '\n');
-        snprintf(ret, size, "%.*s", (int)size - 1, line ? line + 1 : text);
+        for (char *line; nr < GUEST_LAST_LINES && n > 0;) {
+                while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+                        text[--n] = 0;
+                while (n > 0 && text[n - 1] != '\n')
+                        n--;
+                line = text + n;
+                if (line[0])
+                        lines[nr++] = line;
+        }
+        for (ret[0] = 0; nr-- > 0 && len < size - 1;)
+                len += (size_t)snprintf(ret + len, size - len, "%s%s", lines[nr], nr ? " | " : "");
 }
 
 static void how_it_ended(const struct guest_run *g, char *ret, size_t size)
@@ -317,8 +362,9 @@ static void kill_tree(const struct guest_run *g, int signal)
         size_t nr = MIN(tree_list(getpid(), pids, TREE_MAX), (size_t)TREE_MAX);
 
         kill(-g->pid, signal);
-        for (size_t i = 0; i < nr && signal == SIGKILL; i++)
-                kill(pids[i], SIGKILL);
+        for (size_t i = 0; i < nr; i++)
+                if (signal == SIGKILL || getpgid(pids[i]) != g->pid)
+                        kill(pids[i], signal);
 }
 
 /* Reaps what has ended; false: some are left. */
@@ -336,7 +382,7 @@ static bool reap(struct guest_run *g)
 /* What it still says is read: a program that cannot write does not end. */
 static void wait_all(struct guest_run *g)
 {
-        uint64_t until = now_ns() + PATIENCE_NS;
+        uint64_t until = now_ns() + (g->q->wrap ? WRAPPED_NS : PATIENCE_NS);
         char bytes[16384];
 
         while (!reap(g)) {

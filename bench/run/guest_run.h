@@ -6,6 +6,7 @@
  *
  *     struct guest_run g;
  *     guest_run_init(&g, q);
+ *     g.helpers, g.stdio_fd, g.awaits_t0                            peers may have those
  *     guest_run_start(&g, argv, env, GUEST_SERIAL_STDOUT, &e);      T0, then posix_spawn
  *     guest_run_wait(&g, api_fd, POLLIN, limit)                     as often as there is something to tell the VMM
  *     guest_run_wait(&g, -1, 0, 0)                                  to the end: GUEST_DONE
@@ -35,6 +36,10 @@ struct guest_run {
         int                       status;    /* of waitpid, when it has ended */
         int                       serial_fd; /* -1: not connected yet; guest_run_wait reads it */
         int                       stderr_fd; /* a file, for the last line of what the program said */
+        int                       stdio_fd;  /* borrowed; the program's standard input and output; -1: /dev/null, and as guest_run_start has it */
+        const pid_t              *helpers;   /* started by the caller before: they count as the tree's, and end with it */
+        size_t                    nr_helpers;
+        bool                      awaits_t0; /* guest_run_t0 has yet to come: what the serial port says until then is nobody's answer */
         bool                      serial_ended;
         bool                      has_mark;
         regex_t                   mark;
@@ -55,6 +60,9 @@ int guest_run_init(struct guest_run *g, const struct arm_request *q, struct err 
  * that t0_text, if not NULL, is part of: it gets T0 as decimal digits (32 bytes). env NULL: as ours. */
 int guest_run_start(struct guest_run *g, const char *const *argv, char **env, enum guest_serial serial, char *t0_text, struct err *e);
 
+/* T0 is now, not when the program was started. */
+void guest_run_t0(struct guest_run *g);
+
 enum guest_event {
         GUEST_DONE,    /* T3, T4 where there is a mark, and the time to settle have passed */
         GUEST_OTHER,   /* other_fd is ready */
@@ -65,7 +73,8 @@ enum guest_event {
 };
 /* other_fd -1: none. limit_ns: CLOCK_MONOTONIC, 0: none. */
 enum guest_event guest_run_wait(struct guest_run *g, int other_fd, short other_events, uint64_t limit_ns);
-/* What to say of the events that are failures; returns -errno. Adds the last line of the program's standard error. */
+/* What to say of the events that are failures; returns -errno. Adds the last lines of the program's standard error. */
+#define GUEST_LAST_LINES 3
 int guest_run_explain(struct guest_run *g, enum guest_event ev, const char *arm, struct err *e);
 
 /* Looks at the tree once more if all is well (done), ends it, reaps it, and gives what was seen from outside. Call it whatever happened before; after

@@ -194,3 +194,8 @@ bool rouse_arm_has_hints(const struct arm *a)
 {
         return a->ops == &rouse_ops && ((const struct rouse_mode *)a->own)->hints;
 }
+
+const char *const *rouse_arm_words(const struct arm *a)
+{
+        return ((const struct rouse_mode *)a->own)->words;
+}

@@ -47,6 +47,16 @@ static int take_paths(struct subject *s, const struct inspection *i, struct err 
         return 0;
 }
 
+/* A foreign memory file whose zeros nobody has looked for: the first restore would do it behind its guest, and those after it would be others than those
+ * before. So it is done now, and kept where that restore would keep it. */
+static void know_zeros(struct subject *s, struct inspection *i, const char *data)
+{
+        struct err why = {0};
+
+        if (!i->pages->zeros_known && !i->nr_levels && inspect_keep_index(i, data, &why) < 0)
+                fprintf(stderr, "rouse bench restore: %s: its zero pages are not known, and no restore knows them: %s\n", s->dir, why.text);
+}
+
 static int look(struct subject *s, struct err *e)
 {
         char data[4096];
@@ -57,6 +67,8 @@ static int look(struct subject *s, struct err *e)
 
         if (r < 0)
                 return r;
+        know_zeros(s, &i, io.data_dir);
+        s->layout = *i.layout;
         c = page_map_count(i.pages);
         s->data_bytes = pages_to_bytes(c.raw_pages + c.packed_pages);
         s->zero_bytes = pages_to_bytes(c.zero_pages);

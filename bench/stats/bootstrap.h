@@ -33,7 +33,6 @@ struct stats_interval stats_interval_of_median(const struct stats_pool *p);
 /* The 95 % interval from the medians (or ratios) of resamples of nr rounds; sorts v. */
 struct stats_interval stats_interval_of(double *v, size_t n, size_t nr_rounds);
 
-void  stats_sort(double *v, size_t n);
 void *stats_alloc(size_t nr, size_t size); /* zeroed */
 
 #define STATS_SEED UINT64_C(0x726f757365)

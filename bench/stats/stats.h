@@ -29,6 +29,8 @@ struct stats_interval {
         double low, high;
 };
 
+/* Upwards. */
+void stats_sort(double *v, size_t n);
 /* q from 0 to 1, sorted upwards, n > 0: linear between order statistics (Hyndman and Fan 1996, type 7; R's and numpy's default). */
 double stats_quantile(const double *sorted, size_t n, double q);
 

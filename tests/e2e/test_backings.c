@@ -24,7 +24,7 @@ Test(backings, every_mode_wakes_a_guest_on_every_memory_that_it_can_have, .timeo
         assert_wakes(&s, TICKS, WORDS("--memory-backing", "memfd", "--mode", "eager"));
         assert_wakes(&s, TICKS, WORDS("--memory-backing", "memfd", "--mode", "lazy", "--hints", hints));
         assert_wakes(&s, TICKS, WORDS("--memory-backing", "memfd", "--mode", "lazy", "--fill", "off"));
-        assert_wakes(&s, TICKS, WORDS("--memory-backing", "hugetlb", "--mode", "auto"));
+        assert_wakes(&s, TICKS, WORDS("--memory-backing", "hugetlb", "--mode", "auto", "--hints", hints));
         assert_wakes(&s, TICKS, WORDS("--memory-backing", "hugetlb", "--mode", "eager"));
         assert_wakes(&s, TICKS, WORDS("--memory-backing", "hugetlb", "--mode", "lazy", "--hints", hints));
         assert_wakes(&s, TICKS, WORDS("--memory-backing", "hugetlb", "--mode", "lazy", "--fill", "off"));

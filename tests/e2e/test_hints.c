@@ -157,6 +157,19 @@ Test(hints, a_recording_with_fill_ends_at_the_mark, .timeout = 120)
                 cr_assert_neq(h.v[i].phase, HINT_PHASE_LATER);
 }
 
+Test(hints, a_snapshot_ends_a_recording_and_that_is_said, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s = make_vary(&t);
+        char path[4300], other[4300], name[64];
+        struct child vm = START(rouse_program(), "restore", s.path, "--record", in_dir(path, &t, "r"), "--name", unique_name(name), "--timeout", "60s");
+
+        cr_assert(child_wait_output(&vm, "TICK ", PATIENCE_MS), "%s", vm.err);
+        (void)save_and_quit(&vm, name, in_dir(other, &t, "other"));
+        cr_expect(strstr(vm.err, "the recording ends here"), "%s", vm.err);
+        child_free(&vm);
+}
+
 /* Every mode that would hide a touch gives way to the recording. */
 Test(hints, a_recording_sees_every_touch_whatever_is_cached_hinted_or_zero, .timeout = 120)
 {

@@ -28,7 +28,6 @@ struct trace_slot_key {
 struct trace_slot {
         unsigned long long    ns;
         struct trace_slot_key slot;
-        unsigned long long    mm;
         unsigned int          kind; /* TRACE_SLOT */
         unsigned int          tgid; /* as the kernel's first pid namespace has it */
 };

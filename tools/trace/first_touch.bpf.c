@@ -39,6 +39,7 @@ __u64 vm_kvm = 0, vm_mm = 0;   /* the VM: the first one that asked for a guest f
 __u64 first_ns = 0;            /* when it asked */
 __u64 serial_ns = 0;           /* the first byte on its serial port */
 __u64 lost = 0;                /* events that had no room */
+__u64 unfollowed = 0;          /* entries for which a map here had no room */
 __u64 other_vm = 0;            /* requests of further VMs */
 __u64 ahead_nr = 0;            /* entries of `ahead` */
 __u64 offspring = 0;           /* living processes that the first one started, and their children */
@@ -189,7 +190,6 @@ static bool tell_slot(const struct trace_slot_key *k)
         }
         s->ns = bpf_ktime_get_ns();
         s->slot = *k;
-        s->mm = vm_mm;
         s->kind = TRACE_SLOT;
         s->tgid = current_tgid();
         bpf_ringbuf_submit(s, how_to_wake());
@@ -209,8 +209,8 @@ static void note_slot(struct kvm_memory_slot *slot)
         k.hva = BPF_CORE_READ(slot, userspace_addr);
         if (bpf_map_lookup_elem(&slots, &k))
                 return;
-        if (tell_slot(&k) && bpf_map_update_elem(&slots, &k, &one, BPF_NOEXIST) < 0)
-                __sync_fetch_and_add(&lost, 1);
+        if (tell_slot(&k) && bpf_map_update_elem(&slots, &k, &one, BPF_ANY) < 0)
+                __sync_fetch_and_add(&unfollowed, 1);
 }
 
 /* Tells of a page the first time it is touched, and the first time it is written. What had no room is forgotten, and told the next time. */
@@ -286,9 +286,9 @@ int BPF_PROG(entry_set, int level, __u64 gfn, __u64 *sptep)
                 return 0;
         if (!bpf_map_lookup_elem(&ahead, &key))
                 __sync_fetch_and_add(&ahead_nr, 1);
-        if (bpf_map_update_elem(&ahead, &key, &a, 0) < 0) {
+        if (bpf_map_update_elem(&ahead, &key, &a, BPF_ANY) < 0) {
                 __sync_fetch_and_sub(&ahead_nr, 1);
-                __sync_fetch_and_add(&lost, 1);
+                __sync_fetch_and_add(&unfollowed, 1);
         }
         return 0;
 }
@@ -389,7 +389,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
         if (bpf_map_update_elem(&followed, &tgid, &kind, BPF_NOEXIST) == 0)
                 __sync_fetch_and_add(&offspring, 1);
         else
-                __sync_fetch_and_add(&lost, 1);
+                __sync_fetch_and_add(&unfollowed, 1);
         return 0;
 }
 

@@ -27,6 +27,7 @@ enum {
         BPF_MAP_TYPE_ARRAY   = 2,
         BPF_MAP_TYPE_RINGBUF = 27,
         BPF_F_NO_PREALLOC    = 1,
+        BPF_ANY              = 0,
         BPF_NOEXIST          = 1,
         BPF_RB_NO_WAKEUP     = 1,
         BPF_RB_FORCE_WAKEUP  = 2,
@@ -83,7 +84,7 @@ struct kvm_memory_slot {
         unsigned long userspace_addr;
 };
 
-/* From Linux 5.16 on. */
+/* From Linux 5.16 on the event has it. */
 struct kvm_page_fault {
         bool                    write;
         __u8                    goal_level;

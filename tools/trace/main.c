@@ -101,6 +101,8 @@ static int check(const struct trace_words *w)
                 return cli_usage("trace", "expected --out FILE, where the hints go%s", "");
         if (!w->snapshot && (w->bases.nr || w->format))
                 return cli_usage("trace", "--base and --format say how --snapshot DIR is read; expected it%s", "");
+        if (!w->snapshot && strcmp(w->out, "auto") == 0)
+                return cli_usage("trace", "--out auto puts hints where a snapshot's are found: expected --snapshot DIR%s", "");
         return EXIT_OK;
 }
 
@@ -118,7 +120,7 @@ static const struct verb verb = {
                 "                        memory is mapped from (StratoVirt, Firecracker, rouse --mode mmap); where it is no file, the\n"
                 "                        hints are for no snapshot: 'rouse hints show' takes them, a restore does not\n"
                 "  --format NAME         of DIR; otherwise found by looking\n" CLI_BASE_HELP
-                "  --out FILE            the hints; 'auto': where restores of this snapshot find them\n"
+                "  --out FILE            the hints; 'auto', with --snapshot: where its restores find them\n"
                 "  --timeout TIME        end then; otherwise when the VM's process ends, or at Ctrl-C. The VM runs on\n"
                 "  --buffer SIZE         room for events that were not read yet: 8M\n"
                 "  --huge-pages on|off   off: COMMAND gets no transparent huge pages as long as it lives; the first touch of one hides 511\n"
@@ -135,7 +137,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         int c, status;
         (void)t0_ns;
 
-        while ((c = cli_getopt(&verb, argc, argv, options)) != -1)
+        /* Up to the first word that is none of ours: what follows is the command's. */
+        while ((c = cli_getopt_short(&verb, argc, argv, "+h", options)) != -1)
                 if (c == '?' || !take(c, &w, &w.bases))
                         return EXIT_USAGE;
         w.command = optind < argc ? argv + optind : NULL;

@@ -27,6 +27,9 @@ void report_counts(const struct tracer_counts *c, uint64_t buffer_bytes)
         if (c->lost)
                 fprintf(stderr, "rouse: %" PRIu64 " events were lost, there was no room for them in %" PRIu64 " KiB: pages may be missing or late; trace again with a "
                         "larger --buffer\n", c->lost, buffer_bytes / KIB);
+        if (c->unfollowed)
+                fprintf(stderr, "rouse: %" PRIu64 " memory slots, processes or pages mapped ahead were not followed, the kernel's maps for them were full: pages may be "
+                        "missing\n", c->unfollowed);
         if (c->other_vm)
                 fprintf(stderr, "rouse: there are several VMs; only the first one that asked for memory was traced, %" PRIu64 " requests of others were left aside\n",
                         c->other_vm);

@@ -4,11 +4,14 @@
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FIRST_CAP 4096
+
+static_assert(sizeof(struct trace_slot) != sizeof(struct trace_event), "records are told apart by their sizes");
 
 static int add_slot(struct touches *t, const struct trace_slot *s)
 {

@@ -143,8 +143,8 @@ static bool has_ended(struct run *r)
         struct pollfd vm = {.fd = r->vm_pidfd, .events = POLLIN};
         struct tracer_counts c;
 
-        if (r->vm_pidfd >= 0 && poll(&vm, 1, 0) == 1)
-                return true;
+        if (r->vm_pidfd >= 0)
+                return poll(&vm, 1, 0) == 1;
         if (!process_has_ended(&r->process))
                 return false;
         tracer_count(r->tracer, &c);
@@ -198,8 +198,6 @@ static int keep(struct run *r, struct err *e)
                 return ret;
         if (!h.nr)
                 return report_all_outside(&outside, r->words->snapshot, e);
-        if (!r->place.bound && strcmp(r->words->out, "auto") == 0)
-                return err_usage(e, "--out auto: these hints are for no snapshot that is known; say which one by --snapshot DIR");
         ret = hints_save(r->words->out, r->data_dir, &h, e);
         if (ret >= 0)
                 report_done(&h, &first, &outside, &r->process, r->words->out, r->place.bound);

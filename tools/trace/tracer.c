@@ -76,7 +76,7 @@ static int check_events(const struct kernel_btf *b, struct err *e)
 {
         if (has_event(b, "kvm_mmu_spte_requested") && has_type(b, "kvm_page_fault", BTF_KIND_STRUCT))
                 return 0;
-        return err_host(e, -EOPNOTSUPP, "this kernel's KVM has no event kvmmmu:kvm_mmu_spte_requested with a struct kvm_page_fault in %s; tracing needs Linux 5.16 or "
+        return err_host(e, -EOPNOTSUPP, "this kernel's KVM has no event kvmmmu:kvm_mmu_spte_requested with a struct kvm_page_fault in %s; tracing needs Linux 6.1 or "
                         "later, with BTF for its modules", b->kvm ? "/sys/kernel/btf/kvm" : "/sys/kernel/btf/vmlinux");
 }
 
@@ -215,6 +215,7 @@ void tracer_count(const struct tracer *t, struct tracer_counts *ret)
 
         *ret = (struct tracer_counts){
                 .lost = __atomic_load_n(&b->lost, __ATOMIC_RELAXED) + t->refused,
+                .unfollowed = __atomic_load_n(&b->unfollowed, __ATOMIC_RELAXED),
                 .other_vm = __atomic_load_n(&b->other_vm, __ATOMIC_RELAXED),
                 .offspring = __atomic_load_n(&b->offspring, __ATOMIC_RELAXED),
                 .first_ns = __atomic_load_n(&b->first_ns, __ATOMIC_RELAXED),

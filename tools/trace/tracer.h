@@ -25,6 +25,7 @@ struct tracer_options {
 
 struct tracer_counts {
         uint64_t lost;       /* events for which there was no room */
+        uint64_t unfollowed; /* slots, processes, or pages mapped ahead, for which a map in the kernel had no room */
         uint64_t other_vm;   /* requests of VMs beside the first one */
         uint64_t offspring;  /* living processes that the first one started */
         uint64_t first_ns;   /* the VM's first request; 0: there was none */

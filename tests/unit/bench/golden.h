@@ -1,8 +1,5 @@
 /* tests/unit/bench/golden.h: an output held byte for byte against a file of tests/data/bench.
- *
- *     ROUSE_REGENERATE=1 build/tests/unit/bench/test_result_json && ROUSE_REGENERATE=1 build/tests/unit/bench/test_table &&
- *     ROUSE_REGENERATE=1 build/tests/unit/bench/test_html        writes the files anew: read the difference before it is committed
- */
+ * tests/unit/bench/regenerate writes the files anew. */
 #pragma once
 
 #include "core/base/cleanup.h"
@@ -39,6 +36,6 @@ static inline void golden_expect(const char *name, const char *text, size_t byte
         expected = golden_load(path, &length);
         while (same < bytes && same < length && text[same] == expected[same])
                 same++;
-        cr_assert(bytes == length && same == length, "%s differs from byte %zu on: expected '%.60s', found '%.60s'; golden.h says how to write it anew", path, same,
+        cr_assert(bytes == length && same == length, "%s differs from byte %zu on: expected '%.60s', found '%.60s'; after a change that was meant: tests/unit/bench/regenerate", path, same,
                   expected + same, text + same);
 }

@@ -45,7 +45,8 @@ static inline void sample_timeline(struct bench_arm *a, struct draws *d, double 
                         bench_fault_add(a, &f);
         }
         for (unsigned i = 0; i < 40; i++) {
-                struct bench_level l = {.t_us = i * 500, .rss_bytes = (8 << 20) + i * (3 << 20)};
+                uint64_t           share = memory_bytes * i / 40;
+                struct bench_level l = {.t_us = (uint64_t)(t3_us * i / 20), .rss_bytes = (8 << 20) + (i < 15 ? share / 3 : share)};
 
                 l.pss_bytes = l.rss_bytes - (1 << 20);
                 bench_level_add(a, &l);

@@ -55,3 +55,21 @@ Test(bench_result, words_are_put_together_like_printf)
         bench_result_free(&r);
         cr_assert_eq(r.nr_groups, 0);
 }
+
+Test(bench_result, arms_that_could_not_be_measured_are_named_once_for_each_reason)
+{
+        struct bench_result r = {0};
+        struct bench_group *g = bench_group_get(&r, "2 MiB");
+
+        bench_string_set(&bench_arm_get(g, "CONTINUE")->failure, "no huge pages");
+        bench_string_set(&bench_arm_get(g, "copy")->failure, "no huge pages");
+        bench_arm_get(g, "plain");
+        bench_string_set(&bench_arm_get(g, "peer")->failure, "exit 1");
+        bench_arm_get(g, "peer")->runs_failed = 3;
+        bench_string_set(&bench_arm_get(g, "thp")->failure, "never");
+        bench_words_of_lacks(g);
+        cr_assert_eq(g->nr_words, 2);
+        cr_assert_str_eq(g->words[0], "not measured here: CONTINUE; copy. no huge pages");
+        cr_assert_str_eq(g->words[1], "not measured here: thp. never");
+        bench_result_free(&r);
+}

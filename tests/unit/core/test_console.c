@@ -64,6 +64,41 @@ Test(console, the_first_byte_is_told_once_and_at_once)
         console_free(c);
 }
 
+Test(console, the_first_byte_is_out_before_whoever_put_it_goes_on)
+{
+        struct seen s = {0};
+        int fds[2];
+        char byte = 0;
+        struct console *c;
+
+        cr_assert_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+        c = make(fds[1], NULL, NULL, &s);
+        console_put(c, 'x');
+        cr_expect_eq(read(fds[0], &byte, 1), 1, "it waits for the writer");
+        cr_expect_eq(byte, 'x');
+        console_free(c);
+        close(fds[0]);
+        close(fds[1]);
+}
+
+Test(console, a_first_byte_that_nobody_has_room_for_does_not_stop_who_puts_it)
+{
+        struct seen s = {0};
+        int fds[2];
+        struct console *c;
+
+        cr_assert_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+        while (write(fds[1], "full", 4) == 4)
+                ;
+        fcntl(fds[1], F_SETFL, 0);
+        c = make(fds[1], NULL, NULL, &s);
+        console_put(c, 'x');
+        cr_expect_eq(s.first, 1);
+        console_free(c);
+        close(fds[0]);
+        close(fds[1]);
+}
+
 Test(console, a_pattern_matches_whole_lines_only_and_once)
 {
         struct seen s = {0};

@@ -1,9 +1,13 @@
 /* core/plan: what is mapped, served, read ahead and left alone, decided from made-up page maps, hints and hosts. */
 #include "core/plan.h"
+#include "tests/support/tmpdir.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define HUGE 512
 
@@ -391,6 +395,24 @@ Test(plan, hinted_neighbours_of_one_kind_become_one_call_and_what_is_only_read_s
         made_free(&m);
 }
 
+/* One small page of a 2 MiB page brings all of it, as zeros: the data beside it would be lost. */
+Test(plan, of_ram_in_huge_pages_no_hinted_zero_is_populated_ahead)
+{
+        struct made m;
+
+        made_init(&m, 2 * HUGE);
+        m.q.backing = RAM_HUGETLB;
+        add(&m.map, RUN_ZERO, 100);
+        add(&m.map, RUN_RAW, 100);
+        add(&m.map, RUN_ZERO, 2 * HUGE - 200);
+        hint_many(&m, 0, 100, 1);
+        hint_many(&m, HUGE, 100, 1);
+        make(&m);
+        cr_expect_eq(m.plan.nr_populate, 0);
+        cr_expect_eq(m.plan.nr_served, 1);
+        made_free(&m);
+}
+
 Test(plan, hints_of_served_runs_are_the_pagers)
 {
         struct made m;
@@ -515,4 +537,67 @@ Test(plan_limits, too_little_lockable_memory_names_ulimit)
 
         l.memlock_bytes = MIB;
         assert_refused(&p, &l, "ulimit -l");
+}
+
+/* --- what a host says --- */
+
+static uint64_t nr_cached(int fd, uint64_t pages)
+{
+        void *m = mmap(NULL, pages_to_bytes(pages), PROT_READ, MAP_SHARED, fd, 0);
+        unsigned char in[1024];
+        uint64_t nr = 0;
+
+        cr_assert(m != MAP_FAILED && pages <= sizeof(in) && mincore(m, pages_to_bytes(pages), in) == 0);
+        for (uint64_t i = 0; i < pages; i++)
+                nr += in[i] & 1;
+        munmap(m, pages_to_bytes(pages));
+        return nr;
+}
+
+Test(plan, that_hints_are_cold_is_found_out_without_a_read)
+{
+        enum { PAGES = 1024 };
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        uint8_t *bytes = calloc(PAGES, PAGE_BYTES);
+        struct plan_facts f;
+        struct made m;
+        int fd;
+
+        tmpdir_write(&t, "memory", bytes, pages_to_bytes(PAGES));
+        free(bytes);
+        fd = openat(t.fd, "memory", O_RDWR | O_CLOEXEC);
+        made_init(&m, PAGES);
+        cr_assert_eq(page_map_add_source(&m.map, fd, pages_to_bytes(PAGES), "memory"), 0);
+        add(&m.map, RUN_RAW, PAGES);
+        hint_many(&m, 0, PAGES / 2, 2);
+        for (int i = 0; i < 50 && (i == 0 || nr_cached(fd, PAGES) > 0); i++)
+                cr_assert(fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+        cr_assert_eq(nr_cached(fd, PAGES), 0);
+        cr_assert_eq(plan_facts_probe(&m.map, &m.hints, &f), 0);
+        cr_expect(f.cold);
+        usleep(20000); /* what was asked for would be there by now */
+        cr_expect_eq(nr_cached(fd, PAGES), 0);
+        plan_facts_free(&f);
+        made_free(&m);
+}
+
+/* --- limits --- */
+
+Test(plan, pages_of_the_pool_are_no_cgroups_memory_and_a_template_takes_address_space_of_its_own)
+{
+        struct plan_limits l = {.max_map_count = 65530, .address_bytes = PLAN_NO_LIMIT, .memlock_bytes = PLAN_NO_LIMIT, .cgroup_bytes = MIB, .huge_2m_free = 4};
+        struct err e = {0};
+        struct made m;
+
+        made_init(&m, 4 * HUGE);
+        m.q.backing = RAM_HUGETLB;
+        add(&m.map, RUN_RAW, 4 * HUGE);
+        make(&m);
+        cr_expect_eq(plan_check(&m.plan, &l, &e), 0, "%s", e.text);
+        plan_free(&m.plan);
+        m.q.backing = RAM_ANON;
+        m.q.mode = RESTORE_SHARED;
+        make(&m);
+        cr_expect_eq(m.plan.needs.address_bytes, 2 * pages_to_bytes(4 * HUGE));
+        made_free(&m);
 }

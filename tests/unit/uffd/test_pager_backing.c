@@ -437,3 +437,30 @@ Test(pager_backing, vms_that_fill_one_template_at_the_same_time_all_have_its_byt
                 end(&first);
         }
 }
+
+static void *touch_7(void *arg)
+{
+        struct setup *s = arg;
+
+        (void)rig_touch(s->g, 7);
+        atomic_fetch_add(&s->g->replayed, 1);
+        return NULL;
+}
+
+/* As reclaim does it: it takes a page of the template out of everybody's page tables, and brings it back when it is asked for. Here a hole is
+ * punched, and filled again. */
+Test(pager_backing, a_page_that_the_kernel_has_unmapped_is_mapped_again)
+{
+        struct setup s = begin(&rig_kinds[2]);
+        pthread_t    t;
+
+        start(&s);
+        assert_page(&s, 7);
+        cr_assert_eq(fallocate(s.t.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)pages_to_bytes(7), PAGE_BYTES), 0);
+        cr_assert_eq(pwrite(s.t.fd, s.g->model + pages_to_bytes(7), PAGE_BYTES, (off_t)pages_to_bytes(7)), (ssize_t)PAGE_BYTES);
+        cr_assert_eq(pthread_create(&t, NULL, touch_7, &s), 0);
+        rig_await(s.g->replayed == 1); /* counted by touch_7: there are no hints */
+        pthread_join(t, NULL);
+        assert_page(&s, 7);
+        end(&s);
+}

@@ -51,6 +51,24 @@ Test(pager_packed, fill_brings_all_of_a_cold_file)
         assert_fills(g);
 }
 
+Test(pager_packed, fill_brings_all_of_it_where_no_read_can_be_told_not_to_wait)
+{
+        for (int cold = 0; cold < 2; cold++) {
+                struct rig *g = rig_new(1500, RIG_DISK);
+
+                rig_pack(g, CHUNK);
+                g->faults.no_nowait = true;
+                if (cold)
+                        rig_evict(g);
+                g->c.fill = g->c.paused = true;
+                rig_start(g);
+                cr_assert_eq(pager_wait(g->p, 10000), 0);
+                rig_assert_all_equal(g);
+                cr_assert_eq(rig_stats(g).cold_reads > 0, cold);
+                rig_free(g);
+        }
+}
+
 Test(pager_packed, fill_brings_all_of_it_where_there_is_no_io_uring)
 {
         struct rig *g = rig_new(300, RIG_TMPFS);
@@ -348,4 +366,22 @@ Test(pager_packed, a_source_that_stays_silent_loses_the_chunk)
         g->c.source_timeout_ms = 50;
         rig_start(g);
         assert_chunk_1_is_lost(g, -ETIMEDOUT);
+}
+
+/* A chunk brings more pages than a budget has left: the rest of the hints is not asked for. */
+Test(pager_packed, a_budget_ends_with_the_chunk_that_uses_it_up)
+{
+        struct rig *g = rig_new(1024, RIG_TMPFS);
+        uint64_t    pages[40];
+
+        for (uint64_t i = 0; i < ARRAY_LEN(pages); i++)
+                pages[i] = 16 * i;
+        rig_pack(g, 8);
+        rig_replay(g, pages, ARRAY_LEN(pages));
+        g->c.replay_budget_bytes = pages_to_bytes(20);
+        g->faults.nothing_cached = true;
+        rig_start(g);
+        rig_await(g->replayed == 1);
+        cr_assert_eq(rig_stats(g).resident_pages, 24);
+        rig_free(g);
 }

@@ -8,7 +8,7 @@ static uint64_t read_some(struct rig *g, uint64_t page, uint64_t nr, uint8_t *bu
         struct sources s;
         uint64_t       got;
 
-        cr_assert_eq(sources_init(&s, &g->map, NULL), 0);
+        cr_assert_eq(sources_init(&s, &g->map, &g->faults), 0);
         got = sources_read_cached(&s, page_map_find(&g->map, page), page, nr, buf);
         sources_free(&s);
         return got;
@@ -33,6 +33,24 @@ Test(source, pages_that_are_not_cached_are_not_waited_for)
 
         rig_evict(g);
         cr_assert_eq(read_some(g, 20, 8, buf), 0);
+        rig_free(g);
+}
+
+/* Overlayfs: containers. */
+Test(source, where_no_read_can_be_told_not_to_wait_what_is_cached_is_asked_first)
+{
+        struct rig             *g = rig_new(64, RIG_DISK);
+        _cleanup_free_ uint8_t *buf = malloc(8 * PAGE_BYTES);
+
+        g->faults.no_nowait = true;
+        cr_assert_eq(read_some(g, 20, 8, buf), 8);
+        cr_assert_arr_eq(buf, g->model + pages_to_bytes(20), 8 * PAGE_BYTES);
+        rig_evict(g);
+        cr_assert_eq(read_some(g, 20, 8, buf), 0);
+        cr_assert_eq(rig_nr_cached(g), 0);
+        cr_assert_eq(pread(g->fd, buf, 1, (off_t)pages_to_bytes(20)), 1);
+        cr_assert_eq(read_some(g, 20, 8, buf), 1);
+        cr_assert_eq(read_some(g, 19, 8, buf), 0);
         rig_free(g);
 }
 

@@ -1,5 +1,5 @@
 /* 2 MiB that nobody touched are filled at once, and whatever happens meanwhile, RAM reads as the model. */
-#include "tests/unit/uffd/rig.h"
+#include "tests/unit/uffd/packed_rig.h"
 #include "uffd/stage.h"
 
 #include <pthread.h>
@@ -30,6 +30,20 @@ static void await_filled(struct rig *g)
         cr_assert_eq(pager_wait(g->p, 10000), 0);
         rig_assert_all_equal(g);
         cr_assert_eq(rig_stats(g).lost_pages, 0);
+}
+
+/* The page map has zeros for the first chunk of the packed run's pages from `page` on. */
+static void rig_zero_first_chunk_of(struct rig *g, uint64_t page)
+{
+        uint32_t chunk_pages = g->map.sources[0].chunk_pages;
+
+        memset(g->model + pages_to_bytes(page), 0, pages_to_bytes(chunk_pages));
+        g->map.nr_runs = 0;
+        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .nr_pages = (uint32_t)page, .kind = RUN_PACKED }), 0);
+        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .first_page = page, .nr_pages = chunk_pages, .kind = RUN_ZERO }), 0);
+        page += chunk_pages;
+        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .first_page = page, .nr_pages = (uint32_t)(g->nr_pages - page), .kind = RUN_PACKED,
+                                                                  .first_chunk = (uint32_t)(page / chunk_pages) }), 0);
 }
 
 Test(stage, ranges_that_nobody_touched_are_moved_whole)
@@ -158,6 +172,24 @@ Test(stage, a_flipped_bit_costs_one_page_and_the_others_are_right)
                 if (page != 700)
                         cr_assert(rig_page_equal(g, page), "page %llu", (unsigned long long)page);
         cr_assert_eq(rig_stats(g).moved_bytes, pages_to_bytes(N - 512));
+        rig_free(g);
+}
+
+/* It was unpacked to the place before anybody knew, and the next 2 MiB begin with zeros there. */
+Test(stage, of_a_bad_chunk_at_the_beginning_nothing_shows_in_the_zeros_behind_it)
+{
+        struct rig *g = new_filled();
+
+        fill_zeros(g);
+        rig_pack(g, 8);
+        rig_flip(g, 0, g->map.chunks[0].packed_bytes / 2);
+        rig_zero_first_chunk_of(g, 512);
+        rig_start(g);
+        cr_assert_eq(pager_wait(g->p, 10000), -EIO);
+        cr_assert_eq(g->lost, 8);
+        for (uint64_t page = 8; page < N; page++)
+                cr_assert(rig_page_equal(g, page), "page %llu", (unsigned long long)page);
+        cr_assert_geq(rig_stats(g).moved_bytes, pages_to_bytes(512));
         rig_free(g);
 }
 
