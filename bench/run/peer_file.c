@@ -1,6 +1,7 @@
 /* JSON to struct peer. Every value is looked at once, here: who uses the struct later need not check types again. */
 #include "bench/run/peer_file.h"
 
+#include "bench/run/strict_json.h"
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "core/base/units.h"
@@ -16,147 +17,8 @@
 #define DEPTH_MAX 16
 #define PLACE_MAX 160
 
-struct reader {
-        const char       *file, *text;
-        struct peer_vars  names; /* every variable, so that a {name} can be checked */
-        struct err       *e;
-};
-
-struct key {
-        const char    *name;
-        enum json_type type; /* json_type_null: any */
-        bool           required;
-};
-
-/* --- what is wrong, and where --- */
-
-/* The line in which key stands, when it stands in the text once only; else 0. */
-static unsigned line_of_key(const char *text, const char *key)
-{
-        char quoted[128];
-        const char *at;
-        unsigned line = 1;
-
-        snprintf(quoted, sizeof(quoted), "\"%.120s\"", key);
-        at = strstr(text, quoted);
-        if (!at || strstr(at + 1, quoted))
-                return 0;
-        for (const char *p = text; p < at; p++)
-                line += *p == '\n';
-        return line;
-}
-
-static int wrong(const struct reader *r, const char *place, const char *key, const char *format, ...) __attribute__((format(printf, 4, 5)));
-static int wrong(const struct reader *r, const char *place, const char *key, const char *format, ...)
-{
-        unsigned line = line_of_key(r->text, key);
-        char at_line[24] = "", why[700];
-        va_list args;
-
-        va_start(args, format);
-        vsnprintf(why, sizeof(why), format, args);
-        va_end(args);
-        if (line)
-                snprintf(at_line, sizeof(at_line), " (line %u)", line);
-        return err_usage(r->e, "%s: %s/%s%s: %s", r->file, place, key, at_line, why);
-}
-
-static const char *type_words(enum json_type t)
-{
-        switch (t) {
-        case json_type_string:
-                return "a string";
-        case json_type_array:
-                return "an array";
-        case json_type_object:
-                return "an object";
-        case json_type_int:
-                return "a whole number";
-        case json_type_boolean:
-                return "true or false";
-        default:
-                return json_type_to_name(t);
-        }
-}
-
-/* --- objects of known keys --- */
-
-static int check_key(const struct reader *r, const char *place, const char *name, struct json_object *value, const struct key *keys, size_t nr)
-{
-        char known[400] = "";
-        size_t len = 0;
-
-        for (size_t i = 0; i < nr; i++) {
-                if (strcmp(keys[i].name, name) == 0) {
-                        if (keys[i].type == json_type_null || json_object_is_type(value, keys[i].type))
-                                return 0;
-                        return wrong(r, place, name, "expected %s, found %s", type_words(keys[i].type), type_words(json_object_get_type(value)));
-                }
-                len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "", keys[i].name);
-                len = MIN(len, sizeof(known) - 1);
-        }
-        return wrong(r, place, name, "unknown key; known here: %s", known);
-}
-
-static int check_object(const struct reader *r, const char *place, struct json_object *o, const struct key *keys, size_t nr)
-{
-        struct json_object_iterator at = json_object_iter_begin(o), end = json_object_iter_end(o);
-        int ret = 0;
-
-        for (; !ret && !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
-                ret = check_key(r, place, json_object_iter_peek_name(&at), json_object_iter_peek_value(&at), keys, nr);
-        for (size_t i = 0; !ret && i < nr; i++)
-                if (keys[i].required && !json_object_object_get_ex(o, keys[i].name, NULL))
-                        ret = wrong(r, place, keys[i].name, "missing");
-        return ret;
-}
-
-static struct json_object *member(struct json_object *o, const char *key)
-{
-        struct json_object *v = NULL;
-
-        json_object_object_get_ex(o, key, &v);
-        return v;
-}
-
-static const char *string_member(struct json_object *o, const char *key)
-{
-        struct json_object *v = member(o, key);
-
-        return v ? json_object_get_string(v) : NULL;
-}
-
-/* --- strings with variables --- */
-
-/* Every string in it can be expanded. */
-static int check_text(const struct reader *r, const char *place, const char *key, struct json_object *value)
-{
-        struct json_object *expanded;
-        struct err why = {0};
-
-        if (!value)
-                return 0;
-        expanded = peer_expand_json(&r->names, value, &why);
-        if (why.code)
-                return wrong(r, place, key, "%s", why.text);
-        json_object_put(expanded);
-        return 0;
-}
-
-static int check_strings(const struct reader *r, const char *place, const char *key, struct json_object *array, size_t least)
-{
-        if (!array)
-                return 0;
-        for (size_t i = 0; i < json_object_array_length(array); i++)
-                if (!json_object_is_type(json_object_array_get_idx(array, i), json_type_string))
-                        return wrong(r, place, key, "item %zu: expected a string", i);
-        if (json_object_array_length(array) < least)
-                return wrong(r, place, key, "at least %zu string%s expected", least, least == 1 ? "" : "s");
-        return check_text(r, place, key, array);
-}
-
 /* An array of argument lists. */
-static int check_commands(const struct reader *r, const char *key, struct json_object *array)
+static int check_commands(const struct strict_reader *r, const char *key, struct json_object *array)
 {
         char place[PLACE_MAX], index[24];
 
@@ -167,15 +29,15 @@ static int check_commands(const struct reader *r, const char *key, struct json_o
 
                 snprintf(index, sizeof(index), "%zu", i);
                 if (!json_object_is_type(argv, json_type_array))
-                        return wrong(r, place, index, "expected an array of strings: a program and its arguments");
-                ret = check_strings(r, place, index, argv, 1);
+                        return strict_wrong(r, place, index, "expected an array of strings: a program and its arguments");
+                ret = strict_strings(r, place, index, argv, 1);
                 if (ret)
                         return ret;
         }
         return 0;
 }
 
-static int check_env(const struct reader *r, struct json_object *env)
+static int check_env(const struct strict_reader *r, struct json_object *env)
 {
         struct json_object_iterator at, end;
 
@@ -188,16 +50,16 @@ static int check_env(const struct reader *r, struct json_object *env)
                 struct json_object *v = json_object_iter_peek_value(&at);
 
                 if (v && !json_object_is_type(v, json_type_string))
-                        return wrong(r, "/env", name, "expected a string, or null to take it out of the environment");
+                        return strict_wrong(r, "/env", name, "expected a string, or null to take it out of the environment");
                 if (!name[0] || strchr(name, '='))
-                        return wrong(r, "/env", name, "no name of an environment variable");
+                        return strict_wrong(r, "/env", name, "no name of an environment variable");
         }
-        return check_text(r, "", "env", env);
+        return strict_text(r, "", "env", env);
 }
 
 /* --- the parts --- */
 
-static int read_vars(struct reader *r, struct peer *p)
+static int read_vars(struct strict_reader *r, struct peer *p)
 {
         static const char *const built_in[] = {"snapshot", "scratch", "work", "serial", "rouse", "here"};
         struct json_object_iterator at, end;
@@ -205,7 +67,7 @@ static int read_vars(struct reader *r, struct peer *p)
         for (size_t i = 0; i < ARRAY_LEN(built_in); i++)
                 peer_vars_set(&r->names, built_in[i], "/x");
         if (!p->vars)
-                return p->given.nr ? wrong(r, "", "vars", "there are none, so --peer FILE,%s=... sets nothing", p->given.v[0].name) : 0;
+                return p->given.nr ? strict_wrong(r, "", "vars", "there are none, so --peer FILE,%s=... sets nothing", p->given.v[0].name) : 0;
         at = json_object_iter_begin(p->vars);
         end = json_object_iter_end(p->vars);
         for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
@@ -214,24 +76,24 @@ static int read_vars(struct reader *r, struct peer *p)
                 int ret;
 
                 if (!json_object_is_type(v, json_type_string))
-                        return wrong(r, "/vars", name, "expected a string, found %s", type_words(json_object_get_type(v)));
+                        return strict_wrong(r, "/vars", name, "expected a string, found %s", strict_type_words(json_object_get_type(v)));
                 if (peer_vars_get(&r->names, name))
-                        return wrong(r, "/vars", name, "this one is rouse's own");
-                ret = check_text(r, "/vars", name, v);
+                        return strict_wrong(r, "/vars", name, "this one is rouse's own");
+                ret = strict_text(r, "/vars", name, v);
                 if (ret)
                         return ret;
                 if (!peer_vars_set(&r->names, name, "/x"))
-                        return wrong(r, "/vars", name, "more than %zu variables", PEER_VARS_MAX - ARRAY_LEN(built_in));
+                        return strict_wrong(r, "/vars", name, "more than %zu variables", PEER_VARS_MAX - ARRAY_LEN(built_in));
         }
         for (size_t i = 0; i < p->given.nr; i++)
-                if (!member(p->vars, p->given.v[i].name))
-                        return wrong(r, "/vars", p->given.v[i].name, "there is none of that name to be set on the command line");
+                if (!strict_member(p->vars, p->given.v[i].name))
+                        return strict_wrong(r, "/vars", p->given.v[i].name, "there is none of that name to be set on the command line");
         return 0;
 }
 
-static int read_helpers(const struct reader *r, struct peer *p, struct json_object *array)
+static int read_helpers(const struct strict_reader *r, struct peer *p, struct json_object *array)
 {
-        static const struct key keys[] = {{"argv", json_type_array, true}, {"ready", json_type_string, false}};
+        static const struct strict_key keys[] = {{"argv", json_type_array, true}, {"ready", json_type_string, false}};
 
         for (size_t i = 0; array && i < json_object_array_length(array); i++) {
                 struct json_object *o = json_object_array_get_idx(array, i);
@@ -240,17 +102,17 @@ static int read_helpers(const struct reader *r, struct peer *p, struct json_obje
 
                 snprintf(place, sizeof(place), "/helpers/%zu", i);
                 if (!json_object_is_type(o, json_type_object))
-                        return wrong(r, place, "", "expected an object with argv and ready");
+                        return strict_wrong(r, place, "", "expected an object with argv and ready");
                 if (i == PEER_HELPERS_MAX)
-                        return wrong(r, "", "helpers", "more than %d", PEER_HELPERS_MAX);
-                ret = check_object(r, place, o, keys, ARRAY_LEN(keys));
+                        return strict_wrong(r, "", "helpers", "more than %d", PEER_HELPERS_MAX);
+                ret = strict_object(r, place, o, keys, ARRAY_LEN(keys));
                 if (!ret)
-                        ret = check_strings(r, place, "argv", member(o, "argv"), 1);
+                        ret = strict_strings(r, place, "argv", strict_member(o, "argv"), 1);
                 if (!ret)
-                        ret = check_text(r, place, "ready", member(o, "ready"));
+                        ret = strict_text(r, place, "ready", strict_member(o, "ready"));
                 if (ret)
                         return ret;
-                p->helpers[p->nr_helpers++] = (struct peer_helper){member(o, "argv"), string_member(o, "ready")};
+                p->helpers[p->nr_helpers++] = (struct peer_helper){strict_member(o, "argv"), strict_string_member(o, "ready")};
         }
         return 0;
 }
@@ -270,7 +132,7 @@ static const struct serial_words serials[] = {
         [PEER_SERIAL_LISTEN] = {"listen", "path"},
 };
 
-static int check_pattern(const struct reader *r, const char *pattern)
+static int check_pattern(const struct strict_reader *r, const char *pattern)
 {
         regex_t re;
         char why[200];
@@ -278,120 +140,120 @@ static int check_pattern(const struct reader *r, const char *pattern)
 
         if (code) {
                 regerror(code, &re, why, sizeof(why));
-                return wrong(r, "/serial", "pattern", "%s", why);
+                return strict_wrong(r, "/serial", "pattern", "%s", why);
         }
-        code = re.re_nsub < 1 ? wrong(r, "/serial", "pattern", "expected a group: (...) around the name of the pty") : 0;
+        code = re.re_nsub < 1 ? strict_wrong(r, "/serial", "pattern", "expected a group: (...) around the name of the pty") : 0;
         regfree(&re);
         return code;
 }
 
-static int read_serial_part(const struct reader *r, struct peer *p, struct json_object *o)
+static int read_serial_part(const struct strict_reader *r, struct peer *p, struct json_object *o)
 {
-        static const struct key keys[] = {{"from", json_type_string, true}, {"path", json_type_string, false}, {"pattern", json_type_string, false}};
-        const char *from = string_member(o, "from"), *extra;
+        static const struct strict_key keys[] = {{"from", json_type_string, true}, {"path", json_type_string, false}, {"pattern", json_type_string, false}};
+        const char *from = strict_string_member(o, "from"), *extra;
         size_t i = 0;
-        int ret = check_object(r, "/serial", o, keys, ARRAY_LEN(keys));
+        int ret = strict_object(r, "/serial", o, keys, ARRAY_LEN(keys));
 
         if (ret)
                 return ret;
         while (i < ARRAY_LEN(serials) && strcmp(serials[i].from, from))
                 i++;
         if (i == ARRAY_LEN(serials))
-                return wrong(r, "/serial", "from", "expected stdout, pty, stdio-pty, printed-pty, answered-pty, file, socket or listen, found '%s'", from);
+                return strict_wrong(r, "/serial", "from", "expected stdout, pty, stdio-pty, printed-pty, answered-pty, file, socket or listen, found '%s'", from);
         p->serial = (enum peer_serial)i;
-        p->serial_path = string_member(o, "path");
-        p->serial_pattern = string_member(o, "pattern");
-        if (serials[i].needs && !member(o, serials[i].needs))
-                return wrong(r, "/serial", serials[i].needs, "missing: '%s' needs it", from);
+        p->serial_path = strict_string_member(o, "path");
+        p->serial_pattern = strict_string_member(o, "pattern");
+        if (serials[i].needs && !strict_member(o, serials[i].needs))
+                return strict_wrong(r, "/serial", serials[i].needs, "missing: '%s' needs it", from);
         extra = p->serial_path && (!serials[i].needs || strcmp(serials[i].needs, "path")) ? "path"
                 : p->serial_pattern && (!serials[i].needs || strcmp(serials[i].needs, "pattern")) ? "pattern" : NULL;
         if (extra)
-                return wrong(r, "/serial", extra, "has no meaning with '%s'", from);
-        ret = check_text(r, "/serial", "path", member(o, "path"));
+                return strict_wrong(r, "/serial", extra, "has no meaning with '%s'", from);
+        ret = strict_text(r, "/serial", "path", strict_member(o, "path"));
         return ret || !p->serial_pattern ? ret : check_pattern(r, p->serial_pattern);
 }
 
-static int read_api(const struct reader *r, struct peer *p, struct json_object *o)
+static int read_api(const struct strict_reader *r, struct peer *p, struct json_object *o)
 {
-        static const struct key keys[] = {{"http", json_type_string, false}, {"qmp", json_type_string, false}};
-        int ret = o ? check_object(r, "/api", o, keys, ARRAY_LEN(keys)) : 0;
+        static const struct strict_key keys[] = {{"http", json_type_string, false}, {"qmp", json_type_string, false}};
+        int ret = o ? strict_object(r, "/api", o, keys, ARRAY_LEN(keys)) : 0;
 
         if (ret || !o)
                 return ret;
         if (json_object_object_length(o) != 1)
-                return wrong(r, "", "api", "expected either http or qmp: the path of the unix socket");
-        p->api = member(o, "http") ? PEER_HTTP : PEER_QMP;
-        p->api_path = string_member(o, p->api == PEER_HTTP ? "http" : "qmp");
-        return check_text(r, "/api", p->api == PEER_HTTP ? "http" : "qmp", member(o, p->api == PEER_HTTP ? "http" : "qmp"));
+                return strict_wrong(r, "", "api", "expected either http or qmp: the path of the unix socket");
+        p->api = strict_member(o, "http") ? PEER_HTTP : PEER_QMP;
+        p->api_path = strict_string_member(o, p->api == PEER_HTTP ? "http" : "qmp");
+        return strict_text(r, "/api", p->api == PEER_HTTP ? "http" : "qmp", strict_member(o, p->api == PEER_HTTP ? "http" : "qmp"));
 }
 
 /* "until": {"/status": "completed"} */
-static int read_until(const struct reader *r, const char *place, struct json_object *o, struct peer_step *s)
+static int read_until(const struct strict_reader *r, const char *place, struct json_object *o, struct peer_step *s)
 {
         struct json_object_iterator at;
 
         if (!o)
                 return 0;
         if (json_object_object_length(o) != 1)
-                return wrong(r, place, "until", "expected one member: a JSON pointer into the answer, and what must be there");
+                return strict_wrong(r, place, "until", "expected one member: a JSON pointer into the answer, and what must be there");
         at = json_object_iter_begin(o);
         s->until = json_object_iter_peek_name(&at);
         s->until_is = json_object_iter_peek_value(&at);
-        return s->until[0] == '/' ? 0 : wrong(r, place, "until", "expected a JSON pointer that begins with a slash, found '%s'", s->until);
+        return s->until[0] == '/' ? 0 : strict_wrong(r, place, "until", "expected a JSON pointer that begins with a slash, found '%s'", s->until);
 }
 
-static int check_request(const struct reader *r, const char *place, const char *what)
+static int check_request(const struct strict_reader *r, const char *place, const char *what)
 {
         const char *path = strchr(what, ' ');
 
         if (!path || path == what || path[1] != '/' || strpbrk(what, "\r\n") || strchr(path + 1, ' '))
-                return wrong(r, place, "http", "expected a method and a path, as in \"PUT /vm.restore\", found '%s'", what);
+                return strict_wrong(r, place, "http", "expected a method and a path, as in \"PUT /vm.restore\", found '%s'", what);
         return 0;
 }
 
-static int read_step(const struct reader *r, struct peer *p, const char *place, struct json_object *o)
+static int read_step(const struct strict_reader *r, struct peer *p, const char *place, struct json_object *o)
 {
-        static const struct key http[] = {{"http", json_type_string, true}, {"body", json_type_null, false}, {"status", json_type_int, false},
+        static const struct strict_key http[] = {{"http", json_type_string, true}, {"body", json_type_null, false}, {"status", json_type_int, false},
                                           {"t0", json_type_boolean, false}, {"serial", json_type_string, false}, {"until", json_type_object, false}};
-        static const struct key qmp[] = {{"qmp", json_type_string, true}, {"arguments", json_type_object, false}, {"t0", json_type_boolean, false},
+        static const struct strict_key qmp[] = {{"qmp", json_type_string, true}, {"arguments", json_type_object, false}, {"t0", json_type_boolean, false},
                                          {"serial", json_type_string, false}, {"until", json_type_object, false}};
-        static const struct key event[] = {{"event", json_type_string, true}};
+        static const struct strict_key event[] = {{"event", json_type_string, true}};
         struct peer_step *s = &p->steps[p->nr_steps++];
         struct json_object *v;
         int ret;
 
         if (p->api == PEER_HTTP) {
-                ret = check_object(r, place, o, http, ARRAY_LEN(http));
-                *s = (struct peer_step){PEER_STEP_HTTP, string_member(o, "http"), .body = member(o, "body"), .status = json_object_get_int(member(o, "status"))};
+                ret = strict_object(r, place, o, http, ARRAY_LEN(http));
+                *s = (struct peer_step){PEER_STEP_HTTP, strict_string_member(o, "http"), .body = strict_member(o, "body"), .status = json_object_get_int(strict_member(o, "status"))};
                 ret = ret ? ret : check_request(r, place, s->what);
-        } else if (member(o, "event")) {
-                ret = check_object(r, place, o, event, ARRAY_LEN(event));
-                *s = (struct peer_step){.kind = PEER_STEP_EVENT, .what = string_member(o, "event")};
+        } else if (strict_member(o, "event")) {
+                ret = strict_object(r, place, o, event, ARRAY_LEN(event));
+                *s = (struct peer_step){.kind = PEER_STEP_EVENT, .what = strict_string_member(o, "event")};
         } else {
-                ret = check_object(r, place, o, qmp, ARRAY_LEN(qmp));
-                *s = (struct peer_step){PEER_STEP_QMP, string_member(o, "qmp"), .body = member(o, "arguments")};
+                ret = strict_object(r, place, o, qmp, ARRAY_LEN(qmp));
+                *s = (struct peer_step){PEER_STEP_QMP, strict_string_member(o, "qmp"), .body = strict_member(o, "arguments")};
         }
         if (ret)
                 return ret;
-        v = member(o, "t0");
+        v = strict_member(o, "t0");
         s->t0 = v && json_object_get_boolean(v);
-        s->serial = string_member(o, "serial");
+        s->serial = strict_string_member(o, "serial");
         if (s->t0 && p->t0_is_step)
-                return wrong(r, place, "t0", "there is another step with t0: T0 is one moment");
+                return strict_wrong(r, place, "t0", "there is another step with t0: T0 is one moment");
         if (s->serial && p->serial != PEER_SERIAL_ANSWERED_PTY)
-                return wrong(r, place, "serial", "has a meaning only with the serial port from 'answered-pty'");
+                return strict_wrong(r, place, "serial", "has a meaning only with the serial port from 'answered-pty'");
         p->t0_is_step |= s->t0;
-        ret = read_until(r, place, member(o, "until"), s);
-        ret = ret ? ret : check_text(r, place, "body", s->body);
-        return ret ? ret : check_text(r, place, "http", member(o, "http"));
+        ret = read_until(r, place, strict_member(o, "until"), s);
+        ret = ret ? ret : strict_text(r, place, "body", s->body);
+        return ret ? ret : strict_text(r, place, "http", strict_member(o, "http"));
 }
 
-static int read_steps(const struct reader *r, struct peer *p, struct json_object *array)
+static int read_steps(const struct strict_reader *r, struct peer *p, struct json_object *array)
 {
         bool serial = false;
 
         if (array && p->api == PEER_NO_API)
-                return wrong(r, "", "talk", "there is no \"api\" to talk to");
+                return strict_wrong(r, "", "talk", "there is no \"api\" to talk to");
         for (size_t i = 0; array && i < json_object_array_length(array); i++) {
                 struct json_object *o = json_object_array_get_idx(array, i);
                 char place[PLACE_MAX];
@@ -399,19 +261,19 @@ static int read_steps(const struct reader *r, struct peer *p, struct json_object
 
                 snprintf(place, sizeof(place), "/talk/%zu", i);
                 if (i == PEER_STEPS_MAX)
-                        return wrong(r, "", "talk", "more than %d steps", PEER_STEPS_MAX);
+                        return strict_wrong(r, "", "talk", "more than %d steps", PEER_STEPS_MAX);
                 if (!json_object_is_type(o, json_type_object))
-                        return wrong(r, place, "", "expected an object");
+                        return strict_wrong(r, place, "", "expected an object");
                 ret = read_step(r, p, place, o);
                 if (ret)
                         return ret;
                 serial |= p->steps[i].serial != NULL;
         }
         return p->serial == PEER_SERIAL_ANSWERED_PTY && !serial
-                       ? wrong(r, "/serial", "from", "'answered-pty' needs a step with \"serial\": the place of the name in its answer") : 0;
+                       ? strict_wrong(r, "/serial", "from", "'answered-pty' needs a step with \"serial\": the place of the name in its answer") : 0;
 }
 
-static int read_timeout(const struct reader *r, struct peer *p, const char *text)
+static int read_timeout(const struct strict_reader *r, struct peer *p, const char *text)
 {
         static const struct {
                 const char *unit;
@@ -429,45 +291,45 @@ static int read_timeout(const struct reader *r, struct peer *p, const char *text
                         p->timeout_ns = n * units[i].ns;
                         return 0;
                 }
-        return wrong(r, "", "timeout", "expected a time as in 30s or 500ms, found '%s'", text);
+        return strict_wrong(r, "", "timeout", "expected a time as in 30s or 500ms, found '%s'", text);
 }
 
-static int read_document(struct reader *r, struct peer *p)
+static int read_document(struct strict_reader *r, struct peer *p)
 {
-        static const struct key keys[] = {
+        static const struct strict_key keys[] = {
                 {"$schema", json_type_string, false}, {"name", json_type_string, true}, {"what", json_type_string, true}, {"vars", json_type_object, false},
                 {"files", json_type_array, false}, {"prepare", json_type_array, false}, {"before", json_type_array, false}, {"helpers", json_type_array, false},
                 {"argv", json_type_array, true}, {"env", json_type_object, false}, {"serial", json_type_object, true}, {"api", json_type_object, false},
                 {"talk", json_type_array, false}, {"after", json_type_array, false}, {"timeout", json_type_string, false},
         };
         struct json_object *d = p->doc;
-        int ret = check_object(r, "", d, keys, ARRAY_LEN(keys));
+        int ret = strict_object(r, "", d, keys, ARRAY_LEN(keys));
 
         if (ret)
                 return ret;
-        p->name = string_member(d, "name");
-        p->what = string_member(d, "what");
-        p->vars = member(d, "vars");
-        p->files = member(d, "files");
-        p->prepare = member(d, "prepare");
-        p->before = member(d, "before");
-        p->argv = member(d, "argv");
-        p->env = member(d, "env");
-        p->after = member(d, "after");
+        p->name = strict_string_member(d, "name");
+        p->what = strict_string_member(d, "what");
+        p->vars = strict_member(d, "vars");
+        p->files = strict_member(d, "files");
+        p->prepare = strict_member(d, "prepare");
+        p->before = strict_member(d, "before");
+        p->argv = strict_member(d, "argv");
+        p->env = strict_member(d, "env");
+        p->after = strict_member(d, "after");
         if (!p->name[0] || strpbrk(p->name, "\n,"))
-                return wrong(r, "", "name", "expected a name without comma or line break, found '%s'", p->name);
+                return strict_wrong(r, "", "name", "expected a name without comma or line break, found '%s'", p->name);
         ret = read_vars(r, p);
-        ret = ret ? ret : check_strings(r, "", "files", p->files, 0);
+        ret = ret ? ret : strict_strings(r, "", "files", p->files, 0);
         ret = ret ? ret : check_commands(r, "prepare", p->prepare);
         ret = ret ? ret : check_commands(r, "before", p->before);
         ret = ret ? ret : check_commands(r, "after", p->after);
-        ret = ret ? ret : check_strings(r, "", "argv", p->argv, 1);
+        ret = ret ? ret : strict_strings(r, "", "argv", p->argv, 1);
         ret = ret ? ret : check_env(r, p->env);
-        ret = ret ? ret : read_helpers(r, p, member(d, "helpers"));
-        ret = ret ? ret : read_serial_part(r, p, member(d, "serial"));
-        ret = ret ? ret : read_api(r, p, member(d, "api"));
-        ret = ret ? ret : read_steps(r, p, member(d, "talk"));
-        return ret ? ret : read_timeout(r, p, string_member(d, "timeout"));
+        ret = ret ? ret : read_helpers(r, p, strict_member(d, "helpers"));
+        ret = ret ? ret : read_serial_part(r, p, strict_member(d, "serial"));
+        ret = ret ? ret : read_api(r, p, strict_member(d, "api"));
+        ret = ret ? ret : read_steps(r, p, strict_member(d, "talk"));
+        return ret ? ret : read_timeout(r, p, strict_string_member(d, "timeout"));
 }
 
 /* --- the file --- */
@@ -534,7 +396,7 @@ static int load(struct peer *p, const char *spec, struct err *e)
         _cleanup_free_ char *absolute = NULL;
         _cleanup_free_ void *text = NULL;
         _cleanup_close_ int fd = -1;
-        struct reader r = {.file = file, .e = e};
+        struct strict_reader r = {.file = file, .e = e};
         size_t len;
         int ret = take_spec(p, spec, file, sizeof(file), e);
 

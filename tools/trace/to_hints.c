@@ -13,21 +13,14 @@ static uint32_t us_since(uint64_t first_ns, uint64_t ns)
         return ns > first_ns ? (uint32_t)MIN(MAX((ns - first_ns) / NS_PER_US, 1), (uint64_t)UINT32_MAX) : 0;
 }
 
-static bool is_zero_in(const struct place *p, uint64_t page)
-{
-        const struct page_run *run = p->bound ? page_map_find(p->snapshot.pages, page) : NULL;
-
-        return run && run->kind == RUN_ZERO;
-}
-
-static struct hint hint_of(const struct first_touch *t, const struct place *p, uint64_t page, uint64_t first_ns, uint64_t serial_ns)
+static struct hint hint_of(const struct first_touch *t, uint64_t page, uint64_t first_ns, uint64_t serial_ns)
 {
         return (struct hint){
                 .page = (uint32_t)page,
                 .seen = 1,
                 .touch_us = us_since(first_ns, t->ns),
                 .phase = !serial_ns || t->ns <= serial_ns ? HINT_PHASE_T3 : HINT_PHASE_T4,
-                .flags = (uint8_t)((t->write ? HINT_WRITTEN : 0) | (t->written ? HINT_DIFFERS : 0) | (is_zero_in(p, page) ? HINT_ZERO : 0)),
+                .flags = (uint8_t)((t->write ? HINT_WRITTEN : 0) | (t->written ? HINT_DIFFERS : 0)),
         };
 }
 
@@ -52,7 +45,7 @@ int to_hints(const struct first_touches *t, const struct place *p, uint64_t firs
                 uint64_t offset;
 
                 if (mem_layout_gpa_to_offset(layout, pages_to_bytes(t->v[i].gfn), PAGE_BYTES, &offset))
-                        h.v[h.nr++] = hint_of(&t->v[i], p, bytes_to_pages(offset), first_ns, serial_ns);
+                        h.v[h.nr++] = hint_of(&t->v[i], bytes_to_pages(offset), first_ns, serial_ns);
                 else if (report->outside++ == 0)
                         report->outside_gfn = t->v[i].gfn;
         }

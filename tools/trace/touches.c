@@ -74,6 +74,19 @@ static bool find_slot(const struct touches *t, uint64_t host_page, uint64_t *ret
         return false;
 }
 
+bool touches_find_hva(const struct touches *t, uint64_t gfn, uint64_t *ret_hva)
+{
+        for (size_t i = t->nr_slots; i-- > 0;) {
+                const struct traced_slot *s = &t->slots[i];
+
+                if (gfn >= s->first_gfn && gfn - s->first_gfn < s->nr_pages) {
+                        *ret_hva = s->hva + pages_to_bytes(gfn - s->first_gfn);
+                        return true;
+                }
+        }
+        return false;
+}
+
 static uint32_t kind_of(const struct trace_event *e)
 {
         return e->kind & 0xff;

@@ -29,6 +29,9 @@ struct touches {
 int  touches_add(void *arg, const void *data, size_t size);
 void touches_free(struct touches *t);
 
+/* Where a guest page is in the VM's process; false: in no slot that is known. */
+bool touches_find_hva(const struct touches *t, uint64_t gfn, uint64_t *ret_hva);
+
 struct first_touch {
         uint64_t gfn, ns;
         bool     write;  /* the first one was */

@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/base/units.h"
 #include "core/hints_load.h"
+#include "tools/trace/compare.h"
 #include "tools/trace/place.h"
 #include "tools/trace/process.h"
 #include "tools/trace/report.h"
@@ -138,6 +139,18 @@ static void look_at_vm(struct run *r)
                 report_snapshot(folder, file);
 }
 
+/* Its process, while it lives; 0: it has ended, or it is some child in a container, whose number is not known. */
+static pid_t living_vm(struct run *r)
+{
+        struct pollfd vm = {.fd = r->vm_pidfd, .events = POLLIN};
+
+        if (r->vm_pidfd >= 0)
+                return poll(&vm, 1, 0) == 0 ? vm_pid(r) : 0;
+        if (process_has_ended(&r->process) || (!r->words->pid && vm_pid(r) != (pid_t)r->touches.vm_tgid))
+                return 0;
+        return r->process.pid;
+}
+
 static bool has_ended(struct run *r)
 {
         struct pollfd vm = {.fd = r->vm_pidfd, .events = POLLIN};
@@ -198,7 +211,8 @@ static int keep(struct run *r, struct err *e)
                 return ret;
         if (!h.nr)
                 return report_all_outside(&outside, r->words->snapshot, e);
-        ret = hints_save(r->words->out, r->data_dir, &h, e);
+        ret = compare_with_snapshot(&h, &r->place, &r->touches, living_vm(r), e);
+        ret = ret < 0 ? ret : hints_save(r->words->out, r->data_dir, &h, e);
         if (ret >= 0)
                 report_done(&h, &first, &outside, &r->process, r->words->out, r->place.bound);
         return ret;

@@ -182,12 +182,12 @@ int tracer_fd(const struct tracer *t)
 }
 
 /* Every page table entry that KVM filled ahead is looked at: the more of them, the more rarely. */
-static void sweep(struct tracer *t)
+static void sweep(struct tracer *t, bool at_once)
 {
         struct bpf_test_run_opts o = {.sz = sizeof(o)};
         uint64_t begin = now_ns();
 
-        if (begin < t->sweep_ns || !__atomic_load_n(&t->bpf->bss->ahead_nr, __ATOMIC_RELAXED))
+        if ((begin < t->sweep_ns && !at_once) || !__atomic_load_n(&t->bpf->bss->ahead_nr, __ATOMIC_RELAXED))
                 return;
         bpf_prog_test_run_opts(bpf_program__fd(t->bpf->progs.sweep), &o);
         t->sweep_ns = begin + SWEEP_SHARE * (now_ns() - begin);
@@ -195,12 +195,13 @@ static void sweep(struct tracer *t)
 
 void tracer_read(struct tracer *t)
 {
-        sweep(t);
+        sweep(t, false);
         ring_buffer__consume(t->ring);
 }
 
 void tracer_disarm(struct tracer *t)
 {
+        sweep(t, true);
         first_touch__detach(t->bpf);
 }
 

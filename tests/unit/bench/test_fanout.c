@@ -1,11 +1,11 @@
-/* The line through a burst's memory, and bursts of little scripts. */
-#include "bench/fanout/burst.h"
+/* The line through a burst's memory, what fits a machine, and bursts of little scripts. */
+#include "bench/fanout/fanout.h"
 #include "bench/fanout/line.h"
 #include "bench/run/tree.h"
 #include "core/base/units.h"
 
 #include <criterion/criterion.h>
-#include <math.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -133,4 +133,22 @@ Test(burst, its_cgroup_holds_what_its_clones_hold)
         burst_result_free(&r);
         burst_cgroup_remove(&c);
         cr_assert_neq(access(c.path, F_OK), 0, "it is removed");
+}
+
+Test(limits, as_many_as_memory_does_not_hold_are_left_out_with_the_figures)
+{
+        struct fanout f = {.sizes = {1, 512}, .nr_sizes = 2, .cgroup = {.procs_fd = -1}};
+        struct subject *s = fanout_subject(&f);
+        struct err e = {0};
+
+        rouse_arm_add(&s->arms, "lazy");
+        s->data_bytes = burst_memory_left() / 100;
+        cr_assert_eq(fanout_limits(&f, &e), 0, "%s", e.text);
+        cr_assert(f.fits[0]);
+        cr_assert_not(f.fits[1]);
+        cr_assert(strstr(f.lacks[1], "lazy could need 512 times "), "%s", f.lacks[1]);
+        s->data_bytes = burst_memory_left();
+        cr_assert_eq(fanout_limits(&f, &e), -ENOMEM);
+        cr_assert(strstr(e.text, "no number of --clones fits this machine: lazy could need 1 times"), "%s", e.text);
+        arm_list_free(&s->arms);
 }
