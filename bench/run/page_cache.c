@@ -59,7 +59,7 @@ static int evict(int fd, uint64_t bytes, const char *name, struct work *w)
 static int fill(int fd, uint64_t bytes, const char *name, struct work *w)
 {
         _cleanup_free_ void *buf = malloc(MIB);
-        uint64_t there;
+        uint64_t there = 0;
         int r = buf ? nr_cached(fd, bytes, &there) : -ENOMEM;
         (void)name;
         (void)w;

@@ -152,7 +152,7 @@ static int run(struct arm *a, const struct arm_request *q, struct metric_values 
         const struct rouse_mode *m = a->own;
         const char *argv[WORDS_MAX];
         struct guest_run g;
-        struct files f;
+        struct files f = {0};
         enum guest_event ev = GUEST_ENDED;
         int r = guest_run_init(&g, q, e);
 
