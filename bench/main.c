@@ -18,6 +18,7 @@ static const struct bench_verb *const verbs[] = {
         &bench_verb_populate,
         &bench_verb_fanout,
         &bench_verb_report,
+        &bench_verb_summary,
         &bench_verb_compare,
 };
 

@@ -6,4 +6,4 @@
 
 #include "bench/verb.h"
 
-extern const struct bench_verb bench_verb_compare, bench_verb_report;
+extern const struct bench_verb bench_verb_compare, bench_verb_report, bench_verb_summary;

@@ -3,6 +3,7 @@
 #include "tests/support/tmpdir.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -457,6 +458,26 @@ Test(plan_limits, mode_mmap_with_more_runs_than_mappings_is_refused_with_the_com
         assert_refused(&m.plan, &l, "sysctl -w vm.max_map_count=");
         l.max_map_count = 1000;
         cr_expect_eq(plan_check(&m.plan, &l, NULL), 0);
+        made_free(&m);
+}
+
+Test(plan_limits, what_a_template_has_already_is_not_needed_once_more)
+{
+        struct plan_limits l = {.max_map_count = 65530, .address_bytes = PLAN_NO_LIMIT, .memlock_bytes = PLAN_NO_LIMIT, .cgroup_bytes = pages_to_bytes(100)};
+        struct err e = {0};
+        struct made m;
+
+        made_init(&m, 1000);
+        m.q.mode = RESTORE_SHARED;
+        add(&m.map, RUN_RAW, 1000);
+        make(&m);
+        cr_expect_eq(plan_check(&m.plan, &l, &e), -ENOMEM);
+        plan_has_already(&m.plan, pages_to_bytes(899));
+        cr_expect_eq(plan_check(&m.plan, &l, &e), -ENOMEM);
+        plan_has_already(&m.plan, pages_to_bytes(1));
+        cr_expect_eq(plan_check(&m.plan, &l, &e), 0, "%s", e.text);
+        plan_has_already(&m.plan, pages_to_bytes(1000));
+        cr_expect_eq(plan_check(&m.plan, &l, &e), 0, "more than is needed");
         made_free(&m);
 }
 
