@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,12 +67,16 @@ static void *collapse_main(void *arg)
 int collapse_start(const struct guest_ram *ram, struct collapse **ret, struct err *e)
 {
         struct collapse *c = calloc(1, sizeof(*c));
+        sigset_t all, old;
         int r;
 
         if (!c)
                 return err_set(e, -ENOMEM, "no memory for the thread that makes huge pages");
         c->ram = ram;
+        sigfillset(&all); /* signals are the session thread's: here one would end the process, whatever it is about to write */
+        pthread_sigmask(SIG_SETMASK, &all, &old);
         r = -pthread_create(&c->thread, NULL, collapse_main, c);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
         if (r < 0) {
                 free(c);
                 return err_set(e, r, "thread that makes huge pages: %s", strerror(-r));

@@ -232,23 +232,22 @@ static void drop_oldest(struct console *c)
 }
 
 /* The first byte is what somebody waits for, and the writer may have to wait some ms for a CPU that a vCPU and the pager keep busy. One byte where there is
- * room for one does not block. Under lock. */
+ * room for one does not block. False: it is the writer's. */
 static bool write_at_once(struct console *c, uint8_t byte)
 {
-        struct pollfd out = {.fd = c->out_fd, .events = POLLOUT};
+        struct pollfd out = {.events = POLLOUT};
+        bool written;
 
-        if (c->out_fd < 0 || c->len > 0 || c->writing || poll(&out, 1, 0) != 1 || out.revents != POLLOUT)
-                return false;
-        return write(c->out_fd, &byte, 1) == 1;
+        pthread_mutex_lock(&c->lock);
+        out.fd = c->out_fd;
+        written = c->out_fd >= 0 && c->len == 0 && !c->writing && poll(&out, 1, 0) == 1 && out.revents == POLLOUT && write(c->out_fd, &byte, 1) == 1;
+        pthread_mutex_unlock(&c->lock);
+        return written;
 }
 
-static void enqueue(struct console *c, uint8_t byte, bool first, bool now)
+static void enqueue(struct console *c, uint8_t byte, bool now)
 {
         pthread_mutex_lock(&c->lock);
-        if (first && write_at_once(c, byte)) {
-                pthread_mutex_unlock(&c->lock);
-                return;
-        }
         if (c->cfg.lossy && c->len >= BUFFER_BYTES)
                 drop_oldest(c);
         while (c->len >= BUFFER_BYTES && !c->open)
@@ -269,8 +268,8 @@ void console_put(struct console *c, uint8_t byte)
                 c->spoke = true;
                 c->cfg.first_byte(c->cfg.arg, now_ns());
         }
-        if (c->started)
-                enqueue(c, byte, first, first || byte == '\n');
+        if (c->started && !(first && write_at_once(c, byte)))
+                enqueue(c, byte, first || byte == '\n');
         if (!c->until.set && !c->mark.set)
                 return;
         if (byte == '\n')

@@ -543,11 +543,11 @@ void judge_bpf_caps(const struct host_look *h, struct host_fact *f)
         fact_flag(f, has_capability(h, CAP_SYS_ADMIN_BIT) || (has_capability(h, CAP_BPF_BIT) && has_capability(h, CAP_PERFMON_BIT)));
 }
 
-void judge_tracepoints(const struct host_look *h, struct host_fact *f)
+void judge_kvm_event(const struct host_look *h, struct host_fact *f)
 {
-        fact_try(f, h->tries.tracepoints);
-        if (h->tries.tracepoints == ENOENT)
-                mend(f, "mount -t tracefs tracefs /sys/kernel/tracing");
+        fact_try(f, h->tries.kvm_event);
+        if (h->tries.kvm_event && h->caps.kvm_errno == ENOENT) /* its module is not there: nor are its types */
+                fact_unknown(f, "no KVM to ask");
 }
 
 void judge_lockdown(const struct host_look *h, struct host_fact *f)

@@ -14,7 +14,7 @@ host_judge judge_kvm, judge_virtualization, judge_extension, judge_kvm_module, j
         judge_uffd, judge_uffd_device, judge_sys_ptrace, judge_uffd_features, judge_io_uring, judge_available, judge_max_map_count, judge_overcommit, judge_swap, judge_numa, judge_thp, judge_thp_defrag, judge_pool_2m, judge_pool_1g,
         judge_microcode, judge_cpus, judge_governor, judge_idle, judge_clocksource, judge_tsc, judge_l1tf, judge_mds, judge_mmio_stale_data, judge_tsa,
         judge_retbleed, judge_srso, judge_spectre_v2, judge_vmscape, judge_meltdown, judge_itlb_multihit, judge_cgroup, judge_favordynmods, judge_memory_max, judge_memory_high,
-        judge_swap_max, judge_cpu_max, judge_pids_max, judge_huge_max, judge_io_max, judge_bpf_load, judge_bpf_caps, judge_tracepoints, judge_lockdown,
+        judge_swap_max, judge_cpu_max, judge_pids_max, judge_huge_max, judge_io_max, judge_bpf_load, judge_bpf_caps, judge_kvm_event, judge_lockdown,
         judge_dir_filesystem, judge_dir_kind, judge_dir_direct, judge_dir_nowait, judge_dir_rotational, judge_dir_read_ahead;
 
 /* For them and for the table. */

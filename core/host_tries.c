@@ -2,6 +2,7 @@
 #include "core/host_tries.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/fdio.h"
 #include "core/base/uapi.h"
 #include "core/base/units.h"
 
@@ -74,11 +75,22 @@ static int try_bpf(void)
         return 0;
 }
 
-static int try_tracepoints(void)
+/* Of the kernel's own description of its types only the names are looked through: who parses it is rouse-trace. */
+static int try_kvm_event(void)
 {
-        int r = try_open("/sys/kernel/tracing/events/kvm/kvm_page_fault/id", O_RDONLY);
+        static const char name[] = "btf_trace_kvm_mmu_spte_requested", *const files[] = {"/sys/kernel/btf/kvm", "/sys/kernel/btf/vmlinux"};
+        int error = ENOENT;
 
-        return r ? try_open("/sys/kernel/debug/tracing/events/kvm/kvm_page_fault/id", O_RDONLY) == 0 ? 0 : r : 0;
+        for (size_t i = 0; i < ARRAY_LEN(files) && error; i++) {
+                _cleanup_close_ int fd = open(files[i], O_RDONLY | O_CLOEXEC);
+                _cleanup_free_ void *bytes = NULL;
+                size_t len;
+
+                if (fd < 0 || fd_read_all(fd, 64 * MIB, &bytes, &len) < 0)
+                        continue;
+                error = memmem(bytes, len, name, sizeof(name)) ? 0 : EOPNOTSUPP;
+        }
+        return error;
 }
 
 void host_try(struct host_tries *ret)
@@ -93,7 +105,7 @@ void host_try(struct host_tries *ret)
                 .pagemap_scan = have ? try_pagemap_scan(page) : ENOMEM,
                 .collapse = madvise(NULL, 0, MADV_COLLAPSE) < 0 ? errno : 0, /* of nothing: only whether it is known */
                 .bpf_load = try_bpf(),
-                .tracepoints = try_tracepoints(),
+                .kvm_event = try_kvm_event(),
         };
         if (have)
                 munmap(page, PAGE_BYTES);

@@ -12,7 +12,7 @@ struct host_tries {
         int populate;         /* MADV_POPULATE_WRITE, Linux 5.14 */
         int collapse;         /* MADV_COLLAPSE, Linux 6.1 */
         int bpf_load;         /* a tracepoint program that does nothing */
-        int tracepoints;      /* the id of KVM's tracepoint can be read in tracefs */
+        int kvm_event;        /* KVM's event that rouse trace hangs on is in the kernel's BTF, Linux 5.16 */
 };
 
 void host_try(struct host_tries *ret);

@@ -120,5 +120,8 @@ struct plan_limit_row {
 #define PLAN_LIMIT_ROWS 5
 size_t plan_limit_rows(const struct plan *p, const struct plan_limits *l, struct plan_limit_row ret[PLAN_LIMIT_ROWS]);
 
+/* So many bytes of what the plan brings in are there already, in a template: they are not needed once more. */
+void plan_has_already(struct plan *p, uint64_t bytes);
+
 /* 0; or ERR_HOST with what is missing and the command that mends it. Asks nobody. */
 int plan_check(const struct plan *p, const struct plan_limits *l, struct err *e);

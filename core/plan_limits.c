@@ -85,6 +85,7 @@ static void look_at_cgroup(const struct cgroup_files *c, const char *dir, struct
         if (left >= l->cgroup_bytes)
                 return;
         l->cgroup_bytes = left;
+        snprintf(path, sizeof(path), "%s/%s", dir, c->limit); /* what a user would raise */
         snprintf(l->cgroup, sizeof(l->cgroup), "%.*s", (int)sizeof(l->cgroup) - 1, path);
 }
 
@@ -153,6 +154,11 @@ size_t plan_limit_rows(const struct plan *p, const struct plan_limits *l, struct
         for (size_t i = 0; i < PLAN_LIMIT_ROWS; i++)
                 ret[i] = rows[i];
         return PLAN_LIMIT_ROWS;
+}
+
+void plan_has_already(struct plan *p, uint64_t bytes)
+{
+        p->needs.resident_bytes -= MIN(p->needs.resident_bytes, bytes);
 }
 
 int plan_check(const struct plan *p, const struct plan_limits *l, struct err *e)

@@ -61,13 +61,12 @@ static void fill_ledger_plan(struct session *s, bool naive)
         memcpy(l->plan, s->plan.rows, sizeof(l->plan));
 }
 
-static int decide(struct session *s, const struct restore_options *o, struct err *e)
+static int decide(struct session *s, const struct restore_options *o, struct plan_limits *ret_limits, struct err *e)
 {
-        struct plan_limits limits;
-        int r = plan_snapshot(&s->snap, o, &s->caps, &s->plan, &limits, e);
+        int r = plan_snapshot(&s->snap, o, &s->caps, &s->plan, ret_limits, e);
 
-        if (r >= 0)
-                r = plan_check(&s->plan, &limits, e);
+        if (r >= 0 && o->mode != RESTORE_SHARED) /* what a template has already is not known yet */
+                r = plan_check(&s->plan, ret_limits, e);
         if (r >= 0 && s->plan.nr_served)
                 r = host_require(&s->caps, true, e);
         if (r < 0)
@@ -153,11 +152,12 @@ static int read_all(struct session *s, const struct restore_options *o, struct e
 
 static int stage_plan(struct session *s, const struct restore_options *o, struct err *e)
 {
+        struct plan_limits limits;
         int r;
 
-        r = decide(s, o, e);
+        r = decide(s, o, &limits, e);
         if (r >= 0 && o->mode == RESTORE_SHARED)
-                r = session_map_shared(s, o, e);
+                r = session_map_shared(s, o, &limits, e);
         else if (r >= 0)
                 r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, o->mode == RESTORE_EAGER && !o->naive, &s->ram, e);
         if (r < 0)

@@ -10,6 +10,7 @@
 #include <linux/mman.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 static int check_host(const struct session *s, const struct restore_options *o, struct err *e)
 {
@@ -40,6 +41,16 @@ static int find_template(struct session *s, const struct restore_options *o, str
         if (r >= 0 && template_alone(s->template))
                 snapshot_note(&s->snap, "%s", template_alone(s->template));
         return r;
+}
+
+/* What others have put into the template is charged to them. */
+static int check_limits(struct session *s, const struct plan_limits *limits, struct err *e)
+{
+        struct stat st;
+
+        if (template_was_there(s->template) && fstat(template_fd(s->template), &st) == 0)
+                plan_has_already(&s->plan, (uint64_t)st.st_blocks * 512);
+        return plan_check(&s->plan, limits, e);
 }
 
 static int map_small(struct session *s, struct err *e)
@@ -78,7 +89,7 @@ static int map_huge(struct session *s, struct err *e)
         return 0;
 }
 
-int session_map_shared(struct session *s, const struct restore_options *o, struct err *e)
+int session_map_shared(struct session *s, const struct restore_options *o, const struct plan_limits *limits, struct err *e)
 {
         bool huge = o->common.memory_backing == RAM_HUGETLB;
         int r = check_host(s, o, e);
@@ -87,6 +98,8 @@ int session_map_shared(struct session *s, const struct restore_options *o, struc
                 r = huge_pool_check(s->layout.total_bytes, e);
         if (r >= 0)
                 r = find_template(s, o, e);
+        if (r >= 0)
+                r = check_limits(s, limits, e);
         if (r >= 0)
                 r = huge ? map_huge(s, e) : map_small(s, e);
         if (r < 0)

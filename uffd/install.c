@@ -31,13 +31,14 @@ void install_wake(struct installer *in, uint64_t first_page, uint64_t nr_pages)
 static int64_t spoil(struct installer *in, uint64_t first_page, uint64_t nr_pages)
 {
         uint64_t n = pager_fault_clip(in->faults, CHANCE_NO_MEMORY, first_page, nr_pages);
+        uint64_t half = n / 2 / in->ops->unit_pages * in->ops->unit_pages; /* the kernel stops between units, too */
 
         in->nr_chances++;
         if (pager_fault_hits(in->faults, CHANCE_EAGAIN_COPY, in->nr_chances))
                 return -EAGAIN;
         if (n == 0)
                 return -ENOMEM;
-        return (int64_t)(n > 1 && pager_fault_hits(in->faults, CHANCE_SHORT_COPY, in->nr_chances) ? n / 2 : n);
+        return (int64_t)(half > 0 && pager_fault_hits(in->faults, CHANCE_SHORT_COPY, in->nr_chances) ? half : n);
 }
 
 /* One UFFDIO_COPY, unless a test wants it to go wrong. */

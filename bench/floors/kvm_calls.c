@@ -58,7 +58,7 @@ static void machine_free(struct machine *m)
                 close(m->kvm_fd);
 }
 
-static int set_slots(int vm_fd, const struct mem_layout *l, uint8_t *ram)
+static int set_slots(int vm_fd, const struct mem_layout *l, const uint8_t *ram)
 {
         int r = 0;
 
@@ -71,7 +71,7 @@ static int set_slots(int vm_fd, const struct mem_layout *l, uint8_t *ram)
         return r;
 }
 
-static int make_vm(struct machine *m, const struct mem_layout *l, uint8_t *ram)
+static int make_vm(struct machine *m, const struct mem_layout *l, const uint8_t *ram)
 {
         struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
         uint64_t identity = IDENTITY_GPA;
@@ -111,7 +111,7 @@ static int make_vcpus(struct machine *m, uint32_t nr)
         return bytes < 0 ? (int)bytes : 0;
 }
 
-static int make(struct machine *m, const struct mem_layout *l, uint8_t *ram, uint32_t nr_vcpus)
+static int make(struct machine *m, const struct mem_layout *l, const uint8_t *ram, uint32_t nr_vcpus)
 {
         int r;
 
@@ -200,7 +200,7 @@ static int set_values(const struct machine *m, const struct values *v)
         return r;
 }
 
-static int measure(const struct mem_layout *l, uint32_t nr_vcpus, uint8_t *ram, struct values *v, double *ret_us)
+static int measure(const struct mem_layout *l, uint32_t nr_vcpus, const uint8_t *ram, struct values *v, double *ret_us)
 {
         struct machine m;
         uint64_t since_ns;

@@ -116,7 +116,7 @@ void compare_note_common_shift(struct comparison *c)
                 const struct bench_group *g = c->rows[i].group;
                 size_t                    all, worse = count(c, g, COMPARE_WORSE, &all);
 
-                if (g == last)
+                if (!g || g == last)
                         continue;
                 last = g;
                 if (all >= 3 && worse == all)

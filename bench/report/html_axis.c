@@ -32,7 +32,7 @@ struct axis axis_of(double smallest, double largest, double span, double unit)
 
         if (!(largest > 0))
                 return a;
-        if (smallest > 0 && largest / smallest > span)
+        if (smallest > 0 && largest / smallest > span && largest / smallest < 1e9)
                 return (struct axis){round_down(smallest * 0.999 / unit) * unit, largest * 1.05, true, unit};
         a.high = largest;
         a.high = ceil(largest * 1.01 / step_of(&a)) * step_of(&a);

@@ -5,6 +5,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -228,15 +229,38 @@ static void fill_costs(struct grid *t, const struct bench_group *g, const char *
         }
 }
 
+/* What is 0 for every arm that has it is said in a line, so that the table holds what differs. */
+static size_t without_zeros(const struct bench_group *g, const char **ids, size_t nr, char **ret_line)
+{
+        char  *zeros = NULL;
+        size_t kept = 0;
+
+        for (size_t i = 0; i < nr; i++) {
+                char *more;
+
+                if (group_largest(g, ids[i]) > 0) {
+                        ids[kept++] = ids[i];
+                        continue;
+                }
+                more = text_format("%s%s%s", zeros ? zeros : "  0 in the median of every arm that has it: ", zeros ? ", " : "", metric_title(ids[i]));
+                free(zeros);
+                zeros = more;
+        }
+        *ret_line = zeros;
+        return kept;
+}
+
 /* The other metrics, as many side by side as fit. */
 static void print_costs(FILE *to, const struct bench_group *g, const char *first, const struct bench_look *look)
 {
-        const char *all[GROUP_METRICS_MAX], *ids[GROUP_METRICS_MAX];
-        size_t      nr_all = group_metrics(g, all), nr = 0;
+        const char          *all[GROUP_METRICS_MAX], *ids[GROUP_METRICS_MAX];
+        size_t               nr_all = group_metrics(g, all), nr = 0;
+        _cleanup_free_ char *zeros = NULL;
 
         for (size_t i = 0; i < nr_all; i++)
                 if (strcmp(all[i], first) != 0 && !metric_is_detail(all[i]))
                         ids[nr++] = all[i];
+        nr = without_zeros(g, ids, nr, &zeros);
         for (size_t at = 0; at < nr;) {
                 size_t      take = MIN(nr - at, GRID_COLUMNS_MAX - 1);
                 struct grid t;
@@ -248,6 +272,8 @@ static void print_costs(FILE *to, const struct bench_group *g, const char *first
                 grid_free(&t);
                 at += take;
         }
+        if (zeros)
+                text_wrap(to, zeros, 4, 0, look);
 }
 
 static void print_losses(FILE *to, const struct bench_group *g, const struct bench_look *look)

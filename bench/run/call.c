@@ -77,7 +77,7 @@ int bench_rouse(struct bench *b, const char *out, const char *const *words, stru
         const char *argv[WORDS_MAX] = {b->rouse};
         char said[800];
         size_t n = 1;
-        pid_t pid;
+        pid_t pid = 0;
         int r, status;
 
         while (words[n - 1] && n < WORDS_MAX - 1) {

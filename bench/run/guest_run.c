@@ -98,6 +98,8 @@ static int spawn(struct guest_run *g, const char *const *argv, char **env, int o
         sigset_t none, all;
         int r;
 
+        if (!argv[0])
+                return -EINVAL;
         sigemptyset(&none);
         sigfillset(&all);
         posix_spawnattr_init(&attr);

@@ -21,16 +21,23 @@ struct work {
 static int nr_cached(int fd, uint64_t bytes, uint64_t *ret)
 {
         uint64_t                      nr = 0, pages = bytes_to_pages(bytes + PAGE_BYTES - 1);
-        _cleanup_free_ unsigned char *in = malloc(pages + 1);
-        void                         *m = in ? mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
-        int                           r = m == MAP_FAILED || mincore(m, bytes, in) < 0 ? -errno : 0;
+        _cleanup_free_ unsigned char *in = calloc(pages + 1, 1);
+        void                         *m;
+        int                           r;
 
-        for (uint64_t i = 0; i < pages && r == 0; i++)
+        if (!in)
+                return -ENOMEM;
+        m = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+        if (m == MAP_FAILED)
+                return -errno;
+        r = mincore(m, bytes, in) < 0 ? -errno : 0;
+        munmap(m, bytes);
+        if (r < 0)
+                return r;
+        for (uint64_t i = 0; i < pages; i++)
                 nr += in[i] & 1;
-        if (m != MAP_FAILED)
-                munmap(m, bytes);
         *ret = nr;
-        return r;
+        return 0;
 }
 
 static int evict(int fd, uint64_t bytes, const char *name, struct work *w)
@@ -52,7 +59,7 @@ static int evict(int fd, uint64_t bytes, const char *name, struct work *w)
 static int fill(int fd, uint64_t bytes, const char *name, struct work *w)
 {
         _cleanup_free_ void *buf = malloc(MIB);
-        uint64_t there;
+        uint64_t there = 0;
         int r = buf ? nr_cached(fd, bytes, &there) : -ENOMEM;
         (void)name;
         (void)w;
@@ -71,7 +78,7 @@ typedef int (*file_work)(int fd, uint64_t bytes, const char *name, struct work *
 static int on_file(int dir_fd, const char *name, file_work what, struct work *w)
 {
         _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        struct stat st;
+        struct stat st = {0};
 
         if (fd < 0 || fstat(fd, &st) < 0)
                 return -errno;

@@ -48,6 +48,14 @@ static int keep_apart(const struct bench *b, struct err *e)
         return r;
 }
 
+/* What the bench itself does by bare calls, it does as anybody does. */
+static void watch_at_ease(void)
+{
+        struct sched_param p = {0};
+
+        sched_setscheduler(0, SCHED_OTHER, &p);
+}
+
 /* Who reads the clock must not wait for a CPU that what is measured keeps busy: on two of them a vCPU and a pager do. Nobody inherits it. */
 static void watch_at_once(struct bench *b)
 {
@@ -122,6 +130,7 @@ static int measure(struct bench *b, struct err *e)
                 r = beside(b, b->o.without_timeline, "timelines", bench_timelines, e);
         if (r >= 0)
                 r = beside(b, b->o.without_control, "control", bench_control, e);
+        watch_at_ease();
         if (r >= 0)
                 r = beside(b, b->o.without_floors, "floors", bench_floors, e);
         return r;
@@ -162,12 +171,11 @@ static int report(struct bench *b, int r, const struct err *e)
                 status = r == -ECANCELED ? 128 + b->stop.signal : tell(e);
         if (r == -ECANCELED)
                 fprintf(stderr, "rouse bench restore: %s%s\n", e->text, has_values(&b->result) ? "; what was measured until then:" : " before anything was measured");
-        if ((r < 0 && r != -ECANCELED) || !has_values(&b->result))
+        if (!has_values(&b->result))
                 return status ? status : BENCH_EXIT_FAILED;
         bench_words(b);
-        if (r == -ECANCELED)
-                for (size_t i = 0; i < b->result.nr_groups; i++)
-                        bench_word_add(&b->result.groups[i], "The bench was stopped before its end: %u rounds were asked for.", b->o.runs);
+        for (size_t i = 0; i < b->result.nr_groups && r < 0; i++)
+                bench_word_add(&b->result.groups[i], "The bench came to an end before its time (%s): %u rounds were asked for.", e->text, b->o.runs);
         bench_describe_end(&b->result);
         r = bench_report(WORD, &b->result, &b->o.outputs);
         if (status || r)

@@ -44,24 +44,17 @@ static size_t ways(const struct bench *b)
         return b->o.cold ? CACHES : 1;
 }
 
-static size_t count_slots(const struct bench *b, bool warm_only)
+/* Those that are run; how many there are. ret may be NULL: only count. */
+static size_t list_slots(struct bench *b, bool warm_only, struct slot *ret)
 {
         size_t nr = 0;
 
         for (size_t i = 0; i < b->nr_subjects; i++)
                 for (size_t a = 0; a < b->subjects[i].arms.nr; a++)
-                        nr += b->subjects[i].out[a] ? 0 : warm_only ? 1 : ways(b);
+                        for (size_t c = 0; c < (warm_only ? 1 : ways(b)) && !b->subjects[i].out[a]; c++, nr++)
+                                if (ret)
+                                        ret[nr] = (struct slot){&b->subjects[i], a, (enum bench_cache)c};
         return nr;
-}
-
-static void list_slots(struct bench *b, bool warm_only, struct slot *ret)
-{
-        size_t nr = 0;
-
-        for (size_t i = 0; i < b->nr_subjects; i++)
-                for (size_t a = 0; a < b->subjects[i].arms.nr; a++)
-                        for (size_t c = 0; c < (warm_only ? 1 : ways(b)) && !b->subjects[i].out[a]; c++)
-                                ret[nr++] = (struct slot){&b->subjects[i], a, (enum bench_cache)c};
 }
 
 /* False: it would not have been cold. */
@@ -121,14 +114,14 @@ static int run_slot(struct bench *b, const struct slot *x, uint32_t round, struc
 
 int bench_rounds(struct bench *b, struct err *e)
 {
-        size_t nr = count_slots(b, false);
+        size_t nr = list_slots(b, false, NULL);
         _cleanup_free_ struct slot *slots = calloc(nr + 1, sizeof(*slots));
         _cleanup_free_ size_t *order = calloc(nr + 1, sizeof(*order));
         int r = slots && order ? 0 : err_set(e, -ENOMEM, "no memory for %zu runs", nr);
 
         if (r < 0)
                 return r;
-        list_slots(b, false, slots);
+        nr = list_slots(b, false, slots);
         for (size_t i = 0; i < nr; i++) /* in the order that they were asked for, not that of the first shuffle */
                 bench_subject_arm(b, slots[i].s, slots[i].cache, &slots[i].s->arms.v[slots[i].arm]);
         progress_begin(&b->progress, nr * b->o.runs);
@@ -162,8 +155,10 @@ static int leave_out(struct bench *b, struct subject *s, size_t i, const struct 
         s->out[i] = true;
         progress_hide(&b->progress);
         fprintf(stderr, "rouse bench restore: %s: left out: %s\n", s->name, why->text);
-        if (!named)
+        if (!named) {
+                bench_word_add(bench_subject_group(b, s, CACHE_WARM), "%s was left out: %s", a->name, why->text);
                 return 0;
+        }
         b->failed = true;
         for (size_t c = 0; c < ways(b); c++)
                 keep_failure(bench_subject_arm(b, s, (enum bench_cache)c, a), why);
@@ -191,20 +186,20 @@ static int warm_up_one(struct bench *b, const struct slot *x, struct err *e)
 
 int bench_warm_up(struct bench *b, struct err *e)
 {
-        size_t nr = count_slots(b, true);
+        size_t nr = list_slots(b, true, NULL);
         _cleanup_free_ struct slot *slots = calloc(nr + 1, sizeof(*slots));
         int r = slots ? 0 : err_set(e, -ENOMEM, "no memory for %zu runs", nr);
 
         if (r < 0)
                 return r;
-        list_slots(b, true, slots);
+        nr = list_slots(b, true, slots);
         progress_begin(&b->progress, nr);
         for (size_t i = 0; i < nr && r >= 0; i++) {
                 progress_next(&b->progress, "warming up");
                 r = warm_up_one(b, &slots[i], e);
         }
         progress_hide(&b->progress);
-        if (r >= 0 && count_slots(b, true) == 0)
+        if (r >= 0 && list_slots(b, true, NULL) == 0)
                 return err_set(e, -ENODEV, "none of the arms can be had here");
         return r;
 }

@@ -76,10 +76,11 @@ struct files {
 static void name_files(const struct arm_request *q, struct files *f)
 {
         const struct arm_setting *s = q->setting;
+        uint64_t timeout_ms = s->timeout_ns / NS_PER_MS + 2000; /* the bench's own comes first */
 
         snprintf(f->ledger, sizeof(f->ledger), "%s/ledger.json", s->scratch);
         snprintf(f->timeline, sizeof(f->timeline), "%s/timeline", s->scratch);
-        snprintf(f->timeout, sizeof(f->timeout), "%llums", (unsigned long long)(s->timeout_ns / NS_PER_MS + 2000)); /* the bench's own comes first */
+        snprintf(f->timeout, sizeof(f->timeout), "%llums", (unsigned long long)timeout_ms);
         unlink(f->ledger);
         unlink(f->timeline);
 }
@@ -151,7 +152,7 @@ static int run(struct arm *a, const struct arm_request *q, struct metric_values 
         const struct rouse_mode *m = a->own;
         const char *argv[WORDS_MAX];
         struct guest_run g;
-        struct files f;
+        struct files f = {0};
         enum guest_event ev = GUEST_ENDED;
         int r = guest_run_init(&g, q, e);
 

@@ -92,14 +92,17 @@ static int trace(struct bench *b, struct subject *s, struct arm *a, struct bench
 
 static int timeline_of(struct bench *b, struct subject *s, struct arm *a, struct err *e)
 {
-        struct bench_arm *ba = bench_subject_arm(b, s, CACHE_WARM, a);
-        struct arm_request q = {.setting = &s->setting, .timeline = ba};
+        struct arm_request q = {.setting = &s->setting};
+        struct bench_arm *ba;
         struct metric_values m;
         struct err why = {0};
         int r = subject_fill_cache(s, a, e);
 
         if (r < 0)
                 return r;
+        if (b->o.cold)
+                bench_string_set(&bench_subject_arm(b, s, CACHE_COLD, a)->no_timeline, "only a warm run is watched");
+        ba = q.timeline = bench_subject_arm(b, s, CACHE_WARM, a);
         r = a->ops->run(a, &q, &m, &why);
         if (r >= 0 && is_eager(a))
                 bench_string_set(&ba->no_timeline, "everything is read before the guest runs");

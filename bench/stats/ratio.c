@@ -134,7 +134,7 @@ void stats_ratio_words(char *buf, size_t size, const struct stats_ratio *r, cons
 {
         switch (r->verdict) {
         case STATS_NO_RATIO:
-                snprintf(buf, size, "%s and %s have no round in common", a, b);
+                snprintf(buf, size, "%s cannot be divided by %s: no round has both, or a value is not above 0", a, b);
                 break;
         case STATS_TOO_FEW:
                 snprintf(buf, size, "too few runs to compare %s with %s: %zu, and %d or more give an interval", a, b, r->runs, STATS_RUNS_CI);

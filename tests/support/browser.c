@@ -162,6 +162,7 @@ static struct json_object *call(struct browser *b, const char *method, struct js
         if (b->session[0])
                 json_object_object_add(command, "sessionId", json_object_new_string(b->session));
         text = json_object_to_json_string(command);
+        cr_assert_not_null(text);
         cr_assert_eq(write(b->to_fd, text, strlen(text) + 1), (ssize_t)strlen(text) + 1, "chromium takes no commands: %s", strerror(errno));
         while (!pump(b, b->last_id, until, &answer))
                 ;
@@ -198,7 +199,8 @@ static void attach(struct browser *b)
 
 static bool on_path(const char *program)
 {
-        _cleanup_free_ char *path = strdup(getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
+        const char          *all = getenv("PATH");
+        _cleanup_free_ char *path = strdup(all ? all : "/usr/bin:/bin");
 
         for (char *save = NULL, *dir = strtok_r(path, ":", &save); dir; dir = strtok_r(NULL, ":", &save)) {
                 char name[PATH_MAX];

@@ -15,7 +15,7 @@ struct browser;
 
 /* Skips the test (fails it under CI=true) where there is no chromium. */
 struct browser *browser_start(void);
-void            browser_free(struct browser **b);
+void            browser_free(struct browser **p);
 #define _cleanup_browser_ __attribute__((cleanup(browser_free)))
 
 struct browser_view {

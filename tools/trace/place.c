@@ -160,6 +160,32 @@ int place_of_slots(const struct touches *t, struct place *ret, struct err *e)
         return r;
 }
 
+static bool overlaps_window(const struct mem_layout *l, gpa_t gpa, uint64_t bytes)
+{
+        for (size_t i = 0; i < l->nr; i++)
+                if (gpa < l->w[i].gpa + l->w[i].size_bytes && l->w[i].gpa < gpa + bytes)
+                        return true;
+        return false;
+}
+
+bool place_fits_slots(const struct place *p, const struct touches *t, gpa_t *ret_gpa, uint64_t *ret_bytes)
+{
+        const struct mem_layout *l = place_layout(p);
+        uint64_t offset;
+
+        for (size_t i = 0; i < t->nr_slots; i++) {
+                gpa_t gpa = pages_to_bytes(t->slots[i].first_gfn);
+                uint64_t bytes = pages_to_bytes(t->slots[i].nr_pages);
+
+                if (!overlaps_window(l, gpa, bytes) || mem_layout_gpa_to_offset(l, gpa, bytes, &offset))
+                        continue;
+                *ret_gpa = gpa;
+                *ret_bytes = bytes;
+                return false;
+        }
+        return true;
+}
+
 const struct mem_layout *place_layout(const struct place *p)
 {
         return p->bound ? p->snapshot.layout : &p->slots;

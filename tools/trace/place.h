@@ -28,4 +28,7 @@ void place_free(struct place *p);
 /* Is folder the bound snapshot's, or a parent's of it? */
 bool place_has_folder(const struct place *p, const char *folder);
 
+/* Does each slot lie within one window of the memory, or beside all of them? One that does not belongs to a VM with other memory. */
+bool place_fits_slots(const struct place *p, const struct touches *t, gpa_t *ret_gpa, uint64_t *ret_bytes);
+
 const struct mem_layout *place_layout(const struct place *p);

@@ -138,6 +138,7 @@ int process_let_go(struct process *p, struct err *e)
 
         if (!p->command)
                 return 0;
+        signal(SIGPIPE, SIG_IGN); /* it may have been killed meanwhile; it itself was forked before this */
         if (write(p->go_fd, "g", 1) != 1)
                 return err_set(e, -errno, "%s: %s", p->command, strerror(errno));
         close(p->go_fd);

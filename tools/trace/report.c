@@ -22,6 +22,12 @@ void report_other_snapshot(const char *said, const char *file)
         fprintf(stderr, "rouse: guest memory is mapped from %s, which is not of %s: these hints may be those of another snapshot\n", file, said);
 }
 
+void report_other_memory(const char *snapshot, gpa_t gpa, uint64_t bytes)
+{
+        fprintf(stderr, "rouse: the VM has %" PRIu64 " MiB of memory at gpa %#" PRIx64 ", the memory of %s is laid out otherwise: these hints may be those of another "
+                "snapshot\n", bytes / MIB, gpa, snapshot);
+}
+
 void report_counts(const struct tracer_counts *c, uint64_t buffer_bytes)
 {
         if (c->lost)

@@ -15,6 +15,8 @@ void report_snapshot(const char *folder, const char *file);
 void report_no_snapshot(const char *file, const struct err *why);
 void report_other_snapshot(const char *said, const char *file);
 
+void report_other_memory(const char *snapshot, gpa_t gpa, uint64_t bytes);
+
 /* What was lost, and what was left aside. */
 void report_counts(const struct tracer_counts *c, uint64_t buffer_bytes);
 

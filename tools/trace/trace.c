@@ -110,6 +110,15 @@ static pid_t vm_pid(const struct run *r)
         return tracer_numbers_are_ours(r->tracer) && r->touches.vm_tgid ? (pid_t)r->touches.vm_tgid : r->process.pid;
 }
 
+static void check_memory(const struct run *r)
+{
+        uint64_t bytes;
+        gpa_t gpa;
+
+        if (r->place.bound && !place_fits_slots(&r->place, &r->touches, &gpa, &bytes))
+                report_other_memory(r->place.snapshot.path, gpa, bytes);
+}
+
 /* Once there is a VM: its process, and its snapshot where that was not said. */
 static void look_at_vm(struct run *r)
 {
@@ -203,6 +212,7 @@ static int keep(struct run *r, struct err *e)
         report_counts(&c, r->words->buffer_bytes);
         if (!c.first_ns)
                 return report_nothing(&r->process, e);
+        check_memory(r);
         ret = touches_resolve(&r->touches, c.vm_mm, c.first_ns, &first, e);
         if (ret >= 0 && !r->place.bound)
                 ret = place_of_slots(&r->touches, &r->place, e);

@@ -152,7 +152,7 @@ MASK(io_limit, h->files.io = ((struct host_limit){0, HOST_UNKNOWN, "/sys/fs/cgro
 MASK(no_btf, h->files.btf = false)
 MASK(no_bpf, h->tries.bpf_load = EPERM)
 MASK(no_caps, h->files.capabilities = 1ULL << 39)
-MASK(no_tracefs, h->tries.tracepoints = ENOENT)
+MASK(no_event, h->tries.kvm_event = EOPNOTSUPP)
 MASK(lockdown, snprintf(h->files.lockdown, HOST_WORD, "confidentiality"))
 MASK(nfs, h->dir.kind = DIR_NETWORK)
 MASK(no_direct, h->dir.direct = EINVAL)
@@ -225,8 +225,8 @@ static const struct {
         {io_limit, "cgroup.io_max", FACT_SLOW, NULL},
         {no_btf, "bpf.btf", FACT_LACK, NULL},
         {no_bpf, "bpf.load", FACT_LACK, NULL},
-        {no_caps, "bpf.capabilities", FACT_LACK, "setcap"},
-        {no_tracefs, "bpf.tracepoints", FACT_LACK, "mount -t tracefs"},
+        {no_caps, "bpf.capabilities", FACT_LACK, NULL},
+        {no_event, "bpf.kvm_event", FACT_LACK, NULL},
         {lockdown, "bpf.lockdown", FACT_LACK, NULL},
         {nfs, "dir.kind", FACT_SLOW, NULL},
         {no_direct, "dir.direct", FACT_SLOW, NULL},

@@ -3,6 +3,7 @@
 #include "tests/support/tmpdir.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -396,7 +397,7 @@ Test(plan, hinted_neighbours_of_one_kind_become_one_call_and_what_is_only_read_s
 }
 
 /* One small page of a 2 MiB page brings all of it, as zeros: the data beside it would be lost. */
-Test(plan, of_ram_in_huge_pages_no_hinted_zero_is_populated_ahead)
+Test(plan, of_ram_in_huge_pages_no_hinted_zero_beside_data_is_populated_ahead)
 {
         struct made m;
 
@@ -408,8 +409,30 @@ Test(plan, of_ram_in_huge_pages_no_hinted_zero_is_populated_ahead)
         hint_many(&m, 0, 100, 1);
         hint_many(&m, HUGE, 100, 1);
         make(&m);
-        cr_expect_eq(m.plan.nr_populate, 0);
         cr_expect_eq(m.plan.nr_served, 1);
+        cr_assert_eq(m.plan.nr_populate, 1);
+        cr_expect_eq(m.plan.populate[0].first_page, HUGE);
+        made_free(&m);
+}
+
+/* The pager would not know of them: it serves all of a range. */
+Test(plan, zeros_that_were_joined_with_what_is_served_are_not_populated_behind_the_pagers_back)
+{
+        struct made m;
+
+        made_init(&m, 600 * 2 + 1000);
+        for (int i = 0; i < 600; i++) { /* more ranges than there may be: joined over the zeros between them */
+                add(&m.map, RUN_RAW, 1);
+                add(&m.map, RUN_ZERO, i < 599 ? 1 : 1001);
+        }
+        add_sums(&m);
+        hint(&m, 1, HINT_WRITTEN);
+        hint(&m, 301, HINT_WRITTEN);
+        hint(&m, 2000, HINT_WRITTEN);
+        make(&m);
+        cr_expect_eq(m.plan.nr_served, 1);
+        cr_assert_eq(m.plan.nr_populate, 1);
+        cr_expect_eq(m.plan.populate[0].first_page, 2000);
         made_free(&m);
 }
 
@@ -457,6 +480,26 @@ Test(plan_limits, mode_mmap_with_more_runs_than_mappings_is_refused_with_the_com
         assert_refused(&m.plan, &l, "sysctl -w vm.max_map_count=");
         l.max_map_count = 1000;
         cr_expect_eq(plan_check(&m.plan, &l, NULL), 0);
+        made_free(&m);
+}
+
+Test(plan_limits, what_a_template_has_already_is_not_needed_once_more)
+{
+        struct plan_limits l = {.max_map_count = 65530, .address_bytes = PLAN_NO_LIMIT, .memlock_bytes = PLAN_NO_LIMIT, .cgroup_bytes = pages_to_bytes(100)};
+        struct err e = {0};
+        struct made m;
+
+        made_init(&m, 1000);
+        m.q.mode = RESTORE_SHARED;
+        add(&m.map, RUN_RAW, 1000);
+        make(&m);
+        cr_expect_eq(plan_check(&m.plan, &l, &e), -ENOMEM);
+        plan_has_already(&m.plan, pages_to_bytes(899));
+        cr_expect_eq(plan_check(&m.plan, &l, &e), -ENOMEM);
+        plan_has_already(&m.plan, pages_to_bytes(1));
+        cr_expect_eq(plan_check(&m.plan, &l, &e), 0, "%s", e.text);
+        plan_has_already(&m.plan, pages_to_bytes(1000));
+        cr_expect_eq(plan_check(&m.plan, &l, &e), 0, "more than is needed");
         made_free(&m);
 }
 

@@ -141,6 +141,23 @@ Test(place, slots_of_one_block_are_one_window_and_the_pci_hole_takes_no_page_num
         cr_assert_eq(p.slots.w[1].ram_offset_bytes, 3 * GIB);
 }
 
+Test(place, a_slot_that_goes_beyond_the_memory_of_a_snapshot_is_another_vms)
+{
+        _cleanup_(touches_free) struct touches t = {0};
+        struct place p = {0};
+        uint64_t bytes = 0;
+        gpa_t gpa = 1;
+
+        cr_assert_eq(mem_layout_add(&p.slots, 0, 128 * MIB, NULL), 0);
+        add_slot(&t, 0, bytes_to_pages(128 * MIB), pages_to_bytes(0x7f000000));
+        add_slot(&t, 0xfffc0, 0x40, pages_to_bytes(0x6e000000)); /* firmware, beside it */
+        cr_assert(place_fits_slots(&p, &t, &gpa, &bytes));
+        add_slot(&t, 0, bytes_to_pages(GIB), pages_to_bytes(0x7f000000));
+        cr_assert_not(place_fits_slots(&p, &t, &gpa, &bytes));
+        cr_assert_eq(gpa, 0);
+        cr_assert_eq(bytes, GIB);
+}
+
 Test(to_hints, pages_are_numbered_across_the_hole_and_phases_end_at_the_first_byte)
 {
         _cleanup_(touches_free) struct touches t = {0};

@@ -1,5 +1,8 @@
 /* The torture chamber: schedules drawn from seeds drive a pager with everything at once, and every page must be what the model says. */
+#include "tests/support/huge_pool.h"
 #include "tests/unit/uffd/torture.h"
+
+TestSuite(pager_torture, .fini = huge_pool_give_back);
 
 /* Of the schedules that may move pages several do, or there is something that keeps the fill from it, and they test nothing. */
 static void assert_moves(const struct torture_seen *seen)
@@ -35,4 +38,16 @@ Test(pager_torture, a_source_that_answers_late_loses_pages_in_time_or_none, .tim
 Test(pager_torture, a_pager_that_is_stopped_or_given_up_at_any_moment_holds_nobody, .timeout = 900)
 {
         torture(TORTURE_ENDING, 60, 1500);
+}
+
+Test(pager_torture, vms_of_one_template_see_what_the_model_says_whoever_comes_and_goes, .timeout = 900)
+{
+        torture(TORTURE_SHARED, 20, 300);
+}
+
+/* Pages of 2 MiB for the template, its VMs, and what they write. */
+Test(pager_torture, guests_on_pages_of_2_mib_see_what_the_model_says, .timeout = 900)
+{
+        need_hugetlb(TORTURE_HUGE_UNITS_MAX * (2 + TORTURE_OTHERS_MAX) + 2);
+        torture(TORTURE_HUGE, 20, 250);
 }

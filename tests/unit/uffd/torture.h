@@ -7,7 +7,7 @@
 #include "core/base/clock.h"
 #include "tests/support/need.h"
 #include "tests/unit/uffd/ram.h"
-#include "tests/unit/uffd/torture_guest.h"
+#include "tests/unit/uffd/torture_others.h"
 #include "uffd/uffd.h"
 
 /* What a schedule may take at most, on a host that is busy with other things, under a sanitizer. */
@@ -66,6 +66,7 @@ static void torture_open(struct chamber *c, const struct schedule *s, struct hin
         c->ram = c->mem.ram;
         c->touched = calloc(s->nr_pages, sizeof(*c->touched));
         model_init(&c->m, &c->s);
+        c->first = others_keep(c);
         memory_fill_template(&c->mem, &c->m);
         uffd_probe(&c->caps);
         c->caps.io_uring = s->ring;
@@ -74,8 +75,8 @@ static void torture_open(struct chamber *c, const struct schedule *s, struct hin
         c->s.poison = c->caps.uffd_poison = c->caps.uffd_poison && s->poison;
         *ret_hints = torture_hints(s);
         struct pager_config config = {
-                .ram = c->ram, .backing = s->backing == BACK_MEMFD ? RAM_MEMFD : RAM_ANON,
-                .shared = s->backing == BACK_SHARED ? &c->mem.template : NULL, .map = &c->m.map, .served = c->m.ranges, .nr_served = c->m.nr_ranges, .replay = *ret_hints,
+                .ram = c->ram, .backing = torture_is_huge(s) ? RAM_HUGETLB : s->backing == BACK_MEMFD ? RAM_MEMFD : RAM_ANON,
+                .shared = torture_is_shared(s) ? &c->mem.template : NULL, .map = &c->m.map, .served = c->m.ranges, .nr_served = c->m.nr_ranges, .replay = *ret_hints,
                 .nr_replay = s->nr_hints, .record = s->record, .fill = s->fill, .paused = s->paused, .verify = s->verify,
                 .around_pages = s->around_pages, .spare_cpu = s->looks, .source_timeout_ms = s->timeout_ms, .caps = &c->caps, .faults = &c->s.faults,
                 .events = { .arg = c, .lost = torture_on_lost, .replayed = torture_on_replayed, .done = torture_on_done },
@@ -94,6 +95,8 @@ static void torture_close(struct chamber *c, struct hint *hints)
                 say_wrong(c, "the pager's thread does not end");
         memory_free(&c->mem, &c->s);
         free((void *)c->touched);
+        if (c->first)
+                munmap(c->first, pages_to_bytes(c->s.nr_pages));
         model_free(&c->m);
         free(hints);
 }
@@ -109,7 +112,7 @@ static void compare_page(struct chamber *c, uint64_t page)
 {
         bool sure = model_is_sure(&c->m, page), may = c->m.may[page];
 
-        if (!sure && !may && (c->s.poison || c->s.backing == BACK_SHARED))
+        if (!sure && !may && (c->s.poison || torture_is_shared(&c->s)))
                 return; /* poison counts as there on some kernels; and a template may have had a page before it was needed */
         if (!sure && !may)
                 say_wrong(c, "page %llu is there, and its bytes cannot be had", (unsigned long long)page);
@@ -330,7 +333,8 @@ static void run_steps(struct chamber *c)
                 if (c->s.end == END_STOPPED && c->step == c->s.end_after_step) {
                         if (!pager_stop(c->p))
                                 say_wrong(c, "the pager's thread does not end");
-                        compare_resident(c);
+                        if (!c->s.others) /* what they have put into the template since nobody maps any more */
+                                compare_resident(c);
                         return;
                 }
         }
@@ -340,7 +344,7 @@ static void run_steps(struct chamber *c)
 
 static void run_threads(struct chamber *c)
 {
-        struct guest g[TORTURE_THREADS_MAX + 2];
+        struct guest g[TORTURE_THREADS_MAX + 2], others[TORTURE_OTHERS_MAX] = { { 0 } };
         unsigned     nr = 0;
 
         pthread_barrier_init(&c->begin, NULL, c->s.threads + c->s.churns + c->s.asks + 1);
@@ -351,9 +355,11 @@ static void run_threads(struct chamber *c)
                 g[nr] = (struct guest){ .c = c, .nr = churn ? OWNER_CHURN : nr, .r = nr };
                 cr_assert_eq(pthread_create(&g[nr].thread, NULL, ask ? ask_main : churn ? churn_main : guest_main, &g[nr]), 0);
         }
+        others_begin(c, others);
         run_steps(c);
         c->over = true;
         pthread_barrier_wait(&c->begin);
+        others_end(c, others);
         while (nr > 0)
                 pthread_join(g[--nr].thread, NULL);
         pthread_barrier_destroy(&c->begin);
@@ -383,7 +389,8 @@ static void torture_run(const struct schedule *s, struct torture_seen *seen)
         size_t          at = (size_t)snprintf(torture_text, sizeof(torture_text), "torture: it hangs, or died of SIGBUS: ");
 
         torture_tell(s, torture_text + at, sizeof(torture_text) - at - 1);
-        strcat(torture_text, "\n");
+        torture_text[strlen(torture_text) + 1] = 0; /* the room that was left */
+        torture_text[strlen(torture_text)] = '\n';
         alarm(TORTURE_ALARM_S);
         torture_open(c, s, &hints);
         run_threads(c);

@@ -24,6 +24,7 @@ struct chamber {
         struct host_caps  caps;
         struct pager     *p;
         uint64_t          moved_bytes; /* at the end */
+        uint8_t          *first;     /* RAM as the snapshot has it; NULL: nobody asks */
         unsigned          step;      /* changed while all stand still */
         pthread_barrier_t begin, end; /* of a step */
         atomic_bool       over, stirring, condemned;
@@ -178,22 +179,44 @@ static bool may_discard(const struct guest *g, uint64_t page)
                (c->s.backing == BACK_ANON || !c->s.poison || model_is_sure(&c->m, page));
 }
 
-/* Gives back as much as is its own from page on. */
-static void discard_pages(struct guest *g, uint64_t page, uint64_t nr)
+/* A part of a page of 2 MiB cannot be given back: it is written, and the pager hears nothing of it. */
+static void write_zeros(struct guest *g, uint64_t page, uint64_t end)
 {
         struct chamber *c = g->c;
-        uint64_t        end = page;
-        int             r;
 
-        while (end - page < nr && may_discard(g, end))
-                end++;
-        if (end == page)
-                return;
-        r = memory_discard(&c->mem, &c->s, page, end - page);
+        for (; page < end; page++) {
+                if (!touch(c, page)) {
+                        say_wrong(c, "page %llu: SIGBUS where zeros are written, and it is not lost", (unsigned long long)page);
+                        return;
+                }
+                memset(c->ram + pages_to_bytes(page), 0, PAGE_BYTES);
+                memset(c->m.want + pages_to_bytes(page), 0, PAGE_BYTES);
+        }
+}
+
+static void discard_whole(struct guest *g, uint64_t page, uint64_t end)
+{
+        struct chamber *c = g->c;
+        int             r = page < end ? memory_discard(&c->mem, &c->s, page, end - page) : 0;
+
         if (r < 0)
                 say_wrong(c, "page %llu: to give it back: %s", (unsigned long long)page, strerror(-r));
         for (; page < end; page++)
                 note_removed(c, page);
+}
+
+/* Gives back as much as is its own from page on. */
+static void discard_pages(struct guest *g, uint64_t page, uint64_t nr)
+{
+        uint64_t end = page, unit = torture_unit(&g->c->s), low, high;
+
+        while (end - page < nr && may_discard(g, end))
+                end++;
+        low = MIN(align_up(page, unit), end);
+        high = MAX(end / unit * unit, low);
+        write_zeros(g, page, low);
+        discard_whole(g, low, high);
+        write_zeros(g, high, end);
 }
 
 /* A page that this guest may read; *ret_own: and change. */
@@ -224,7 +247,7 @@ static void guest_op(struct guest *g)
         } else if (what >= 2) {
                 write_page(g, page);
         } else {
-                discard_pages(g, page, torture_size(&g->r, 256));
+                discard_pages(g, page, torture_size(&g->r, 256) + (torture_is_huge(&g->c->s) ? torture_random(&g->r, 1024) : 0));
                 if (what == 0)
                         write_page(g, page);
                 else

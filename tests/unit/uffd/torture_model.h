@@ -83,15 +83,15 @@ static void model_write_runs(struct model *m, uint64_t *r)
 /* Served ranges with holes between them; what nobody serves is anonymous and zero, whatever the page map has. */
 static void model_draw_ranges(struct model *m, uint64_t *r)
 {
-        uint64_t n = m->s->nr_pages, at = m->s->ranges == 1 ? 0 : torture_random(r, 4);
+        uint64_t n = m->s->nr_pages, unit = torture_unit(m->s), at = m->s->ranges == 1 ? 0 : torture_random(r, 4) / unit * unit;
 
         for (unsigned i = 0; i < m->s->ranges && at < n; i++) {
                 uint64_t nr = i + 1 == m->s->ranges ? n - at : 1 + torture_random(r, n / m->s->ranges);
 
-                nr = MIN(nr, n - at);
+                nr = MIN(align_up(nr, unit), n - at);
                 m->ranges[m->nr_ranges++] = (struct pager_range){ at, nr };
                 memset(m->served + at, 1, nr);
-                at += nr + 1 + torture_random(r, 9);
+                at += nr + align_up(1 + torture_random(r, 9), unit);
         }
         for (uint64_t page = 0; page < n; page++)
                 if (!m->served[page])

@@ -16,6 +16,8 @@ enum torture_family {
         TORTURE_LOSING,   /* bytes that cannot be had, by sector, checksum, length of the file and memory */
         TORTURE_LATE,     /* a file system that answers when it likes */
         TORTURE_ENDING,   /* the pager is stopped, or the VM given up, at some moment */
+        TORTURE_SHARED,   /* several VMs, a pager each, on one template */
+        TORTURE_HUGE,     /* pages of 2 MiB, of a VM's own or of a template; several VMs, too */
         TORTURE_FAMILIES,
 };
 
@@ -25,6 +27,9 @@ enum torture_backing {
         BACK_ANON,
         BACK_MEMFD,  /* the VM's own, mapped shared */
         BACK_SHARED, /* a private mapping of a template that others have put pages into */
+        BACKINGS_SMALL,
+        BACK_HUGE = BACKINGS_SMALL, /* the two before, of 2 MiB pages */
+        BACK_HUGE_SHARED,
         BACKINGS,
 };
 
@@ -42,6 +47,7 @@ struct schedule {
         bool     churns;              /* a thread gives memory back all the time: installs get -EAGAIN */
         bool     asks;                /* a thread asks for states and numbers all the time */
         enum torture_backing backing;
+        unsigned             others;  /* VMs beside it, on the same template */
         /* where the bytes are */
         unsigned sources, ranges;
         bool     disk, cold, verify, zeros_known, packed;
@@ -95,7 +101,7 @@ static inline void draw_guest(struct schedule *s, uint64_t *r)
         s->block_pages = torture_size(r, 128);
         s->churns = torture_chance(r, 2);
         s->asks = torture_chance(r, 2);
-        s->backing = torture_chance(r, 2) ? BACK_ANON : (enum torture_backing)torture_random(r, BACKINGS);
+        s->backing = torture_chance(r, 2) ? BACK_ANON : (enum torture_backing)torture_random(r, BACKINGS_SMALL);
 }
 
 static inline void draw_bytes(struct schedule *s, uint64_t *r)
@@ -202,6 +208,44 @@ static inline void draw_late(struct schedule *s, uint64_t *r)
         s->steps = MIN(s->steps, 3u);
 }
 
+static inline bool torture_is_huge(const struct schedule *s)
+{
+        return s->backing == BACK_HUGE || s->backing == BACK_HUGE_SHARED;
+}
+
+static inline bool torture_is_shared(const struct schedule *s)
+{
+        return s->backing == BACK_SHARED || s->backing == BACK_HUGE_SHARED;
+}
+
+/* Pages that come and go together. */
+static inline uint64_t torture_unit(const struct schedule *s)
+{
+        return torture_is_huge(s) ? TORTURE_HUGE_PAGES : 1;
+}
+
+#define TORTURE_OTHERS_MAX     2
+#define TORTURE_HUGE_UNITS_MAX 4
+
+static inline void draw_shared(struct schedule *s, uint64_t *r)
+{
+        s->backing = BACK_SHARED;
+        s->moves = false;
+        s->nr_pages = MIN(s->nr_pages, (uint64_t)2048);
+        s->others = 1 + (unsigned)torture_random(r, TORTURE_OTHERS_MAX);
+}
+
+/* Parts of one 2 MiB page belong to several threads, or whole ones to each. */
+static inline void draw_huge(struct schedule *s, uint64_t *r)
+{
+        s->backing = torture_chance(r, 2) ? BACK_HUGE : BACK_HUGE_SHARED;
+        s->moves = false;
+        s->nr_pages = TORTURE_HUGE_PAGES * (1 + torture_random(r, TORTURE_HUGE_UNITS_MAX));
+        s->block_pages = torture_chance(r, 2) ? TORTURE_HUGE_PAGES : s->block_pages;
+        s->nr_hints = MIN(s->nr_hints, s->nr_pages);
+        s->others = s->backing == BACK_HUGE_SHARED ? (unsigned)torture_random(r, TORTURE_OTHERS_MAX + 1) : 0;
+}
+
 static inline struct schedule torture_draw(enum torture_family family, uint64_t seed)
 {
         struct schedule s = { .family = family, .seed = seed };
@@ -219,7 +263,11 @@ static inline struct schedule torture_draw(enum torture_family family, uint64_t 
                 draw_losses(&s, &r);
         if (family == TORTURE_LATE)
                 draw_late(&s, &r);
-        if (family == TORTURE_ENDING) {
+        if (family == TORTURE_SHARED)
+                draw_shared(&s, &r);
+        if (family == TORTURE_HUGE)
+                draw_huge(&s, &r);
+        if (family == TORTURE_ENDING || (family >= TORTURE_SHARED && torture_chance(&r, 4))) {
                 s.end = torture_chance(&r, 2) ? END_STOPPED : END_GIVEN_UP;
                 s.end_after_step = (unsigned)torture_random(&r, s.steps);
         }
@@ -228,16 +276,16 @@ static inline struct schedule torture_draw(enum torture_family family, uint64_t 
 
 static inline void torture_tell(const struct schedule *s, char *text, size_t size)
 {
-        static const char *const families[TORTURE_FAMILIES] = { "alone", "together", "losing", "late", "ending" };
+        static const char *const families[TORTURE_FAMILIES] = { "alone", "together", "losing", "late", "ending", "shared", "huge" };
         static const char *const ends[ENDS] = { "done", "stopped", "given up" };
-        static const char *const backings[BACKINGS] = { "anon", "memfd", "shared" };
+        static const char *const backings[BACKINGS] = { "anon", "memfd", "shared", "huge", "huge shared" };
         const uint32_t          *n = s->faults.one_in;
 
         snprintf(text, size,
-                 "seed %llu of %s: %llu pages of %s, %u threads, %u steps of %u, blocks of %llu%s%s; %u sources, %u ranges%s%s%s%s%s, cut %llu%s%s, "
+                 "seed %llu of %s: %llu pages of %s, %u other VMs, %u threads, %u steps of %u, blocks of %llu%s%s; %u sources, %u ranges%s%s%s%s%s, cut %llu%s%s, "
                  "flip 1/%u%s, timeout %u ms;%s%s%s%s%s%s%s%s, around %u, %zu hints; nothing cached %d, short read 1/%u, not cached 1/%u, "
                  "EAGAIN 1/%u, short copy 1/%u, EIO 1/%u, ENOMEM 1/%u; %s at step %u",
-                 (unsigned long long)s->seed, families[s->family], (unsigned long long)s->nr_pages, backings[s->backing], s->threads, s->steps, s->ops,
+                 (unsigned long long)s->seed, families[s->family], (unsigned long long)s->nr_pages, backings[s->backing], s->others, s->threads, s->steps, s->ops,
                  (unsigned long long)s->block_pages, s->churns ? ", churn" : "", s->asks ? ", asker" : "", s->sources, s->ranges,
                  s->disk ? ", disk" : "", s->cold ? ", cold" : "", s->verify ? ", verify" : "", s->zeros_known ? ", zeros known" : "", s->packed ? ", packed" : "",
                  (unsigned long long)s->cut_pages, s->cut_within ? " and a bit" : "", s->cut_late ? " late" : "", s->flip_one_in,
