@@ -206,6 +206,9 @@ static int run(int argc, char **argv)
         f->bench.random = f->bench.result.seed = f->common.seed;
         f->bench.result.rounds = f->common.runs;
         bench_describe(&f->bench.result, BENCH_FANOUT, argc, argv);
+        bench_fact_add(&f->bench.result, "stamps", burst_at_once(true) ? "by a thread of real-time priority (SCHED_FIFO)"
+                                                                       : "by a thread of ordinary priority, which may have waited for a CPU (CAP_SYS_NICE mends it)");
+        burst_at_once(false);
         burst_cgroup_make(&f->cgroup);
         r = bench_open(&f->bench, &e);
         if (r >= 0)
