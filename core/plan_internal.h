@@ -34,7 +34,7 @@ uint64_t plan_map_share(const struct host_caps *caps);
 /* plan_prefill.c: the 2 MiB ranges that are worth it, in RAM order; the pieces are cut at them. 0 or -ENOMEM. */
 int plan_choose_prefill(const struct plan_request *q, struct plan_pieces *pieces);
 
-/* plan_populate.c: 0 or -ENOMEM. */
+/* plan_populate.c, of a plan that has its served ranges: 0 or -ENOMEM. */
 int plan_choose_populate(const struct plan_request *q, const struct plan_pieces *pieces, struct plan *p);
 
 /* The piece that holds page. O(log pieces). */

@@ -4,9 +4,11 @@
  * mapping in its place that is then read 12 and 3.2, and it splits the mapping. A page that is only read is left the page cache's:
  * MADV_POPULATE_READ costs 6.6 us alone, 0.5 in a row of 16, and no memory. Huge pages are another matter: plan_prefill.c.
  *
- * Of RAM in 2 MiB pages nothing is asked for: to populate one zero page gives the 2 MiB around it, and the pager would find the data among
- * them there already, as zeros. */
+ * Nothing is asked for where the pager serves, zeros between data among it: it takes what nobody asked it for as never fetched, so a snapshot over
+ * a base would leave the guest's writes there to the base; and of RAM in 2 MiB pages one zero page brings the data around it, as zeros. */
 #include "core/plan_internal.h"
+
+#include "core/page_ranges.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,13 +23,20 @@ static bool flags_are_known(const struct hints *h)
         return any;
 }
 
-static bool is_wanted(const struct plan_pieces *pieces, const struct hint *h)
+static bool is_served(const struct plan *plan, uint64_t page)
+{
+        size_t i = page_ranges_past(plan->served, plan->nr_served, page);
+
+        return i < plan->nr_served && plan->served[i].first_page <= page;
+}
+
+static bool is_wanted(const struct plan_pieces *pieces, const struct plan *plan, const struct hint *h)
 {
         const struct plan_piece *p = plan_piece_find(pieces, h->page);
 
         if (!p)
                 return false;
-        return p->mechanism == PLAN_MAP || (p->mechanism == PLAN_ANON && h->flags & HINT_WRITTEN);
+        return p->mechanism == PLAN_MAP || (p->mechanism == PLAN_ANON && h->flags & HINT_WRITTEN && !is_served(plan, h->page));
 }
 
 static int by_phase_and_page(const void *a, const void *b)
@@ -63,13 +72,13 @@ int plan_choose_populate(const struct plan_request *q, const struct plan_pieces 
         struct plan_extent *v;
         size_t nr = 0;
 
-        if (q->mode != RESTORE_AUTO || q->record || q->backing == RAM_HUGETLB || !h->nr)
+        if (q->mode != RESTORE_AUTO || q->record || !h->nr)
                 return 0;
         v = calloc(h->nr, sizeof(*v));
         if (!v)
                 return -ENOMEM;
         for (size_t i = 0; i < h->nr; i++)
-                if (is_wanted(pieces, &h->v[i]))
+                if (is_wanted(pieces, p, &h->v[i]))
                         v[nr++] = (struct plan_extent){.first_page = h->v[i].page, .nr_pages = 1, .phase = h->v[i].phase,
                                                        .write = !known || h->v[i].flags & (HINT_WRITTEN | HINT_DIFFERS)};
         qsort(v, nr, sizeof(*v), by_phase_and_page);

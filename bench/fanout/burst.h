@@ -36,3 +36,6 @@ struct burst_result {
 /* 0, also when clones failed: then they are counted. -ECANCELED: Ctrl-C. */
 int burst_run(const struct burst_request *q, struct burst_result *ret, struct err *e);
 void burst_result_free(struct burst_result *r);
+
+/* The calling thread gets real-time priority, or its ordinary one back; false: not allowed. A burst does it by itself, where it may. */
+bool burst_at_once(bool at_once);

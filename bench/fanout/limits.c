@@ -42,7 +42,7 @@ static void check_memory(struct fanout *f, size_t i, uint64_t left)
 static void check_files(struct fanout *f, size_t i)
 {
         struct rlimit files;
-        uint64_t need = (uint64_t)f->sizes[i] * 2 * FILES_EACH + FILES_BESIDE; /* the steady phase starts twice as many */
+        uint64_t need = (uint64_t)fanout_steady_starts(f->sizes[i]) * FILES_EACH + FILES_BESIDE;
 
         if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= need)
                 return;

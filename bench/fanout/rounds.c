@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define WORDS_MAX   24
-#define STEADY_LEAST 8 /* starts of a steady phase, also with one VM at a time */
 
 /* A burst to be. */
 struct cell {
@@ -21,6 +20,11 @@ struct cell {
 struct subject *fanout_subject(struct fanout *f)
 {
         return &f->bench.subjects[0];
+}
+
+unsigned fanout_steady_starts(unsigned clones)
+{
+        return clones + MAX(7U, clones / 4);
 }
 
 /* --- one burst --- */
@@ -53,7 +57,7 @@ static int run_burst(struct fanout *f, size_t arm, unsigned clones, enum fanout_
 
         make_words(s, &s->arms.v[arm], timeout, sizeof(timeout), argv);
         if (phase == FANOUT_STEADY) {
-                q.starts = MAX(2 * clones, (unsigned)STEADY_LEAST);
+                q.starts = fanout_steady_starts(clones);
                 q.every_ns = (uint64_t)((double)NS_PER_S / f->rate);
                 q.settle_ns = 0;
         }

@@ -22,7 +22,7 @@ static const char help[] =
         "  --arms LIST           of " ROUSE_ARMS "\n"
         "                        (default " DEFAULT_ARMS ")\n"
         "  --rate R              starts a second of the steady phase, in which as many as --clones says are alive at most, the oldest making\n"
-        "                        room (default 10; 0: no steady phase). Times count from when a clone was due, also where it had to wait\n"
+        "                        room (default 20; 0: no steady phase). Times count from when a clone was due, also where it had to wait\n"
         "  --mark REGEX          the line that is the answer; without it the first byte\n"
         "  --settle TIME         from the last answer of a burst to the look at its memory (default 1s)\n"
         "  --timeout TIME        a clone that has not answered so long after it was due has failed, and is counted (default 60s)\n"
@@ -114,7 +114,7 @@ static int parse(int argc, char **argv, struct fanout *f)
         int r;
 
         *o = (struct restore_bench_options){.timeout_ns = 60 * NS_PER_S, .without_hints_score = true};
-        f->rate = 10;
+        f->rate = 20;
         f->settle_ns = NS_PER_S;
         take_arms(DEFAULT_ARMS, o);
         take_clones("1,4,16,64", f);
@@ -179,6 +179,9 @@ static int report(struct fanout *f, int r, const struct err *e)
         if ((r < 0 && r != -ECANCELED) || !b->result.nr_groups)
                 return status ? status : BENCH_EXIT_FAILED;
         fanout_words(f);
+        if (r == -ECANCELED)
+                for (size_t i = 0; i < b->result.nr_groups; i++)
+                        bench_word_add(&b->result.groups[i], "The bench was stopped before its end: %u rounds were asked for.", f->common.runs);
         bench_describe_end(&b->result);
         r = bench_report(WORD, &b->result, &b->o.outputs);
         if (status || r)
@@ -203,6 +206,9 @@ static int run(int argc, char **argv)
         f->bench.random = f->bench.result.seed = f->common.seed;
         f->bench.result.rounds = f->common.runs;
         bench_describe(&f->bench.result, BENCH_FANOUT, argc, argv);
+        bench_fact_add(&f->bench.result, "stamps", burst_at_once(true) ? "by a thread of real-time priority (SCHED_FIFO)"
+                                                                       : "by a thread of ordinary priority, which may have waited for a CPU (CAP_SYS_NICE mends it)");
+        burst_at_once(false);
         burst_cgroup_make(&f->cgroup);
         r = bench_open(&f->bench, &e);
         if (r >= 0)

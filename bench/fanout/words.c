@@ -70,13 +70,16 @@ static void add_line_words(struct fanout *f, struct bench_group *g, const char *
         size_t len = 0;
 
         for (size_t i = 0; i < ARRAY_LEN(bases); i++) {
+                char error[48] = "";
                 struct line line;
 
                 collect(f, arm, bases[i].id, 0, p);
                 if (!line_fit(p->x, p->y, p->nr, &line))
                         continue;
-                len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.1f MiB and %.2f MiB (standard error %.2f) for each clone by %s", len ? "; " : "",
-                                        mib(line.intercept), mib(line.slope), mib(line.slope_error), bases[i].words);
+                if (line.has_error)
+                        snprintf(error, sizeof(error), " (standard error %.2f)", mib(line.slope_error));
+                len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.1f MiB and %.2f MiB%s for each clone by %s", len ? "; " : "",
+                                        mib(line.intercept), mib(line.slope), error, bases[i].words);
                 len = MIN(len, sizeof(text) - 1);
         }
         if (len)
@@ -151,10 +154,14 @@ static void add_success(struct bench_group *g, const struct bench_arm *a, unsign
 
 static bool all_answered(const struct bench_group *g)
 {
-        for (size_t i = 0; i < g->nr_arms; i++)
+        size_t bursts = 0;
+
+        for (size_t i = 0; i < g->nr_arms; i++) {
                 if (g->arms[i].runs_failed)
                         return false;
-        return true;
+                bursts += bench_metric_find(&g->arms[i], "answered") != NULL;
+        }
+        return bursts > 0;
 }
 
 /* What was asked for, and what each arm came to. */
@@ -202,7 +209,7 @@ void fanout_words(struct fanout *f)
                         continue;
                 burst_words(f, fanout_group(f, f->sizes[i], FANOUT_AT_ONCE), FANOUT_AT_ONCE, f->sizes[i]);
                 if (f->rate > 0)
-                        burst_words(f, fanout_group(f, f->sizes[i], FANOUT_STEADY), FANOUT_STEADY, MAX(2 * f->sizes[i], 8U));
+                        burst_words(f, fanout_group(f, f->sizes[i], FANOUT_STEADY), FANOUT_STEADY, fanout_steady_starts(f->sizes[i]));
         }
         draw_lines(f);
         for (size_t i = 0; i < f->nr_sizes; i++)

@@ -61,7 +61,7 @@ static void write_words(FILE *to, const struct bench_group *g)
 {
         if (g->nr_words == 0)
                 return;
-        fputs("<ul class=\"words\">\n", to);
+        fprintf(to, "<h3>In words</h3>\n<ul class=\"words%s\">\n", g->nr_words > 3 ? " many" : "");
         for (size_t i = 0; i < g->nr_words; i++) {
                 fputs("<li>", to);
                 html_text(to, g->words[i]);
@@ -122,13 +122,13 @@ static void write_group(FILE *to, const struct bench_group *g, size_t number)
                 html_text(to, g->subject);
                 fputs("</code></p>\n", to);
         }
-        write_words(to, g);
-        if (first) {
+        if (first)
                 html_runs(to, g, first, number);
-                html_tables(to, g, first, number);
-        } else {
+        else
                 fputs("<p>No run of any arm gave a value.</p>\n", to);
-        }
+        write_words(to, g);
+        if (first)
+                html_tables(to, g, first, number);
         write_losses(to, g);
         html_timelines(to, g, number);
         write_arms(to, g);

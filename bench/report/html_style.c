@@ -36,6 +36,7 @@ const char html_style[] =
         ".command { display: block; padding: 10px 14px; background: var(--raised); border: 1px solid var(--rule); border-radius: 6px; }\n"
         "nav ul, .key { list-style: none; margin: 14px 0 0; padding: 0; display: flex; flex-wrap: wrap; gap: 8px 22px; }\n"
         ".words { margin: 22px 0; padding: 0 0 0 20px; border-left: 3px solid var(--arm); font: 19px/1.5 var(--serif); list-style: none; }\n"
+        ".words.many { font-size: 16px; border-left-width: 1px; }\n"
         ".words li + li { margin-top: 10px; }\n"
         ".losses { color: var(--soft); font-size: 15px; }\n"
         "figure { margin: 0; }\n"

@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,13 +23,17 @@ struct rig {
         struct pager_range mapped;
         struct plan_extent extents[2];
         struct mapper     *m;
-        _Atomic int        populated, settled, failed;
+        _Atomic int        populated, settled, failed, masked;
         _Atomic uint64_t   failed_page;
 };
 
 static void on_populated(void *arg, uint64_t ns)
 {
+        sigset_t mine;
+
         (void)ns;
+        pthread_sigmask(SIG_SETMASK, NULL, &mine);
+        atomic_store(&((struct rig *)arg)->masked, sigismember(&mine, SIGTERM));
         atomic_fetch_add(&((struct rig *)arg)->populated, 1);
 }
 
@@ -113,6 +118,17 @@ Test(mapper, hinted_pages_are_there_and_those_that_will_be_written_are_copies_al
         cr_expect(entry_of(&g, 900) >> 61 & 1, "still the page cache's");
         cr_expect_not(entry_of(&g, 2000) >> 63 & 1, "nobody asked for it");
         cr_expect_eq(g.ram.base[pages_to_bytes(101)], 0x5a);
+        rig_free(&g);
+}
+
+Test(mapper, a_signal_for_the_process_never_meets_its_thread)
+{
+        struct rig g;
+
+        rig_init(&g);
+        start(&g, false, false);
+        cr_assert_eq(mapper_wait(g.m, 20000), 0);
+        cr_expect_eq(atomic_load(&g.masked), 1);
         rig_free(&g);
 }
 

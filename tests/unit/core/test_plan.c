@@ -397,7 +397,7 @@ Test(plan, hinted_neighbours_of_one_kind_become_one_call_and_what_is_only_read_s
 }
 
 /* One small page of a 2 MiB page brings all of it, as zeros: the data beside it would be lost. */
-Test(plan, of_ram_in_huge_pages_no_hinted_zero_is_populated_ahead)
+Test(plan, of_ram_in_huge_pages_no_hinted_zero_beside_data_is_populated_ahead)
 {
         struct made m;
 
@@ -409,8 +409,30 @@ Test(plan, of_ram_in_huge_pages_no_hinted_zero_is_populated_ahead)
         hint_many(&m, 0, 100, 1);
         hint_many(&m, HUGE, 100, 1);
         make(&m);
-        cr_expect_eq(m.plan.nr_populate, 0);
         cr_expect_eq(m.plan.nr_served, 1);
+        cr_assert_eq(m.plan.nr_populate, 1);
+        cr_expect_eq(m.plan.populate[0].first_page, HUGE);
+        made_free(&m);
+}
+
+/* The pager would not know of them: it serves all of a range. */
+Test(plan, zeros_that_were_joined_with_what_is_served_are_not_populated_behind_the_pagers_back)
+{
+        struct made m;
+
+        made_init(&m, 600 * 2 + 1000);
+        for (int i = 0; i < 600; i++) { /* more ranges than there may be: joined over the zeros between them */
+                add(&m.map, RUN_RAW, 1);
+                add(&m.map, RUN_ZERO, i < 599 ? 1 : 1001);
+        }
+        add_sums(&m);
+        hint(&m, 1, HINT_WRITTEN);
+        hint(&m, 301, HINT_WRITTEN);
+        hint(&m, 2000, HINT_WRITTEN);
+        make(&m);
+        cr_expect_eq(m.plan.nr_served, 1);
+        cr_assert_eq(m.plan.nr_populate, 1);
+        cr_expect_eq(m.plan.populate[0].first_page, 2000);
         made_free(&m);
 }
 
