@@ -71,6 +71,7 @@ struct columns {
         const struct bench_group *g;
         const char               *first;
         struct figure_scale       first_scale;
+        const char               *references[2]; /* those that were measured; NULL: no more */
         const char               *ids[BESIDE_MAX];
         struct figure_scale       scales[BESIDE_MAX];
         size_t                    nr;
@@ -94,6 +95,13 @@ static bool choose_columns(const struct bench_group *g, struct columns *ret)
         if (!m)
                 return false;
         *ret = (struct columns){.g = g, .first = m->id, .first_scale = figure_scale_of(m->unit, group_largest(g, m->id))};
+        for (size_t i = 0, nr = 0; i < ARRAY_LEN(g->references) && g->references[i]; i++) {
+                const struct bench_arm *a = bench_arm_find(g, g->references[i]);
+                double median;
+
+                if (a && stats_median(bench_metric_find(a, m->id), &median))
+                        ret->references[nr++] = a->name;
+        }
         for (size_t i = 0; i < ARRAY_LEN(beside) && ret->nr < BESIDE_MAX; i++) {
                 const char *unit = strcmp(beside[i], m->id) ? unit_of(g, beside[i]) : NULL;
 
@@ -116,9 +124,9 @@ static void put_headings(FILE *to, const struct columns *c)
 
         fputs("| |", to);
         put_heading(to, c->first, &c->first_scale);
-        for (size_t i = 0; i < ARRAY_LEN(c->g->references) && c->g->references[i]; i++, nr++) {
+        for (size_t i = 0; i < ARRAY_LEN(c->references) && c->references[i]; i++, nr++) {
                 fputs(" against ", to);
-                put_cell(to, c->g->references[i]);
+                put_cell(to, c->references[i]);
                 fputs(" |", to);
         }
         for (size_t i = 0; i < c->nr; i++, nr++)
@@ -152,7 +160,10 @@ static void put_ratio(FILE *to, const struct columns *c, const struct bench_arm 
         struct figure_scale one = {1, ""};
         char v[FIGURE_BYTES];
 
-        figure_value(v, r.ratio, &one);
+        if (r.ratio < 0.0995)
+                snprintf(v, sizeof(v), "%.2g", r.ratio);
+        else
+                figure_value(v, r.ratio, &one);
         if (r.verdict == STATS_NO_RATIO)
                 fputs(" |", to);
         else if (a == b)
@@ -167,8 +178,8 @@ static void put_arm(FILE *to, const struct columns *c, const struct bench_arm *a
         put_cell(to, a->name);
         fputs(" |", to);
         put_first(to, bench_metric_find(a, c->first), &c->first_scale);
-        for (size_t i = 0; i < ARRAY_LEN(c->g->references) && c->g->references[i]; i++)
-                put_ratio(to, c, a, c->g->references[i]);
+        for (size_t i = 0; i < ARRAY_LEN(c->references) && c->references[i]; i++)
+                put_ratio(to, c, a, c->references[i]);
         for (size_t i = 0; i < c->nr; i++) {
                 char v[FIGURE_BYTES] = "";
                 double median;
@@ -213,7 +224,7 @@ static void put_floors(FILE *to, const struct bench_group *g)
                 char v[2 * FIGURE_BYTES];
                 double median;
 
-                if (!stats_median(m, &median))
+                if (!m || !stats_median(m, &median))
                         continue;
                 figure_alone(v, median, m->unit);
                 fputs(any ? ", " : "\nFloors: ", to);
@@ -228,6 +239,8 @@ static void put_floors(FILE *to, const struct bench_group *g)
 /* As it was called, but for where its results went. */
 static void put_command(FILE *to, const char *command)
 {
+        bool first = true;
+
         for (const char *s = command ? command : ""; *s;) {
                 size_t word = strcspn(s, " ");
 
@@ -237,8 +250,12 @@ static void put_command(FILE *to, const char *command)
                         s += strspn(s, " ");
                         continue;
                 }
-                for (word += strspn(s + word, " "); word > 0; word--, s++)
+                if (!first)
+                        fputc(' ', to);
+                first = false;
+                for (; word > 0; word--, s++)
                         fputc(*s == '`' || (unsigned char)*s < ' ' ? ' ' : *s, to);
+                s += strspn(s, " ");
         }
 }
 
@@ -246,7 +263,7 @@ static void put_result(FILE *to, const struct bench_result *r)
 {
         fputs("\n`", to);
         put_command(to, r->command);
-        fprintf(to, "`, %u rounds:\n", r->rounds);
+        fprintf(to, "`, %u round%s:\n", r->rounds, r->rounds == 1 ? "" : "s");
         for (size_t i = 0; i < r->nr_groups; i++)
                 put_group(to, &r->groups[i]);
         put_floors(to, &r->floors);
@@ -284,8 +301,8 @@ int summary_replace(const char *path, const char *text, struct err *e)
 
         if (r < 0)
                 return err_set(e, r, "%s: %s", path, strerror(-r));
-        begin = find_only(old, SUMMARY_BEGIN);
-        end = find_only(old, SUMMARY_END);
+        begin = old ? find_only(old, SUMMARY_BEGIN) : NULL;
+        end = old ? find_only(old, SUMMARY_END) : NULL;
         if (!begin || !end || end < begin)
                 return err_set(e, -EBADMSG, "%s: expected one line '<!-- bench: begin -->' and, behind it, one line '<!-- bench: end -->'; put them where the figures are to stand",
                                path);

@@ -1,6 +1,7 @@
 /* getopt_long, and words for what is wrong. */
 #include "bench/run/options.h"
 
+#include "bench/options.h"
 #include "bench/run/arm.h"
 #include "bench/verb.h"
 #include "core/base/units.h"
@@ -46,15 +47,6 @@ static const struct option options[] = {
         {"json", required_argument, NULL, 'j'}, {"html", required_argument, NULL, 'H'}, {"rouse", required_argument, NULL, 'R'},
         {"help", no_argument, NULL, 'h'}, {0},
 };
-
-static bool take_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
-{
-        char *end;
-
-        errno = 0;
-        *ret = strtoull(text, &end, 10);
-        return text[0] >= '0' && text[0] <= '9' && errno == 0 && *end == 0 && *ret >= min && *ret <= max;
-}
 
 static bool take_time(const char *text, uint64_t *ret_ns)
 {
@@ -145,7 +137,7 @@ static int take_option(int c, const char *value, struct restore_bench_options *o
                 o->peers[o->nr_peers++] = value;
                 return 0;
         case 'n':
-                if (!take_number(value, 1, 100000, &n))
+                if (!option_number(value, 1, 100000, &n))
                         return bad("runs", "1 to 100000", value);
                 o->runs = (unsigned)n;
                 return 0;
@@ -158,7 +150,7 @@ static int take_option(int c, const char *value, struct restore_bench_options *o
                 o->cold = true;
                 return 0;
         case 's':
-                return take_number(value, 0, UINT64_MAX, &o->seed) ? 0 : bad("seed", "a whole number", value);
+                return option_number(value, 0, UINT64_MAX, &o->seed) ? 0 : bad("seed", "a whole number", value);
         case 't':
                 return take_time(value, &o->timeout_ns) ? 0 : bad("timeout", "a time like 500ms or 60s", value);
         case 'w':

@@ -40,7 +40,8 @@ static struct bench_result make_result(void)
         bench_fact_add(&r, "cpus", "2");
         bench_fact_add(&r, "kernel", "6.1.0");
         bench_string_set(&g->first_metric, "t3");
-        bench_string_set(&g->references[0], "eager");
+        bench_string_set(&g->references[0], "nothing");
+        bench_string_set(&g->references[1], "eager");
         add(bench_arm_get(g, "eager"), "t3", "us", 10000);
         add(bench_arm_get(g, "eager"), "cpu", "us", 9000);
         add(bench_arm_get(g, "lazy_1"), "t3", "us", 5000);
