@@ -292,8 +292,8 @@ static void save_with_qemu(const struct place *p, const char *kernel, const char
                 done = strstr(line, "completed") != NULL;
         }
         qmp_send(&q, "{\"execute\":\"quit\"}");
+        cr_assert_eq(child_wait(&vm, PATIENCE_MS), 0, "%s", vm.err); /* QEMU forgets what was asked by somebody who has hung up */
         qmp_close(&q);
-        cr_assert_eq(child_wait(&vm, PATIENCE_MS), 0, "%s", vm.err);
         child_free(&vm);
         unlink(qmp);
 }
