@@ -70,7 +70,7 @@ __attribute__((format(printf, 2, 3))) static void say_wrong(struct chamber *c, c
 /* For signal handlers, which have no other way. */
 static char                     torture_text[1200];
 static _Thread_local sigjmp_buf touch_back;
-static _Thread_local bool       touching;
+static _Thread_local atomic_bool touching; /* atomic: a plain one is a dead store to gcc under ThreadSanitizer, fence or not */
 
 static void on_sigbus(int sig)
 {
@@ -84,15 +84,15 @@ static void on_sigbus(int sig)
 static bool touch(const struct chamber *c, uint64_t page)
 {
         if (sigsetjmp(touch_back, 1) != 0) {
-                touching = false;
+                atomic_store_explicit(&touching, false, memory_order_relaxed);
                 return false;
         }
         atomic_store_explicit(&c->touched[page], true, memory_order_relaxed); /* read while all stand still */
-        touching = true;
+        atomic_store_explicit(&touching, true, memory_order_relaxed);
         atomic_signal_fence(memory_order_seq_cst); /* the handler runs on this thread */
         (void)*(volatile uint8_t *)(c->ram + pages_to_bytes(page));
         atomic_signal_fence(memory_order_seq_cst);
-        touching = false;
+        atomic_store_explicit(&touching, false, memory_order_relaxed);
         return true;
 }
 
@@ -100,15 +100,15 @@ static bool touch(const struct chamber *c, uint64_t page)
 static bool put_byte(const struct chamber *c, uint64_t at_bytes, uint8_t value)
 {
         if (sigsetjmp(touch_back, 1) != 0) {
-                touching = false;
+                atomic_store_explicit(&touching, false, memory_order_relaxed);
                 return false;
         }
         atomic_store_explicit(&c->touched[bytes_to_pages(at_bytes)], true, memory_order_relaxed);
-        touching = true;
+        atomic_store_explicit(&touching, true, memory_order_relaxed);
         atomic_signal_fence(memory_order_seq_cst);
         *(volatile uint8_t *)(c->ram + at_bytes) = value;
         atomic_signal_fence(memory_order_seq_cst);
-        touching = false;
+        atomic_store_explicit(&touching, false, memory_order_relaxed);
         return true;
 }
 
