@@ -153,7 +153,7 @@ static void write_machine(FILE *to, const struct bench_result *r)
 static void close_page(FILE *to)
 {
         fprintf(to, "</main>\n<footer>\n<p>p95 is shown for %d runs or more, p99 for %d, an interval for %d. Intervals are percentile bootstraps over rounds. A ratio is the median of what it "
-                    "was in each round, where both ran side by side; &ldquo;alike&rdquo; means that these runs do not tell the two apart. A dash is a figure that was not measured, "
+                    "was in each round, where both ran side by side; &ldquo;can&rsquo;t tell&rdquo; means that these runs do not tell the two apart. A dash is a figure that was not measured, "
                     "not a zero.</p>\n</footer>\n</body>\n</html>\n", STATS_RUNS_P95, STATS_RUNS_P99, STATS_RUNS_CI);
 }
 

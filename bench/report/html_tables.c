@@ -71,7 +71,7 @@ static void ratio_cell(FILE *to, const struct bench_arm *a, const struct bench_a
                 fputs("too few runs", to);
         else
                 interval(to, &r.ci, &plain);
-        fprintf(to, "%s</span></td>", r.verdict == STATS_ALIKE ? ", alike" : "");
+        fprintf(to, "%s</span></td>", r.verdict == STATS_ALIKE ? ", can&rsquo;t tell" : "");
 }
 
 static void first_table(FILE *to, const struct bench_group *g, const struct bench_metric *first, size_t number)

@@ -116,7 +116,7 @@ static void print_first(FILE *to, const struct bench_group *g, const char *id, c
 static char *ratio_cell(const struct stats_ratio *r, const struct bench_look *look)
 {
         static const struct figure_scale plain = {1, ""};
-        static const char *const         verdicts[] = {[STATS_LOWER] = "lower", [STATS_HIGHER] = "higher", [STATS_ALIKE] = "alike"};
+        static const char *const         verdicts[] = {[STATS_LOWER] = "lower", [STATS_HIGHER] = "higher", [STATS_ALIKE] = "can't tell"};
         char                             ratio[FIGURE_BYTES];
         _cleanup_free_ char             *ci = NULL;
 
@@ -140,22 +140,6 @@ static size_t references_of(const struct bench_group *g, const struct bench_arm 
         return n;
 }
 
-/* What cannot be told apart, in a sentence each. */
-static void print_doubts(FILE *to, const struct bench_group *g, const char *id, const struct bench_arm *const *refs, size_t nr_refs, const struct bench_look *look)
-{
-        for (size_t i = 0; i < g->nr_arms; i++)
-                for (size_t k = 0; k < nr_refs; k++) {
-                        struct stats_ratio r = stats_ratio_paired(bench_metric_find(&g->arms[i], id), bench_metric_find(refs[k], id));
-                        char               words[400];
-
-                        if (g->arms[i].control || &g->arms[i] == refs[k] || (k == 1 && &g->arms[i] == refs[0]) || (r.verdict != STATS_ALIKE && r.verdict != STATS_TOO_FEW))
-                                continue;
-                        stats_ratio_words(words, sizeof(words), &r, g->arms[i].name, refs[k]->name, "lower", "higher");
-                        fputs("    ", to);
-                        text_wrap(to, words, 4, 4, look);
-                }
-}
-
 static void fill_ratios(struct grid *t, const struct bench_group *g, const char *id, const struct bench_arm *const *refs, size_t nr, const struct bench_look *look)
 {
         grid_init(t, nr + 1);
@@ -176,11 +160,33 @@ static void fill_ratios(struct grid *t, const struct bench_group *g, const char 
         }
 }
 
+/* "  can't tell lazy from mmap (20 runs; about 970 would), ..." in one line; NULL: all can be told apart. */
+static char *doubts(const struct bench_group *g, const char *id, const struct bench_arm *const *refs, size_t nr_refs)
+{
+        char *line = NULL;
+
+        for (size_t i = 0; i < g->nr_arms; i++)
+                for (size_t k = 0; k < nr_refs; k++) {
+                        struct stats_ratio   r = stats_ratio_paired(bench_metric_find(&g->arms[i], id), bench_metric_find(refs[k], id));
+                        _cleanup_free_ char *before = line, *needed = NULL;
+
+                        if (g->arms[i].control || &g->arms[i] == refs[k] || (k == 1 && &g->arms[i] == refs[0]) || (r.verdict != STATS_ALIKE && r.verdict != STATS_TOO_FEW)) {
+                                TAKE_PTR(before);
+                                continue;
+                        }
+                        needed = r.runs_needed ? text_format("about %zu would", r.runs_needed) : text_format("more would hardly");
+                        line = text_format("%s%s%s from %s (%zu runs; %s)", before ? before : "  can't tell ", before ? ", " : "", g->arms[i].name, refs[k]->name, r.runs,
+                                           needed);
+                }
+        return line;
+}
+
 /* Side by side where that leaves room for names. */
 static void print_ratios(FILE *to, const struct bench_group *g, const char *id, const struct bench_look *look)
 {
         const struct bench_arm *refs[2];
         size_t                  nr = references_of(g, refs);
+        _cleanup_free_ char    *line = NULL;
 
         for (size_t at = 0; at < nr;) {
                 size_t      take = nr - at;
@@ -196,8 +202,9 @@ static void print_ratios(FILE *to, const struct bench_group *g, const char *id, 
                 grid_free(&t);
                 at += take;
         }
-        if (nr > 0)
-                print_doubts(to, g, id, refs, nr, look);
+        line = doubts(g, id, refs, nr);
+        if (line)
+                text_wrap(to, line, 4, 0, look);
 }
 
 /* The medians of these metrics, a column each. */
@@ -328,8 +335,14 @@ static void print_group(FILE *to, const struct bench_group *g, const struct benc
                 fprintf(to, "  no run of any arm gave a value\n");
         }
         print_losses(to, g, look);
-        if (g->nr_words)
-                fputc('\n', to);
+}
+
+/* The last lines are what people remember. */
+static void print_words(FILE *to, const struct bench_group *g, const struct bench_look *look)
+{
+        if (g->nr_words == 0)
+                return;
+        print_title(to, g->name, look);
         for (size_t i = 0; i < g->nr_words; i++)
                 text_wrap(to, g->words[i], 2, 0, look);
 }
@@ -390,4 +403,6 @@ void bench_table_print(FILE *to, const struct bench_result *r, const struct benc
         for (size_t i = 0; i < r->nr_groups; i++)
                 print_group(to, &r->groups[i], look);
         print_floors(to, &r->floors, look);
+        for (size_t i = r->nr_groups; i > 0; i--) /* what the bench was called for stands first, so it ends last */
+                print_words(to, &r->groups[i - 1], look);
 }

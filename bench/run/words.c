@@ -73,32 +73,43 @@ static double ms(double us)
         return us / 1000;
 }
 
+/* "0.48 times mmap's (0.30 to 1.01; 8 runs cannot tell them apart, about 12 would)" */
+static void say_ratio(struct text *t, const struct bench_arm *a, const struct bench_arm *ref)
+{
+        struct stats_ratio r = stats_ratio_paired(bench_metric_find(a, "t3"), bench_metric_find(ref, "t3"));
+
+        say(t, "%.3g times %s's", r.ratio, ref->name);
+        if (r.verdict == STATS_TOO_FEW)
+                say(t, " (too few runs for an interval: %zu of %d)", r.runs, STATS_RUNS_CI);
+        else if (r.verdict != STATS_ALIKE)
+                say(t, " (%.3g to %.3g)", r.ci.low, r.ci.high);
+        else if (r.runs_needed)
+                say(t, " (%.3g to %.3g; %zu runs cannot tell them apart, about %zu would)", r.ci.low, r.ci.high, r.runs, r.runs_needed);
+        else
+                say(t, " (%.3g to %.3g; %zu runs cannot tell them apart, more would hardly)", r.ci.low, r.ci.high, r.runs);
+}
+
 /* After T3: the way from T3 to T4 is longer by what was put off. */
 static void say_paging(struct text *t, const struct bench_arm *a, const struct bench_arm *ref)
 {
         double later, sooner;
 
         if (difference(a, ref, "t4", &later) && difference(a, ref, "t3", &sooner))
-                say(t, later >= sooner ? ", paging cost %.2f ms afterwards (from T3 to T4)" : ", and %.2f ms more were saved from T3 to T4",
+                say(t, later >= sooner ? "; paging cost %.2f ms afterwards (from T3 to T4)" : "; %.2f ms more were saved from T3 to T4",
                     ms(later >= sooner ? later - sooner : sooner - later));
-        else
-                say(t, ", what paging cost afterwards is not known (no --mark, no T4)");
 }
 
-/* Until the last page is in: an arm of the kernel's own paging never has them all. */
-static void say_total(struct text *t, const struct bench *b, const struct bench_arm *a, const struct bench_arm *ref)
+/* Until the last page is in. */
+static void say_total(struct text *t, const struct bench_arm *a, const struct bench_arm *ref)
 {
         double mine, its;
-        bool has_mine = median(a, "t6", &mine), has_its = median(ref, "t6", &its);
 
-        if (has_mine && has_its)
-                say(t, ", total to T6 %.2f ms %s (%.2f ms instead of %.2f ms)", ms(mine > its ? mine - its : its - mine), mine > its ? "more" : "less", ms(mine), ms(its));
-        else if (has_mine)
-                say(t, ", T6 after %.2f ms, where %s has none", ms(mine), ref->name);
-        else if (!a->peer && strcmp(a->name, "mmap") != 0)
-                say(t, b->o.settle_ns ? ", T6 was not reached within --settle" : ", T6 was not waited for (--settle)");
+        if (!median(a, "t6", &mine))
+                return;
+        if (median(ref, "t6", &its))
+                say(t, "; total to T6 %.2f ms, %.2f ms %s than %s", ms(mine), ms(mine > its ? mine - its : its - mine), mine > its ? "MORE" : "less", ref->name);
         else
-                say(t, ", and it has no T6: nobody knows when all is in");
+                say(t, "; total to T6 %.2f ms, where %s has none", ms(mine), ref->name);
 }
 
 static void say_cpu(struct text *t, const struct bench_arm *a, const struct bench_arm *ref)
@@ -106,28 +117,32 @@ static void say_cpu(struct text *t, const struct bench_arm *a, const struct benc
         double mine, its, stall;
 
         if (median(a, "cpu", &mine) && median(ref, "cpu", &its))
-                say(t, "; CPU time %.1f ms instead of %.1f ms", ms(mine), ms(its));
+                say(t, "; CPU time %.1f ms (%s %.1f)", ms(mine), ref->name, ms(its));
         if (median(a, "stall", &stall))
                 say(t, "; vCPUs waited %.2f ms for pages", ms(stall));
 }
 
-static void compare_arms(struct bench *b, struct bench_group *g, const struct bench_arm *a, const struct bench_arm *ref)
+/* What moved against the first reference, and what it cost; against the other the ratio alone. */
+static void compare_arm(struct bench_group *g, const struct bench_arm *a, const struct bench_arm *const *refs, size_t nr_refs)
 {
-        struct stats_ratio r = stats_ratio_paired(bench_metric_find(a, "t3"), bench_metric_find(ref, "t3"));
-        char verdict[400];
         struct text t = {.len = 0};
         double saved;
 
-        if (!difference(ref, a, "t3", &saved)) {
-                bench_word_add(g, "%s and %s have no round in common: they cannot be compared.", a->name, ref->name);
+        say(&t, "%s: ", a->name);
+        if (!difference(refs[0], a, "t3", &saved)) {
+                bench_word_add(g, "%s and %s have no round in common: they cannot be compared.", a->name, refs[0]->name);
                 return;
         }
-        say(&t, "%s against %s: T3 %s %.2f ms", a->name, ref->name, saved >= 0 ? "saved" : "LOST", ms(saved >= 0 ? saved : -saved));
-        say_paging(&t, a, ref);
-        say_total(&t, b, a, ref);
-        say_cpu(&t, a, ref);
-        stats_ratio_words(verdict, sizeof(verdict), &r, a->name, ref->name, "sooner", "later");
-        bench_word_add(g, "%s. T3: %s.", t.buf, verdict);
+        say(&t, "T3 %s %.2f ms, ", saved >= 0 ? "saved" : "LOST", ms(saved >= 0 ? saved : -saved));
+        say_ratio(&t, a, refs[0]);
+        say_paging(&t, a, refs[0]);
+        say_total(&t, a, refs[0]);
+        if (nr_refs > 1 && difference(refs[1], a, "t3", &saved)) {
+                say(&t, ". T3 is ");
+                say_ratio(&t, a, refs[1]);
+        }
+        say_cpu(&t, a, refs[0]);
+        bench_word_add(g, "%s.", t.buf);
 }
 
 /* Those that put something off; eager and its naive kin do not. */
@@ -174,6 +189,39 @@ static size_t count(const struct bench_arm *a, const char *id)
         return m ? m->nr : 0;
 }
 
+static void compare_with(struct bench_group *g, const struct bench_arm *a, const struct bench_arm *const *refs)
+{
+        const struct bench_arm *others[2];
+        size_t nr = 0;
+
+        for (size_t k = 0; k < 2; k++)
+                if (refs[k] && refs[k] != a)
+                        others[nr++] = refs[k];
+        if (nr)
+                compare_arm(g, a, others, nr);
+}
+
+/* What no figure above says, because nobody asked for it or nobody can know it. */
+static void tell_unknown(struct bench *b, struct bench_group *g)
+{
+        struct text no_t6 = {.len = 0};
+        size_t t4 = 0;
+
+        for (size_t i = 0; i < g->nr_arms; i++) {
+                const struct bench_arm *a = &g->arms[i];
+
+                t4 += count(a, "t4");
+                if (count(a, "t3") && count(a, "t6") == 0 && !a->peer && strcmp(a->name, "mmap") != 0)
+                        say(&no_t6, "%s%s", no_t6.len ? ", " : "", a->name);
+        }
+        if (t4 == 0)
+                bench_word_add(g, "What paging cost after T3 is not known: no line was waited for (--mark REGEX stamps T4).");
+        if (no_t6.len)
+                bench_word_add(g, "T6, all of the image in memory, was %s for %s.", b->o.settle_ns ? "not reached within --settle" : "not waited for (--settle TIME does)", no_t6.buf);
+        if (bench_arm_find(g, "mmap"))
+                bench_word_add(g, "mmap has no T6: nobody learns when all is in, and what is not can still be slow, or be cut away with its file.");
+}
+
 static void words_of(struct bench *b, struct bench_group *g)
 {
         static const char *const names[2] = {"eager", "mmap"};
@@ -191,9 +239,9 @@ static void words_of(struct bench *b, struct bench_group *g)
                         bench_metric_remove(&g->arms[i], "t4.ledger");
         }
         for (size_t i = 0; i < g->nr_arms; i++)
-                for (size_t k = 0; k < 2; k++)
-                        if (refs[k] && refs[k] != &g->arms[i] && is_lazy(&g->arms[i]) && bench_metric_find(&g->arms[i], "t3"))
-                                compare_arms(b, g, &g->arms[i], refs[k]);
+                if (is_lazy(&g->arms[i]) && bench_metric_find(&g->arms[i], "t3"))
+                        compare_with(g, &g->arms[i], refs);
+        tell_unknown(b, g);
         for (size_t i = 0; i < g->nr_arms; i++) {
                 if (strcmp(g->arms[i].name, "hints") == 0)
                         tell_hints(g, &g->arms[i]);

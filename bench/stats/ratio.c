@@ -14,6 +14,16 @@
 #define Z_975 1.959963984540054
 #define Z_80  0.8416212335729143
 
+/* Two digits: it is a guess. */
+static size_t about(size_t n)
+{
+        size_t unit = 1;
+
+        while (n / unit >= 100)
+                unit *= 10;
+        return (n + unit - 1) / unit * unit;
+}
+
 /* How many runs show a difference of this size 4 times of 5, when the interval is as wide as it is after `runs`: its width goes with 1/sqrt(runs). */
 static size_t runs_needed(const struct stats_ratio *r)
 {
@@ -24,7 +34,7 @@ static size_t runs_needed(const struct stats_ratio *r)
         need = ceil((double)r->runs * pow(half / Z_975 * (Z_975 + Z_80) / seen, 2));
         if (need <= (double)r->runs)
                 return r->runs + 1;
-        return need > STATS_RUNS_MAX ? 0 : (size_t)need;
+        return need > STATS_RUNS_MAX ? 0 : about((size_t)need);
 }
 
 static void judge(struct stats_ratio *r)
@@ -108,16 +118,6 @@ struct stats_ratio stats_ratio_apart(const struct bench_metric *a, const struct 
         return r;
 }
 
-/* Two digits: it is a guess. */
-static size_t about(size_t n)
-{
-        size_t unit = 1;
-
-        while (n / unit >= 100)
-                unit *= 10;
-        return (n + unit - 1) / unit * unit;
-}
-
 static void alike_words(char *buf, size_t size, const struct stats_ratio *r, const char *a, const char *b)
 {
         int n = snprintf(buf, size, "%s and %s cannot be told apart by %zu runs: %.3g times (%.3g to %.3g); ", a, b, r->runs, r->ratio, r->ci.low, r->ci.high);
@@ -125,7 +125,7 @@ static void alike_words(char *buf, size_t size, const struct stats_ratio *r, con
         if (n < 0 || (size_t)n >= size)
                 return;
         if (r->runs_needed)
-                snprintf(buf + n, size - (size_t)n, "a difference as seen would take about %zu runs", about(r->runs_needed));
+                snprintf(buf + n, size - (size_t)n, "a difference as seen would take about %zu runs", r->runs_needed);
         else
                 snprintf(buf + n, size - (size_t)n, "more runs would hardly help");
 }
