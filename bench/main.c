@@ -36,6 +36,15 @@ static bool is_help(const char *word)
         return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
+/* Anywhere among the words, as `rouse VERB` has it. */
+static bool wants_help(int argc, char **argv)
+{
+        for (int i = 2; i < argc; i++)
+                if (strcmp(argv[i], "--help") == 0 || (i == 2 && is_help(argv[i])))
+                        return true;
+        return false;
+}
+
 /* A result that could not be written is no result. */
 static int finish(int status)
 {
@@ -56,7 +65,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < ARRAY_LEN(verbs) && verbs[i]; i++) {
                 if (strcmp(verbs[i]->name, word))
                         continue;
-                if (argc > 2 && is_help(argv[2])) {
+                if (wants_help(argc, argv)) {
                         printf("%s", verbs[i]->help);
                         return finish(BENCH_EXIT_OK);
                 }

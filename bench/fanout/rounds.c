@@ -5,6 +5,7 @@
 #include "core/base/units.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ static void make_words(const struct subject *s, const struct arm *a, char *timeo
         size_t n = 0;
 
         /* one that is forgotten ends by itself */
-        snprintf(timeout, size, "%llus", (unsigned long long)(set->timeout_ns / NS_PER_S + 600));
+        snprintf(timeout, size, "%" PRIu64 "s", set->timeout_ns / NS_PER_S + 600);
         for (size_t i = 0; i < ARRAY_LEN(first); i++)
                 argv[n++] = first[i];
         for (size_t i = 0; words[i]; i++)

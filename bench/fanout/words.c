@@ -171,10 +171,11 @@ static void add_rates(struct fanout *f, struct bench_group *g)
         size_t len = 0;
 
         for (size_t i = 0; i < g->nr_arms; i++) {
-                double rate = median_of(&g->arms[i], "rate");
+                const struct bench_arm *a = &g->arms[i];
+                double rate = median_of(a, "rate");
 
                 if (rate > 0)
-                        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s %.2f", len ? ", " : "", g->arms[i].name, rate);
+                        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s %.2f", len ? ", " : "", a->name, rate);
                 len = MIN(len, sizeof(text) - 1);
         }
         if (len)
@@ -193,7 +194,7 @@ static void burst_words(struct fanout *f, struct bench_group *g, enum fanout_pha
                 char text[300];
 
                 add_success(g, a, starts);
-                if (a == mmap || (r.verdict != STATS_LOWER && r.verdict != STATS_HIGHER)) /* the table says that they cannot be told apart */
+                if (strcmp(a->name, "mmap") == 0 || (r.verdict != STATS_LOWER && r.verdict != STATS_HIGHER)) /* the table says that they cannot be told apart */
                         continue;
                 stats_ratio_words(text, sizeof(text), &r, a->name, "mmap", "sooner", "later");
                 bench_word_add(g, "%s: %s.", phase == FANOUT_AT_ONCE ? "Until the last answered" : "Until a clone that was due answered", text);
@@ -212,7 +213,7 @@ void fanout_words(struct fanout *f)
                         burst_words(f, fanout_group(f, f->sizes[i], FANOUT_STEADY), FANOUT_STEADY, fanout_steady_starts(f->sizes[i]));
         }
         draw_lines(f);
-        for (size_t i = 0; i < f->nr_sizes; i++)
+        for (size_t i = 0; i < f->nr_sizes && f->bench.result.nr_groups; i++)
                 if (!f->fits[i])
-                        bench_word_add(&f->bench.result.groups[f->bench.result.nr_groups - 1], "%u clones were left out: %s.", f->sizes[i], f->lacks[i]);
+                        bench_word_add(&f->bench.result.groups[0], "%u clones were left out: %s.", f->sizes[i], f->lacks[i]);
 }

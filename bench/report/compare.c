@@ -31,6 +31,16 @@ static bool is_rate(const char *unit)
         return n > 2 && strcmp(unit + n - 2, "/s") == 0;
 }
 
+/* Too few values for an interval, as floors may have: all that their ratio could be. */
+static struct stats_interval extremes(const struct bench_metric *above, const struct bench_metric *below)
+{
+        struct stats_summary a, b;
+
+        if (!stats_summarize(above, &a) || !stats_summarize(below, &b) || !(b.min > 0))
+                return (struct stats_interval){0};
+        return (struct stats_interval){true, a.min / b.max, a.max / b.min};
+}
+
 /* The slowness of a ratio B to A: a rate's is the other way round. */
 static void add_control(struct controls *c, const struct bench_metric *a, const struct bench_metric *b)
 {
@@ -41,9 +51,13 @@ static void add_control(struct controls *c, const struct bench_metric *a, const 
         r = is_rate(a->unit) ? stats_ratio_apart(a, b) : stats_ratio_apart(b, a);
         if (r.verdict == STATS_NO_RATIO || !(r.ratio > 0))
                 return;
+        if (!r.ci.known)
+                r.ci = is_rate(a->unit) ? extremes(a, b) : extremes(b, a);
+        if (!r.ci.known)
+                return;
         c->ratio[c->nr] = r.ratio;
-        c->low[c->nr] = r.ci.known ? r.ci.low : r.ratio;
-        c->high[c->nr++] = r.ci.known ? r.ci.high : r.ratio;
+        c->low[c->nr] = r.ci.low;
+        c->high[c->nr++] = r.ci.high;
 }
 
 static double median_of(const double *v, size_t n)

@@ -43,12 +43,49 @@ static const char *fact(const struct bench_result *r, const char *name)
         return NULL;
 }
 
+/* The load at the start is told by the name of the fact: it is of the hour, not of the machine. */
+static bool is_of_the_hour(const char *name)
+{
+        return strncmp(name, "load", 4) == 0;
+}
+
+/* How many bytes at s are an option of where the result goes, or a seed, with its word: what two runs of the same command may differ in. */
+static size_t passing_option(const char *s)
+{
+        static const char *const options[] = {" --json", " --html", " --seed"};
+
+        for (size_t i = 0; i < 3; i++) {
+                size_t n = strlen(options[i]);
+
+                if (strncmp(s, options[i], n) == 0 && (s[n] == ' ' || s[n] == '='))
+                        return n + 1 + strcspn(s + n + 1, " ");
+        }
+        return 0;
+}
+
+static bool same_command(const char *a, const char *b)
+{
+        a = a ? a : "";
+        b = b ? b : "";
+        for (;;) {
+                while (passing_option(a))
+                        a += passing_option(a);
+                while (passing_option(b))
+                        b += passing_option(b);
+                if (*a != *b || !*a)
+                        return *a == *b;
+                a++;
+                b++;
+        }
+}
+
 static void note_machine(struct comparison *c, const struct bench_result *a, const struct bench_result *b)
 {
         for (size_t i = 0; i < a->nr_machine; i++)
-                note_if_differs(c, a->machine[i].name, a->machine[i].value, fact(b, a->machine[i].name));
+                if (!is_of_the_hour(a->machine[i].name))
+                        note_if_differs(c, a->machine[i].name, a->machine[i].value, fact(b, a->machine[i].name));
         for (size_t i = 0; i < b->nr_machine; i++)
-                if (!fact(a, b->machine[i].name))
+                if (!is_of_the_hour(b->machine[i].name) && !fact(a, b->machine[i].name))
                         note_if_differs(c, b->machine[i].name, NULL, b->machine[i].value);
 }
 
@@ -76,7 +113,8 @@ static void note_groups(struct comparison *c, const struct bench_result *a, cons
 void compare_note_differences(struct comparison *c, const struct bench_result *a, const struct bench_result *b)
 {
         note_machine(c, a, b);
-        note_if_differs(c, "the command", a->command, b->command);
+        if (!same_command(a->command, b->command))
+                note_if_differs(c, "the command", a->command, b->command);
         note_groups(c, a, b, 'A');
         note_groups(c, b, a, 'B');
         if (c->nr_floors == 0)

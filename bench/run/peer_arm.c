@@ -220,20 +220,22 @@ static int peer_run(struct arm *a, const struct arm_request *q, struct metric_va
         const struct peer_own *o = a->own;
         const struct peer *p = &o->peer;
         struct peer_run run = {.peer = p, .setting = *q->setting, .request = *q, .serial = {.master_fd = -1, .slave_fd = -1, .listen_fd = -1}};
+        struct arm_setting after = *q->setting;
         struct err why = {0};
         int r;
 
         run.request.setting = &run.setting;
         if (p->timeout_ns)
-                run.setting.timeout_ns = p->timeout_ns;
+                run.setting.timeout_ns = after.timeout_ns = p->timeout_ns + q->setting->settle_ns;
+        after.stop = NULL;
         r = expand_run(&run, o->number, e);
         r = r ? r : run_commands(p, &run.vars, p->before, &run.setting, e);
         for (size_t i = 0; !r && i < p->nr_helpers; i++)
                 r = start_helper(&run, &p->helpers[i], e);
         r = r ? r : run_guest(&run, ret, e);
         peer_end_all();
-        /* also after a failure: it puts right what "before" did */
-        if (run.vars.nr && run_commands(p, &run.vars, p->after, &run.setting, &why) < 0 && !r)
+        /* also after a failure or Ctrl-C: it puts right what "before" did */
+        if (run.vars.nr && run_commands(p, &run.vars, p->after, &after, &why) < 0 && !r)
                 r = err_set(e, why.code, "after the run: %s", why.text);
         peer_end_all();
         if (q->timeline)
@@ -285,7 +287,7 @@ int peer_arm_add(struct arm_list *l, const char *file, struct err *e)
         what = describe(p);
         for (size_t i = 0; i < l->nr; i++)
                 if (strcmp(l->v[i].name, p->name) == 0)
-                        r = err_usage(e, "--peer %s: there is an arm '%s' already; \"name\" must be another one", file, p->name);
+                        r = err_usage(e, "--peer %s: there is an arm '%s' already; %s,name=OTHER gives this one another name", file, p->name, file);
         if (!r && what)
                 a = arm_list_add(l, &ops, p->name, what);
         if (!r && !a)

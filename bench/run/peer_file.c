@@ -307,7 +307,7 @@ static int read_document(struct strict_reader *r, struct peer *p)
 
         if (ret)
                 return ret;
-        p->name = strict_string_member(d, "name");
+        p->name = p->other_name ? p->other_name : strict_string_member(d, "name");
         p->what = strict_string_member(d, "what");
         p->vars = strict_member(d, "vars");
         p->files = strict_member(d, "files");
@@ -360,11 +360,22 @@ static int parse_text(const char *file, const char *text, size_t len, struct jso
         return 0;
 }
 
-static void set_given(struct peer *p, const char *name, const char *value)
+static void set_variable(struct peer *p, const char *name, const char *value)
 {
         _cleanup_free_ char *absolute = strchr(value, '/') ? realpath(value, NULL) : NULL;
 
         peer_vars_set(&p->given, name, absolute ? absolute : value);
+}
+
+/* ",name=OTHER" is no variable: it names the arm, so that one file can be two arms. */
+static void set_given(struct peer *p, const char *name, const char *value)
+{
+        if (strcmp(name, "name") == 0) {
+                free(p->other_name);
+                p->other_name = strdup(value);
+                return;
+        }
+        set_variable(p, name, value);
 }
 
 /* FILE[,NAME=VALUE...]: file gets FILE. */
@@ -434,6 +445,7 @@ void peer_free(struct peer *p)
 {
         json_object_put(p->doc);
         peer_vars_free(&p->given);
+        free(p->other_name);
         *p = (struct peer){0};
 }
 

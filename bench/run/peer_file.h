@@ -53,6 +53,7 @@ struct peer {
         const char         *name, *what;
         struct json_object *vars;          /* name to value; NULL: none */
         struct peer_vars    given;         /* instead of the file's */
+        char               *other_name;    /* the same for name; NULL: none was given */
         struct json_object *files, *prepare, *before, *argv, *env, *after; /* arrays and an object of strings to be expanded; NULL: none */
         struct peer_helper  helpers[PEER_HELPERS_MAX];
         size_t              nr_helpers;

@@ -321,6 +321,25 @@ Test(compare, what_differs_and_what_only_one_has_is_named)
         done(&a, &b, &c);
 }
 
+Test(compare, the_same_command_into_another_file_is_the_same_command)
+{
+        struct bench_result a, b;
+        struct comparison   c;
+
+        sample_result(BENCH_RESTORE, &a);
+        sample_result(BENCH_RESTORE, &b);
+        bench_fact_add(&a, "load at the start", "0.1");
+        bench_string_set(&a.command, "rouse bench restore --cold --json a.json --seed 1 web");
+        bench_string_set(&b.command, "rouse bench restore --seed=2 --cold --html b.html web");
+        compare_results(&a, &b, 5, &c);
+        cr_assert_eq(c.nr_notes, 0, "%s", c.nr_notes ? c.notes[0] : "");
+        compare_free(&c);
+        bench_string_set(&b.command, "rouse bench restore --seed=2 --html b.html web");
+        compare_results(&a, &b, 5, &c);
+        cr_assert(noted(&c, "the command differs"));
+        done(&a, &b, &c);
+}
+
 Test(compare, its_json_fits_the_schema)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();

@@ -126,6 +126,11 @@ Test(peer_file, a_variable_is_taken_from_the_command_line_and_may_use_others)
         peer_vars_free(&vars);
         peer_free(&p);
 
+        snprintf(spec, sizeof(spec), "%s/peer.json,name=q,a=3", t.path);
+        cr_assert_eq(peer_load(&p, spec, &e), 0, "%s", e.text);
+        cr_assert_str_eq(p.name, "q", "a file can be two arms");
+        peer_free(&p);
+
         snprintf(spec, sizeof(spec), "%s/peer.json,c=2", t.path);
         cr_assert_lt(peer_load(&p, spec, &e), 0);
         cr_assert(strstr(e.text, "/vars/c: there is none of that name"), "%s", e.text);

@@ -188,3 +188,33 @@ Test(result_json, a_file_that_is_not_there_is_named)
         cr_assert_eq(bench_json_read("/nonexistent/r.json", &r, &e), -ENOENT);
         cr_assert_str_eq(e.text, "/nonexistent/r.json: No such file or directory");
 }
+
+/* Each with up to four bytes changed, taken out or doubled: refused in one line, or read and shown. The sanitizers watch. */
+Test(result_json, a_damaged_file_is_refused_or_read_and_never_more)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        static const char              bytes_of_json[] = "{}[]\",:0123456789-eE.ntfu\\";
+        size_t                         length, read = 0, refusals = 0;
+        _cleanup_free_ char           *whole = golden_load(GOLDEN_DIR "populate.json", &length);
+        struct draws                   d = {21};
+        char                           path[PATH_MAX + 20];
+
+        snprintf(path, sizeof(path), "%s/r.json", t.path);
+        for (unsigned i = 0; i < 1500; i++) {
+                struct bench_result  r = {0};
+                struct err           e = {0};
+                _cleanup_free_ char *bad = strdup(whole);
+
+                for (unsigned k = 0; k < 1 + i % 4; k++)
+                        bad[(size_t)(draw_uniform(&d) * (double)length)] = bytes_of_json[(size_t)(draw_uniform(&d) * (sizeof(bytes_of_json) - 1))];
+                tmpdir_write(&t, "r.json", bad, i % 50 ? length : (size_t)(draw_uniform(&d) * (double)length));
+                if (bench_json_read(path, &r, &e) < 0) {
+                        refusals++;
+                        cr_assert(e.text[0] && !strchr(e.text, '\n'), "%u: '%s'", i, e.text);
+                        continue;
+                }
+                read++;
+                bench_result_free(&r);
+        }
+        cr_assert(read > 50 && refusals > 500, "%zu read, %zu refused", read, refusals);
+}
