@@ -57,7 +57,8 @@ Test(bench, naive_reads_every_byte_and_holds_every_page_and_eager_leaves_the_zer
         cr_expect_eq((uint64_t)first_value(naive, "bytes.read"), 128 * MIB);
         cr_expect_gt((uint64_t)first_value(naive, "rss.end"), 128 * MIB);
         cr_expect_lt((uint64_t)first_value(eager, "bytes.read"), 64 * MIB);
-        cr_expect_lt((uint64_t)first_value(eager, "rss.end"), 64 * MIB);
+        /* held against one another: a sanitizer's build has more memory of its own */
+        cr_expect_lt(first_value(eager, "rss.end"), first_value(naive, "rss.end") - (double)(64 * MIB));
         json_object_put(doc);
         tmpdir_free(&p.t);
 }
