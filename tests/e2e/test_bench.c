@@ -107,14 +107,15 @@ static void need_evictable(const char *path)
 Test(bench, a_cold_run_that_was_not_cold_is_thrown_away_and_counted, .timeout = 200)
 {
         struct place p = place_new();
-        const char *dir = fixture_dir("stratovirt/microvm-128m");
         struct json_object *doc, *arm;
-        char state[4200];
+        char dir[4200], state[4300];
         struct stat st;
         void *held;
         int fd;
 
-        need_evictable(dir);
+        need_evictable(p.t.path);
+        snprintf(dir, sizeof(dir), "%s/own", p.t.path);
+        fixture_copy("stratovirt/microvm-128m", dir);
         snprintf(state, sizeof(state), "%s/state", dir);
         fd = open(state, O_RDONLY | O_CLOEXEC);
         cr_assert(fd >= 0 && fstat(fd, &st) == 0);
