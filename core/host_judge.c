@@ -589,13 +589,15 @@ static void judge_dir_try(const struct host_look *h, int error, struct host_fact
 void judge_dir_direct(const struct host_look *h, struct host_fact *f)
 {
         judge_dir_try(h, h->dir.direct, f);
-        if (h->dir.direct && h->dir.kind == DIR_MEMORY)
+        if (h->dir.direct && h->dir.kind == DIR_MEMORY && f->kind != FACT_NULL)
                 f->state = FACT_INFO; /* nothing is ever cold there */
 }
 
 void judge_dir_nowait(const struct host_look *h, struct host_fact *f)
 {
         judge_dir_try(h, h->dir.nowait, f);
+        if (h->dir.nowait && h->dir.kind == DIR_MEMORY && f->kind != FACT_NULL)
+                f->state = FACT_INFO; /* the pager knows that nothing has to be waited for there */
 }
 
 /* Virtual disks say that they are, whatever is below them: then it proves nothing. */

@@ -52,17 +52,22 @@ void pager_settle(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum 
         settle(p, first_page, nr_pages, VERDICT_DATA, why);
 }
 
+static uint64_t count_bits(const uint64_t *bits, uint64_t nr)
+{
+        uint64_t n = 0;
+
+        for (uint64_t i = 0; i < nr; i += 64)
+                n += (uint64_t)__builtin_popcountll(nr - i < 64 ? bits[i / 64] & ((1ULL << (nr - i)) - 1) : bits[i / 64]);
+        return n;
+}
+
 void pager_settle_moved(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint64_t *zeros, enum fault_class why)
 {
-        uint64_t ns = timeline_now(&p->timeline), nr_zeros = 0;
+        uint64_t ns = timeline_now(&p->timeline), nr_zeros = count_bits(zeros, nr_pages);
 
         page_states_install_absent(&p->states, first_page, nr_pages);
-        for (uint64_t i = 0; i < nr_pages; i++) {
-                bool zero = zeros[i / 64] >> (i % 64) & 1;
-
-                nr_zeros += zero;
-                timeline_add(&p->timeline, ns, first_page + i, 1, zero ? FAULT_ZERO : why);
-        }
+        for (uint64_t i = 0; i < nr_pages && timeline_is_on(&p->timeline); i++)
+                timeline_add(&p->timeline, ns, first_page + i, 1, zeros[i / 64] >> (i % 64) & 1 ? FAULT_ZERO : why);
         count(&p->n.faults[why], nr_pages - nr_zeros);
         count(&p->n.faults[FAULT_ZERO], nr_zeros);
         count(&p->n.installed_bytes, pages_to_bytes(nr_pages - nr_zeros));

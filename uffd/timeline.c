@@ -1,7 +1,6 @@
 /* uffd/timeline.c: an array that only grows, until it is full. */
 #include "uffd/timeline.h"
 
-#include "core/base/clock.h"
 #include "core/base/units.h"
 
 #include <assert.h>
@@ -39,20 +38,13 @@ void timeline_free(struct timeline *t)
         *t = (struct timeline){ 0 };
 }
 
-uint64_t timeline_now(const struct timeline *t)
-{
-        return t->v ? now_ns() : 0;
-}
-
 static bool goes_on(const struct pager_arrival *last, uint64_t ns, uint64_t first_page, enum fault_class why)
 {
         return last->ns == ns && last->why == why && last->first_page + last->nr_pages == first_page;
 }
 
-void timeline_add(struct timeline *t, uint64_t ns, uint64_t first_page, uint64_t nr_pages, enum fault_class why)
+void timeline_put(struct timeline *t, uint64_t ns, uint64_t first_page, uint64_t nr_pages, enum fault_class why)
 {
-        if (!t->v || nr_pages == 0)
-                return;
         if (t->nr > 0 && goes_on(&t->v[t->nr - 1], ns, first_page, why))
                 t->v[t->nr - 1].nr_pages += (uint32_t)nr_pages;
         else if (t->nr == t->cap)

@@ -14,7 +14,6 @@
 
 #include "bench/floors/rig.h"
 #include "bench/model/result.h"
-#include "bench/run/scratch.h"
 #include "core/base/err.h"
 #include "core/inspect.h"
 
@@ -36,7 +35,6 @@ struct populate_source {
 };
 
 struct populate_subject {
-        struct scratch         tmp;
         struct populate_source whole, packed;   /* rig.nr_pages 0: there is none */
         struct err             no_whole, no_packed; /* why */
 };

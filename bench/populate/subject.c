@@ -1,6 +1,7 @@
 /* bench/populate/subject.c: what is given is used as it is; else a small VM is booted, runs for a moment, and is saved. Either is packed too. */
 #include "bench/floors/memory.h"
 #include "bench/populate/populate.h"
+#include "bench/run/scratch.h"
 #include "core/base/cleanup.h"
 #include "core/convert.h"
 #include "core/session.h"
@@ -130,23 +131,24 @@ static int open_packed(struct populate_subject *s, const struct populate_options
 
 void populate_subject_open(struct populate_subject *s, const struct populate_options *o)
 {
-        char       made[4300], packed[4300];
-        struct err e = { 0 };
+        char           made[PATH_MAX + 16], packed[PATH_MAX + 16];
+        struct scratch tmp;
+        struct err     e = { 0 };
 
         *s = (struct populate_subject){ 0 };
-        if (scratch_make(&s->tmp, &e) < 0)
+        if (scratch_make(&tmp, &e) < 0)
                 floor_die(e.text, -e.code);
-        snprintf(made, sizeof(made), "%s/made", s->tmp.path);
-        snprintf(packed, sizeof(packed), "%s/packed", s->tmp.path);
+        snprintf(made, sizeof(made), "%s/made", tmp.path);
+        snprintf(packed, sizeof(packed), "%s/packed", tmp.path);
         if (open_whole(s, o, made, &s->no_whole) < 0)
                 s->no_packed = s->no_whole;
         else
                 (void)open_packed(s, o, made, packed, &s->no_packed);
+        scratch_remove(&tmp); /* the files are open: whoever ends this program leaves nothing behind */
 }
 
 void populate_subject_close(struct populate_subject *s)
 {
         close_source(&s->whole);
         close_source(&s->packed);
-        scratch_remove(&s->tmp);
 }

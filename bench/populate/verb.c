@@ -55,6 +55,7 @@ static int run(int argc, char **argv)
         o.runs = common.runs;
         o.seed = common.seed;
         o.tmp = common.tmp;
+        setenv("TMPDIR", o.tmp, 1); /* where scratch_make goes */
         if (o.dir && inspect_open(o.dir, &(struct inspect_options){ 0 }, &i, &e) < 0) {
                 (void)bench_failed(WORD, "%s", e.text);
                 return e.kind == ERR_SNAPSHOT ? BENCH_EXIT_BAD_SNAPSHOT : BENCH_EXIT_FAILED;

@@ -236,33 +236,40 @@ static void put_floors(FILE *to, const struct bench_group *g)
                 fputs(".\n", to);
 }
 
-/* As it was called, but for where its results went. */
-static void put_command(FILE *to, const char *command)
+char *summary_command(const struct bench_result *r)
 {
-        bool first = true;
+        const char *s = r->command ? r->command : "";
+        char       *text = text_format("%s", ""), *longer;
 
-        for (const char *s = command ? command : ""; *s;) {
+        while (*s) {
                 size_t word = strcspn(s, " ");
+                bool   output = word == strlen("--json") && (strncmp(s, "--json", word) == 0 || strncmp(s, "--html", word) == 0);
 
-                if (word == strlen("--json") && (strncmp(s, "--json", word) == 0 || strncmp(s, "--html", word) == 0)) {
-                        s += word + strspn(s + word, " ");
-                        s += strcspn(s, " ");
-                        s += strspn(s, " ");
-                        continue;
+                if (output) { /* and its value */
+                        word += strspn(s + word, " ");
+                        word += strcspn(s + word, " ");
                 }
-                if (!first)
-                        fputc(' ', to);
-                first = false;
-                for (; word > 0; word--, s++)
-                        fputc(*s == '`' || (unsigned char)*s < ' ' ? ' ' : *s, to);
+                longer = text_format("%s%s%.*s", text, text[0] && !output ? " " : "", output ? 0 : (int)word, s);
+                free(text);
+                text = longer;
+                s += word;
                 s += strspn(s, " ");
         }
+        return text;
+}
+
+static void put_command(FILE *to, const struct bench_result *r)
+{
+        _cleanup_free_ char *text = summary_command(r);
+
+        for (const char *s = text; *s; s++)
+                fputc(*s == '`' || (unsigned char)*s < ' ' ? ' ' : *s, to);
 }
 
 static void put_result(FILE *to, const struct bench_result *r)
 {
         fputs("\n`", to);
-        put_command(to, r->command);
+        put_command(to, r);
         fprintf(to, "`, %u round%s:\n", r->rounds, r->rounds == 1 ? "" : "s");
         for (size_t i = 0; i < r->nr_groups; i++)
                 put_group(to, &r->groups[i]);

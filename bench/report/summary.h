@@ -24,5 +24,8 @@ void summary_markdown(FILE *to, const struct bench_result *v, size_t nr);
 /* One page with a line for each result and a link to pages[i], which is relative to it (NULL: none). */
 void summary_index(FILE *to, const struct bench_result *v, const char *const *pages, size_t nr);
 
+/* As it was called, but for where its results went; the caller frees it. */
+char *summary_command(const struct bench_result *r);
+
 /* Puts text between the two lines of the file. 0; -errno, or -EBADMSG where a line is missing, doubled or out of order: the file is as it was. */
 int summary_replace(const char *path, const char *text, struct err *e);

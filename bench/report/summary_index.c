@@ -2,6 +2,7 @@
 #include "bench/report/summary.h"
 
 #include "bench/report/html_parts.h"
+#include "core/base/cleanup.h"
 
 #include <time.h>
 
@@ -9,6 +10,7 @@ static void put_result(FILE *to, const struct bench_result *r, const char *page)
 {
         time_t at = (time_t)r->started_unix_s;
         struct tm tm = {0};
+        _cleanup_free_ char *command = summary_command(r);
         char when[40] = "";
 
         if (gmtime_r(&at, &tm))
@@ -19,7 +21,7 @@ static void put_result(FILE *to, const struct bench_result *r, const char *page)
                 html_text(to, page);
                 fputs("\">", to);
         }
-        html_text(to, r->command);
+        html_text(to, command);
         fprintf(to, "%s</h2>\n<p class=\"lead\">%s, %u rounds, %.0f s</p>\n", page ? "</a>" : "", when, r->rounds, r->took_s);
         for (size_t i = 0; i < r->nr_groups; i++) {
                 fputs("<h3>", to);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,13 +169,27 @@ static int take_option(int c, const char *value, struct restore_bench_options *o
         return BENCH_EXIT_USAGE;
 }
 
+static int check_mark(const char *mark)
+{
+        char why[200];
+        regex_t re;
+        int r = regcomp(&re, mark, REG_EXTENDED | REG_NOSUB);
+
+        if (r) {
+                regerror(r, &re, why, sizeof(why));
+                return bench_usage(WORD, "--mark '%s': %s", mark, why);
+        }
+        regfree(&re);
+        return 0;
+}
+
 static int check(const struct restore_bench_options *o)
 {
         if (o->nr_dirs == 0)
                 return bench_usage(WORD, "DIR is missing");
         if (o->settle_ns >= o->timeout_ns)
                 return bench_usage(WORD, "--settle must be shorter than --timeout");
-        return 0;
+        return o->mark ? check_mark(o->mark) : 0;
 }
 
 int restore_options_parse(int argc, char **argv, struct restore_bench_options *ret)

@@ -7,6 +7,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 #include "core/control/json_text.h"
+#include "tests/support/json_schema.h"
 #include "tests/support/child.h"
 #include "tests/support/fixture.h"
 #include "tests/support/need.h"
@@ -69,10 +70,12 @@ static inline void bench(const struct place *p, int status, const char *dir, con
 }
 #define BENCH(p, status, dir, ...) bench(p, status, dir, (const char *const[]){__VA_ARGS__, NULL})
 
+/* What it wrote, held against its schema first. */
 static inline struct json_object *read_result(const struct place *p)
 {
         struct json_object *doc = json_object_from_file(p->json);
 
+        json_schema_expect("bench/schema/result-1.json", p->json);
         cr_assert_not_null(doc, "%s is no JSON", p->json);
         return doc;
 }

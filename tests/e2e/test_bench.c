@@ -57,7 +57,8 @@ Test(bench, naive_reads_every_byte_and_holds_every_page_and_eager_leaves_the_zer
         cr_expect_eq((uint64_t)first_value(naive, "bytes.read"), 128 * MIB);
         cr_expect_gt((uint64_t)first_value(naive, "rss.end"), 128 * MIB);
         cr_expect_lt((uint64_t)first_value(eager, "bytes.read"), 64 * MIB);
-        cr_expect_lt((uint64_t)first_value(eager, "rss.end"), 64 * MIB);
+        /* held against one another: a sanitizer's build has more memory of its own */
+        cr_expect_lt(first_value(eager, "rss.end"), first_value(naive, "rss.end") - (double)(64 * MIB));
         json_object_put(doc);
         tmpdir_free(&p.t);
 }
@@ -107,14 +108,15 @@ static void need_evictable(const char *path)
 Test(bench, a_cold_run_that_was_not_cold_is_thrown_away_and_counted, .timeout = 200)
 {
         struct place p = place_new();
-        const char *dir = fixture_dir("stratovirt/microvm-128m");
         struct json_object *doc, *arm;
-        char state[4200];
+        char dir[4200], state[4300];
         struct stat st;
         void *held;
         int fd;
 
-        need_evictable(dir);
+        need_evictable(p.t.path);
+        snprintf(dir, sizeof(dir), "%s/own", p.t.path);
+        fixture_copy("stratovirt/microvm-128m", dir);
         snprintf(state, sizeof(state), "%s/state", dir);
         fd = open(state, O_RDONLY | O_CLOEXEC);
         cr_assert(fd >= 0 && fstat(fd, &st) == 0);

@@ -26,9 +26,10 @@ Test(bench_full, a_guest_that_touches_nothing_stays_out_of_memory_unless_the_arm
         BENCH(&p, 0, fixture_dir("stratovirt/microvm-128m"), "--arms", "eager,mmap,lazy,hints", "--runs", "1", "--without", "timeline,score");
         doc = read_result(&p);
         cr_expect_gt(last_value(control_arm(doc, "eager"), "rss.t3"), (double)(64 * MIB));
-        cr_expect_lt(last_value(control_arm(doc, "mmap"), "rss.end"), (double)(16 * MIB));
-        cr_expect_lt(last_value(control_arm(doc, "lazy, no fill"), "rss.end"), (double)(16 * MIB));
-        cr_expect_gt(last_value(control_arm(doc, "lazy"), "rss.end"), (double)(32 * MIB)); /* its fill does not ask who needs it */
+        /* held against eager: a sanitizer's build has more memory of its own */
+        cr_expect_lt(last_value(control_arm(doc, "mmap"), "rss.end"), last_value(control_arm(doc, "eager"), "rss.t3") - (double)(48 * MIB));
+        cr_expect_lt(last_value(control_arm(doc, "lazy, no fill"), "rss.end"), last_value(control_arm(doc, "eager"), "rss.t3") - (double)(48 * MIB));
+        cr_expect_gt(last_value(control_arm(doc, "lazy"), "rss.end"), last_value(control_arm(doc, "mmap"), "rss.end") + (double)(32 * MIB)); /* its fill asks nobody */
         cr_expect_gt(nr_values(control_arm(doc, "hints"), "rss.climb"), 0);
         cr_expect(json_object_get_boolean(json_at(control_arm(doc, "eager"), "control")));
         cr_expect_gt(nr_values(find(json_at(doc, "floors"), "arms", "KVM calls"), "time"), 0);

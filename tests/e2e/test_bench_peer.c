@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define PATIENCE_MS 120000
-#define SLEPT_MS    300
+#define SLEPT_MS    1500 /* far above what parallel tests do to a round */
 #define ROUNDS      7
 #define QEMU        "/usr/bin/qemu-system-x86_64"
 
@@ -85,9 +85,9 @@ static const char *peer_path(const struct place *p, const char *name, char buf[4
         return buf;
 }
 
-static struct child start_bench(const struct place *p, const char *const *words)
+static struct child start_bench(const struct place *p, const char *dir, const char *const *words)
 {
-        const char *argv[40] = {rouse_program(), "bench", "restore", fixture_dir("stratovirt/microvm-128m"), "--mark", "^TICK", "--json", p->json, "--arms", "mmap",
+        const char *argv[40] = {rouse_program(), "bench", "restore", dir, "--mark", "^TICK", "--json", p->json, "--arms", "mmap",
                                 "--without", "control,floors,timeline,score"};
         size_t n = 12;
 
@@ -95,7 +95,7 @@ static struct child start_bench(const struct place *p, const char *const *words)
                 argv[n++] = *words++;
         return child_start(argv);
 }
-#define START_BENCH(p, ...) start_bench(p, (const char *const[]){__VA_ARGS__, NULL})
+#define START_BENCH(p, ...) start_bench(p, fixture_dir("stratovirt/microvm-128m"), (const char *const[]){__VA_ARGS__, NULL})
 
 static struct json_object *named(struct json_object *list, const char *key, const char *name)
 {
@@ -168,7 +168,7 @@ Test(bench_peer, a_slow_peer_is_found_slower_a_dead_one_is_told_and_no_daemon_is
 
         snprintf(word, sizeof(word), "sleep 7%d", getpid());
         snprintf(script, sizeof(script), "(setsid %s &); (%s &); exec {rouse} restore {snapshot} --mode mmap --hints none", word, word);
-        write_peer(&p, "slow", "sleep 0.3; exec {rouse} restore {snapshot} --mode mmap --hints none");
+        write_peer(&p, "slow", "sleep 1.5; exec {rouse} restore {snapshot} --mode mmap --hints none");
         write_peer(&p, "dead", "echo cannot open the moon >&2; exit 9");
         write_peer(&p, "daemon", script);
         c = START_BENCH(&p, "--runs", "7", "--peer", peer_path(&p, "slow", slow), "--peer", peer_path(&p, "dead", dead), "--peer", peer_path(&p, "daemon", daemon));
@@ -292,7 +292,7 @@ static void save_with_qemu(const struct place *p, const char *kernel, const char
                 done = strstr(line, "completed") != NULL;
         }
         qmp_send(&q, "{\"execute\":\"quit\"}");
-        cr_assert_eq(child_wait(&vm, PATIENCE_MS), 0, "%s", vm.err); /* QEMU forgets what was asked by somebody who has hung up */
+        cr_assert_eq(child_wait(&vm, PATIENCE_MS), 0, "%s", vm.err); /* a connection that is closed first may take the command with it */
         qmp_close(&q);
         child_free(&vm);
         unlink(qmp);
@@ -301,7 +301,7 @@ static void save_with_qemu(const struct place *p, const char *kernel, const char
 Test(bench_peer, qemu_is_measured_like_rouse)
 {
         struct place p = place_new();
-        char state[4300], spec[9000], kernel[4200];
+        char state[4300], spec[9000], kernel[4200], own[4200];
         struct json_object *doc, *qemu;
         struct child c;
 
@@ -309,7 +309,9 @@ Test(bench_peer, qemu_is_measured_like_rouse)
         snprintf(state, sizeof(state), "%s/qemu.state", p.t.path);
         save_with_qemu(&p, guest_elf(kernel), state);
         snprintf(spec, sizeof(spec), "bench/peers/qemu.json,state=%s,kernel=%s", state, kernel);
-        c = START_BENCH(&p, "--runs", "2", "--cold", "--peer", spec);
+        snprintf(own, sizeof(own), "%s/own", p.t.path);
+        fixture_copy("stratovirt/microvm-128m", own);
+        c = start_bench(&p, own, WORDS("--runs", "2", "--cold", "--peer", spec));
         child_wait(&c, PATIENCE_MS);
         cr_assert_eq(c.status, 0, "%s%s", c.out, c.err);
         doc = json_object_from_file(p.json);

@@ -3,6 +3,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
+#include "tests/support/child.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -146,4 +147,12 @@ const char *fixture_dir(const char *name)
         if (access(dir, F_OK) != 0)
                 unpack(source, cache, dir);
         return keep(dir);
+}
+
+void fixture_copy(const char *name, const char *to)
+{
+        struct child c = RUN(60000, "/bin/cp", "-r", "--sparse=always", "--preserve=timestamps", fixture_dir(name), to);
+
+        cr_assert_eq(c.status, 0, "cp: %s", c.err);
+        child_free(&c);
 }

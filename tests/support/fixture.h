@@ -10,5 +10,8 @@
  * there is no such fixture (CI=true: fails). The string lives as long as the process. */
 const char *fixture_dir(const char *name);
 
+/* A copy of it at `to`, which must not be there: for who must be alone with its files (another test's mapping keeps them in the page cache). */
+void fixture_copy(const char *name, const char *to);
+
 /* The same without unpacking: the directory of the packed fixture. */
 const char *fixture_source(const char *name);

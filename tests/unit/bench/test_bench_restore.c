@@ -57,7 +57,7 @@ Test(bench_restore, what_makes_no_sense_is_wrong_usage)
         static const char *const wrong[][5] = {
                 {NULL}, {"DIR", "--arms", "lazy,slow"}, {"DIR", "--arms", "lazy,lazy"}, {"DIR", "--arms", ""}, {"DIR", "--runs", "0"}, {"DIR", "--runs", "3x"},
                 {"DIR", "--runs"}, {"DIR", "--settle", "5"}, {"DIR", "--settle", "0s"}, {"DIR", "--settle", "60s"}, {"DIR", "--timeout", "-1s"},
-                {"DIR", "--without", "figures"}, {"DIR", "--frobnicate"}, {"DIR", "--arms", "laz"},
+                {"DIR", "--without", "figures"}, {"DIR", "--frobnicate"}, {"DIR", "--arms", "laz"}, {"DIR", "--mark", "("},
         };
 
         for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {

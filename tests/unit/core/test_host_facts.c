@@ -311,6 +311,20 @@ Test(host_facts, a_virtual_disk_that_says_it_rotates_proves_nothing)
         cr_expect_eq(judge(&h, "dir.rotational").state, FACT_INFO);
 }
 
+Test(host_facts, what_is_in_memory_needs_neither_to_be_read_directly_nor_to_be_asked_without_waiting)
+{
+        struct host_look h = good_host();
+
+        no_direct(&h);
+        no_nowait(&h);
+        h.dir.kind = DIR_MEMORY;
+        cr_expect_eq(judge(&h, "dir.direct").state, FACT_INFO);
+        cr_expect_eq(judge(&h, "dir.nowait").state, FACT_INFO);
+        h.dir.direct = h.dir.nowait = ENODATA;
+        h.dir.file[0] = 0;
+        cr_expect_eq(judge(&h, "dir.nowait").state, FACT_UNKNOWN);
+}
+
 Test(host_facts, a_limit_with_much_left_is_told_but_is_no_lack)
 {
         struct host_look h = good_host();
