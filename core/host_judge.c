@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,87 +12,6 @@
 #define CAP_SYS_ADMIN_BIT  21
 #define CAP_PERFMON_BIT    38
 #define CAP_BPF_BIT        39
-
-/* --- values --- */
-
-static enum fact_state good_if(bool good)
-{
-        return good ? FACT_OK : FACT_SLOW;
-}
-
-void fact_unknown(struct host_fact *f, const char *fmt, ...)
-{
-        va_list ap;
-
-        f->kind = FACT_NULL;
-        f->state = FACT_UNKNOWN;
-        va_start(ap, fmt);
-        vsnprintf(f->text, sizeof(f->text), fmt, ap);
-        va_end(ap);
-}
-
-void fact_number(struct host_fact *f, int64_t v)
-{
-        if (v == HOST_UNKNOWN) {
-                fact_unknown(f, "not told by this kernel");
-                return;
-        }
-        f->kind = v == HOST_NO_LIMIT ? FACT_NULL : FACT_NUMBER;
-        f->number = v;
-        if (v == HOST_NO_LIMIT)
-                snprintf(f->text, sizeof(f->text), "no limit");
-        else
-                snprintf(f->text, sizeof(f->text), "%" PRId64, v);
-}
-
-void fact_bytes(struct host_fact *f, int64_t v)
-{
-        fact_number(f, v);
-        if (f->kind != FACT_NUMBER)
-                return;
-        if ((uint64_t)v >= 10 * GIB)
-                snprintf(f->text, sizeof(f->text), "%" PRIu64 " GiB", (uint64_t)v / GIB);
-        else if ((uint64_t)v >= 10 * MIB)
-                snprintf(f->text, sizeof(f->text), "%" PRIu64 " MiB", (uint64_t)v / MIB);
-        else if ((uint64_t)v >= 10 * KIB)
-                snprintf(f->text, sizeof(f->text), "%" PRIu64 " KiB", (uint64_t)v / KIB);
-}
-
-void fact_flag(struct host_fact *f, bool good)
-{
-        f->kind = FACT_FLAG;
-        f->number = good;
-        f->state = good_if(good);
-        snprintf(f->text, sizeof(f->text), good ? "yes" : "no");
-}
-
-void fact_try(struct host_fact *f, int error)
-{
-        fact_flag(f, error == 0);
-        if (error)
-                snprintf(f->text, sizeof(f->text), "no: %s", strerror(error));
-}
-
-void fact_text(struct host_fact *f, bool good, const char *fmt, ...)
-{
-        va_list ap;
-
-        f->kind = FACT_TEXT;
-        f->state = good_if(good);
-        va_start(ap, fmt);
-        vsnprintf(f->text, sizeof(f->text), fmt, ap);
-        va_end(ap);
-}
-
-static void mend(struct host_fact *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void mend(struct host_fact *f, const char *fmt, ...)
-{
-        va_list ap;
-
-        va_start(ap, fmt);
-        vsnprintf(f->command, sizeof(f->command), fmt, ap);
-        va_end(ap);
-}
 
 static bool has_capability(const struct host_look *h, int bit)
 {
@@ -124,10 +42,10 @@ void judge_kvm(const struct host_look *h, struct host_fact *f)
         }
         fact_text(f, false, "%s", strerror(h->caps.kvm_errno));
         if (h->caps.kvm_errno == EACCES || h->caps.kvm_errno == EPERM) {
-                mend(f, "setfacl -m u:%" PRId64 ":rw /dev/kvm", h->files.uid);
+                fact_mend(f, "setfacl -m u:%" PRId64 ":rw /dev/kvm", h->files.uid);
                 f->advice = "for good: usermod -aG kvm, and log in again";
         } else {
-                mend(f, "modprobe %s", h->files.vmx ? "kvm_intel" : h->files.svm ? "kvm_amd" : "-a kvm_intel kvm_amd");
+                fact_mend(f, "modprobe %s", h->files.vmx ? "kvm_intel" : h->files.svm ? "kvm_amd" : "-a kvm_intel kvm_amd");
         }
 }
 
@@ -163,7 +81,7 @@ void judge_second_level(const struct host_look *h, struct host_fact *f)
         else
                 fact_flag(f, v[0] == 'Y' || v[0] == '1');
         if (v[0])
-                mend(f, "modprobe -r %s && modprobe %s %s=1", h->files.kvm_module, h->files.kvm_module, module_is(h, "kvm_intel") ? "ept" : "npt");
+                fact_mend(f, "modprobe -r %s && modprobe %s %s=1", h->files.kvm_module, h->files.kvm_module, module_is(h, "kvm_intel") ? "ept" : "npt");
 }
 
 /* It has a say only with second-level paging. */
@@ -200,7 +118,7 @@ void judge_enable_virt(const struct host_look *h, struct host_fact *f)
 
 static void mend_device(const struct host_look *h, struct host_fact *f)
 {
-        mend(f, "setfacl -m u:%" PRId64 ":rw /dev/userfaultfd", h->files.uid);
+        fact_mend(f, "setfacl -m u:%" PRId64 ":rw /dev/userfaultfd", h->files.uid);
 }
 
 void judge_uffd(const struct host_look *h, struct host_fact *f)
@@ -220,7 +138,7 @@ void judge_uffd(const struct host_look *h, struct host_fact *f)
                 mend_device(h, f);
                 f->advice = "or, for everybody: sysctl -w vm.unprivileged_userfaultfd=1";
         } else if (h->caps.uffd_errno != ENOSYS) /* no device before Linux 6.1; without the system call no permission helps */
-                mend(f, "sysctl -w vm.unprivileged_userfaultfd=1");
+                fact_mend(f, "sysctl -w vm.unprivileged_userfaultfd=1");
 }
 
 /* Without the device the system call may do: then it is no lack. */
@@ -248,7 +166,7 @@ void judge_io_uring(const struct host_look *h, struct host_fact *f)
 {
         fact_try(f, h->caps.io_uring ? 0 : h->caps.io_uring_errno);
         if (!h->caps.io_uring && h->files.io_uring_disabled <= 0) /* then it is a seccomp filter, as of a container, or the kernel */
-                mend(f, "%s", "");
+                fact_mend(f, "%s", "");
 }
 
 /* --- memory --- */
@@ -257,21 +175,21 @@ void judge_available(const struct host_look *h, struct host_fact *f)
 {
         fact_bytes(f, h->files.available_bytes);
         if (f->kind == FACT_NUMBER)
-                f->state = good_if(h->files.available_bytes >= h->files.total_bytes / 10);
+                f->state = fact_good_if(h->files.available_bytes >= h->files.total_bytes / 10);
 }
 
 void judge_max_map_count(const struct host_look *h, struct host_fact *f)
 {
         fact_number(f, h->files.max_map_count);
         if (f->kind == FACT_NUMBER)
-                f->state = good_if(h->files.max_map_count >= 65530); /* the kernel's own default */
+                f->state = fact_good_if(h->files.max_map_count >= 65530); /* the kernel's own default */
 }
 
 void judge_overcommit(const struct host_look *h, struct host_fact *f)
 {
         fact_number(f, h->files.overcommit_memory);
         if (f->kind == FACT_NUMBER)
-                f->state = good_if(h->files.overcommit_memory != 2);
+                f->state = fact_good_if(h->files.overcommit_memory != 2);
 }
 
 /* A restored guest's cold pages may go there: as swap that is slower than the snapshot's file. */
@@ -292,7 +210,7 @@ void judge_numa(const struct host_look *h, struct host_fact *f)
 {
         fact_number(f, h->files.numa_balancing);
         if (f->kind == FACT_NUMBER)
-                f->state = good_if(h->files.numa_balancing == 0 || h->files.nr_nodes < 2);
+                f->state = fact_good_if(h->files.numa_balancing == 0 || h->files.nr_nodes < 2);
 }
 
 /* --- huge pages --- */
@@ -349,7 +267,7 @@ void judge_microcode(const struct host_look *h, struct host_fact *f)
 void judge_cpus(const struct host_look *h, struct host_fact *f)
 {
         fact_number(f, h->caps.nr_cpus);
-        f->state = good_if(h->caps.nr_cpus > 1);
+        f->state = fact_good_if(h->caps.nr_cpus > 1);
 }
 
 void judge_governor(const struct host_look *h, struct host_fact *f)
@@ -371,8 +289,8 @@ void judge_idle(const struct host_look *h, struct host_fact *f)
                 return;
         }
         fact_number(f, h->files.idle_latency_us);
-        f->state = good_if(h->files.idle_latency_us <= IDLE_LATENCY_US);
-        mend(f, "cpupower idle-set -D %d", IDLE_LATENCY_US);
+        f->state = fact_good_if(h->files.idle_latency_us <= IDLE_LATENCY_US);
+        fact_mend(f, "cpupower idle-set -D %d", IDLE_LATENCY_US);
 }
 
 /* Those that clock_gettime reads without a system call (arch/x86/include/asm/vdso/clocksource.h). */
@@ -427,109 +345,6 @@ MITIGATION(vmscape, MITIGATION_VMSCAPE, "IBPB")
 MITIGATION(meltdown, MITIGATION_MELTDOWN, "PTI")
 MITIGATION(itlb_multihit, MITIGATION_ITLB_MULTIHIT, "Split huge pages")
 
-/* --- cgroups --- */
-
-/* Up to Linux 6.12 KVM_CREATE_VM makes a kernel thread that splits huge pages, and has it join the caller's cgroups; then it became a
- * thread of the caller (commit d96c77bd4eeb). With nx_huge_pages=never there is none. */
-static bool creating_joins_cgroups(const struct host_look *h)
-{
-        unsigned major = 0, minor = 0;
-
-        if (sscanf(h->files.release, "%u.%u", &major, &minor) != 2 || strcmp(h->files.nx_huge_pages, "never") == 0)
-                return false;
-        return major < 6 || (major == 6 && minor < 13);
-}
-
-void judge_cgroup(const struct host_look *h, struct host_fact *f)
-{
-        fact_number(f, h->files.cgroup_version);
-        f->state = h->files.cgroup_version != 1 ? FACT_OK : creating_joins_cgroups(h) ? FACT_SLOW : FACT_INFO;
-}
-
-void judge_favordynmods(const struct host_look *h, struct host_fact *f)
-{
-        if (h->files.cgroup_version != 2) {
-                fact_unknown(f, "only of cgroup 2");
-                return;
-        }
-        fact_flag(f, h->files.cgroup_favordynmods);
-        if (f->state != FACT_OK && !creating_joins_cgroups(h))
-                f->state = FACT_INFO;
-}
-
-/* A limit that is there is told; it is a lack where less than enough is left of it. */
-static void judge_limit(const struct host_limit *l, int64_t enough, bool bytes, struct host_fact *f)
-{
-        int64_t left = l->used == HOST_UNKNOWN ? l->value : l->value > l->used ? l->value - l->used : 0;
-
-        (bytes ? fact_bytes : fact_number)(f, l->value);
-        if (f->state == FACT_UNKNOWN)
-                fact_unknown(f, "no such limit");
-        if (f->kind == FACT_NUMBER) {
-                size_t n = strlen(f->text);
-
-                f->state = good_if(left >= enough);
-                snprintf(f->text + n, sizeof(f->text) - n, " in %.180s", l->where);
-        }
-}
-
-/* The hierarchy that a limit came from shows in the names of its files. */
-static void mend_limit(struct host_fact *f, const struct host_look *h, const struct host_limit *l, const char *v2, const char *v1)
-{
-        bool is_v1 = h->files.cgroup_version == 1;
-
-        if (l->where[0])
-                mend(f, "echo %s > %s/%s", is_v1 && strcmp(v1, v2) != 0 ? "-1" : "max", l->where, is_v1 ? v1 : v2);
-}
-
-#define LIMIT_LEFT_BYTES ((int64_t)GIB) /* arbitrary: less than most VMs have */
-
-void judge_memory_max(const struct host_look *h, struct host_fact *f)
-{
-        judge_limit(&h->files.memory_max, LIMIT_LEFT_BYTES, true, f);
-        mend_limit(f, h, &h->files.memory_max, "memory.max", "memory.limit_in_bytes");
-}
-
-void judge_memory_high(const struct host_look *h, struct host_fact *f)
-{
-        judge_limit(&h->files.memory_high, LIMIT_LEFT_BYTES, true, f);
-        mend_limit(f, h, &h->files.memory_high, "memory.high", "memory.high");
-}
-
-void judge_swap_max(const struct host_look *h, struct host_fact *f)
-{
-        judge_limit(&h->files.swap_max, 0, true, f);
-        f->state = f->state == FACT_UNKNOWN ? FACT_UNKNOWN : FACT_INFO;
-}
-
-void judge_cpu_max(const struct host_look *h, struct host_fact *f)
-{
-        judge_limit(&h->files.cpu_percent, (int64_t)h->caps.nr_cpus * 100, false, f);
-        mend_limit(f, h, &h->files.cpu_percent, "cpu.max", "cpu.cfs_quota_us");
-}
-
-void judge_pids_max(const struct host_look *h, struct host_fact *f)
-{
-        judge_limit(&h->files.pids_max, 64, false, f); /* a VM has a thread a vCPU, and a few of its own */
-        mend_limit(f, h, &h->files.pids_max, "pids.max", "pids.max");
-}
-
-void judge_huge_max(const struct host_look *h, struct host_fact *f)
-{
-        judge_limit(&h->files.huge_2m_max, LIMIT_LEFT_BYTES, true, f);
-        mend_limit(f, h, &h->files.huge_2m_max, "hugetlb.2MB.max", "hugetlb.2MB.limit_in_bytes");
-}
-
-void judge_io_max(const struct host_look *h, struct host_fact *f)
-{
-        if (h->files.io.value == HOST_UNKNOWN)
-                fact_unknown(f, "no such limit");
-        else if (h->files.io.value == HOST_NO_LIMIT)
-                fact_text(f, true, "no limit");
-        else
-                fact_text(f, false, "some device is limited in %.200s", h->files.io.where);
-}
-
 /* --- BPF --- */
 
 void judge_bpf_load(const struct host_look *h, struct host_fact *f)
@@ -556,69 +371,4 @@ void judge_lockdown(const struct host_look *h, struct host_fact *f)
                 fact_text(f, strcmp(h->files.lockdown, "confidentiality") != 0, "%s", h->files.lockdown);
         else
                 fact_text(f, true, "none");
-}
-
-/* --- a directory --- */
-
-void judge_dir_filesystem(const struct host_look *h, struct host_fact *f)
-{
-        if (h->dir.filesystem[0])
-                fact_text(f, true, "%s", h->dir.filesystem);
-        else
-                fact_unknown(f, "not in /proc/self/mountinfo");
-}
-
-void judge_dir_kind(const struct host_look *h, struct host_fact *f)
-{
-        static const char *const names[] = {[DIR_LOCAL] = "local", [DIR_MEMORY] = "memory", [DIR_NETWORK] = "network", [DIR_FUSE] = "fuse"};
-
-        if (h->dir.kind == DIR_UNKNOWN)
-                fact_unknown(f, "not in /proc/self/mountinfo");
-        else
-                fact_text(f, h->dir.kind == DIR_LOCAL || h->dir.kind == DIR_MEMORY, "%s", names[h->dir.kind]);
-}
-
-static void judge_dir_try(const struct host_look *h, int error, struct host_fact *f)
-{
-        if (error == ENODATA && !h->dir.file[0])
-                fact_unknown(f, "no file in it to try it on");
-        else
-                fact_try(f, error);
-}
-
-void judge_dir_direct(const struct host_look *h, struct host_fact *f)
-{
-        judge_dir_try(h, h->dir.direct, f);
-        if (h->dir.direct && h->dir.kind == DIR_MEMORY && f->kind != FACT_NULL)
-                f->state = FACT_INFO; /* nothing is ever cold there */
-}
-
-void judge_dir_nowait(const struct host_look *h, struct host_fact *f)
-{
-        judge_dir_try(h, h->dir.nowait, f);
-        if (h->dir.nowait && h->dir.kind == DIR_MEMORY && f->kind != FACT_NULL)
-                f->state = FACT_INFO; /* the pager knows that nothing has to be waited for there */
-}
-
-/* Virtual disks say that they are, whatever is below them: then it proves nothing. */
-void judge_dir_rotational(const struct host_look *h, struct host_fact *f)
-{
-        if (h->dir.rotational == HOST_UNKNOWN) {
-                fact_unknown(f, "no disk of this host");
-                return;
-        }
-        f->kind = FACT_FLAG;
-        f->number = h->dir.rotational != 0;
-        f->state = !f->number ? FACT_OK : h->files.hypervisor ? FACT_INFO : FACT_SLOW;
-        snprintf(f->text, sizeof(f->text), !f->number ? "no" : h->files.hypervisor ? "yes, as virtual disks say" : "yes");
-}
-
-void judge_dir_read_ahead(const struct host_look *h, struct host_fact *f)
-{
-        if (h->dir.read_ahead_bytes == HOST_UNKNOWN) {
-                fact_unknown(f, "no disk of this host");
-                return;
-        }
-        fact_bytes(f, h->dir.read_ahead_bytes);
-        f->state = FACT_INFO;
 }
