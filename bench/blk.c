@@ -1,7 +1,8 @@
-/* bench/blk: reads of a guest from its disk beside the same reads of a plain process from the same file: MB/s, latency, and their ratio.
+/* bench/blk: reads of a guest from its disk beside the same reads of a plain process from the same file: MB/s, latency, and their
+ * ratio.
  *
- * The process reads with pread at depth 1 and with io_uring deeper. Arms are interleaved, round by round; the file is warm, or both
- * read it with O_DIRECT. Absolute numbers of a shared machine mean little: read the ratios. */
+ * The process reads with pread at depth 1 and with io_uring deeper. Arms are interleaved, round by round; the file is warm, or
+ * both read it with O_DIRECT. Absolute numbers of a shared machine mean little: read the ratios. */
 #include "bench/blk_reads.h"
 #include "bench/sample.h"
 #include "core/base/clock.h"
@@ -81,7 +82,8 @@ static void read_one_by_one(const struct bench *b, int fd, const struct row *w, 
         }
 }
 
-static void start(const struct bench *b, struct io_uring *ring, int fd, const struct row *w, unsigned long i, unsigned long slot, uint64_t *started)
+static void start(const struct bench *b, struct io_uring *ring, int fd, const struct row *w, unsigned long i, unsigned long slot,
+                  uint64_t *started)
 {
         struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 
@@ -294,7 +296,8 @@ int main(int argc, char **argv)
 
         if (r)
                 return r;
-        b.buffers = mmap(NULL, BLK_DEPTH_MAX * BLK_READ_MAX_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        b.buffers = mmap(NULL, BLK_DEPTH_MAX * BLK_READ_MAX_BYTES, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
         if (b.buffers == MAP_FAILED)
                 die("mmap", strerror(errno));
         open_file(&b);

@@ -1,4 +1,5 @@
-/* bench/blk_reads.h: the reads that bench/blk does on the host and tests/guest/blkbench.c in a guest: the same, in the same order.
+/* bench/blk_reads.h: the reads that bench/blk does on the host and tests/guest/blkbench.c in a guest: the same, in the same
+ * order.
  * Owns:    nothing. No library is used here: the guest has none.
  * Threads: any.
  * Blocks:  never. */

@@ -1,9 +1,9 @@
-/* bench/hints: what merged hints are worth for a guest whose touches vary from run to run (tests/guest/vary.c: nine tenths of its pages are
- * the same in every run, one tenth is drawn anew).
+/* bench/hints: what merged hints are worth for a guest whose touches vary from run to run (tests/guest/vary.c: nine tenths of its
+ * pages are the same in every run, one tenth is drawn anew).
  *
- * Hints are merged from the first recordings and judged by the others, twice: by what those touched (rouse hints score), and by what restores
- * with hints and without them count as demand faults, in turns. Runs that hints were made of judge nothing. Goals of the issue are
- * printed beside what was found; exit 1 where one is missed. */
+ * Hints are merged from the first recordings and judged by the others, twice: by what those touched (rouse hints score), and by
+ * what restores with hints and without them count as demand faults, in turns. Runs that hints were made of judge nothing. Goals
+ * of the issue are printed beside what was found; exit 1 where one is missed. */
 #include "bench/sample.h"
 #include "core/base/clock.h"
 #include "core/base/units.h"
@@ -209,7 +209,8 @@ static bool judge(struct bench *b)
 
 static int usage(void)
 {
-        fprintf(stderr, "usage: bench/hints [--learn N] [--judge N] [--rouse PATH] [--guest PATH]     N: 1 to %d in all\n", RUNS_MAX);
+        fprintf(stderr, "usage: bench/hints [--learn N] [--judge N] [--rouse PATH] [--guest PATH]     N: 1 to %d in all\n",
+                RUNS_MAX);
         return 2;
 }
 

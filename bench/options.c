@@ -129,7 +129,8 @@ static const char *name_of(const struct option *o, int c)
         return o->name;
 }
 
-int options_parse(const char *word, int argc, char **argv, const struct option *options, struct common_options *common, option_take take_own, void *arg)
+int options_parse(const char *word, int argc, char **argv, const struct option *options, struct common_options *common,
+                  option_take take_own, void *arg)
 {
         const char *wrong;
         int         c;

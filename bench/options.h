@@ -47,6 +47,7 @@ struct common_options {
 /* A word's own option: NULL where it took it; else what it expected, as in "a number". */
 typedef const char *(*option_take)(int c, const char *value, void *arg);
 
-/* Reads all options; the common ones (the last rows of options) go to common. An exit status: what is wrong was told. optind is the first word
- * that is none. */
-int options_parse(const char *word, int argc, char **argv, const struct option *options, struct common_options *common, option_take take, void *arg);
+/* Reads all options; the common ones (the last rows of options) go to common. An exit status: what is wrong was told. optind is
+ * the first word that is none. */
+int options_parse(const char *word, int argc, char **argv, const struct option *options, struct common_options *common,
+                  option_take take, void *arg);

@@ -1,6 +1,7 @@
 /* bench/plan_costs: what the plan's cost model stands on (core/plan_costs.h): bringing in warm pages of a file by each means.
  *
- * Each figure is the median of the rounds; memory is new each time, as a restore's is. Absolute times of a shared machine mean little:
+ * Each figure is the median of the rounds; memory is new each time, as a restore's is. Absolute times of a shared machine mean
+ * little:
  * what the plan decides by are the ratios, and it decides the same way for all of those seen here. */
 #include "bench/sample.h"
 #include "core/base/clock.h"
@@ -46,7 +47,8 @@ static int make_file(void)
 /* 2 MiB-aligned room for all of the file. */
 static uint8_t *make_room(void)
 {
-        uint8_t *room = mmap(NULL, FILE_BYTES + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        uint8_t *room = mmap(NULL, FILE_BYTES + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
         if (room == MAP_FAILED)
                 die("mmap");

@@ -15,8 +15,8 @@
 
 #define RANGE_PAGES (HUGE_PAGE_BYTES / PAGE_BYTES)
 
-/* A range with fewer pages stays as it is: what is not there is zeros or was given back by a balloon, and would take memory. An eighth
- * may be missing: arbitrary. */
+/* A range with fewer pages stays as it is: what is not there is zeros or was given back by a balloon, and would take memory. An
+ * eighth may be missing: arbitrary. */
 #define LEAST_PAGES (RANGE_PAGES - RANGE_PAGES / 8)
 
 struct collapse {
@@ -31,7 +31,8 @@ struct collapse {
 static bool has_mapped(const struct guest_ram *ram, uint64_t first)
 {
         for (size_t i = 0; i < ram->nr_mapped; i++)
-                if (ram->mapped[i].first_page < first + RANGE_PAGES && first < ram->mapped[i].first_page + ram->mapped[i].nr_pages)
+                if (ram->mapped[i].first_page < first + RANGE_PAGES &&
+                    first < ram->mapped[i].first_page + ram->mapped[i].nr_pages)
                         return true;
         return false;
 }

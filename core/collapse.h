@@ -1,5 +1,5 @@
-/* core/collapse.h: after T6, the guest's 4 KiB pages become huge ones again where they are all there: fewer faults of KVM's, fewer TLB
- * misses, paid for by a copy that nobody waits for.
+/* core/collapse.h: after T6, the guest's 4 KiB pages become huge ones again where they are all there: fewer faults of KVM's,
+ * fewer TLB misses, paid for by a copy that nobody waits for.
  * Owns:    a thread of idle priority; borrows RAM until collapse_free.
  * Threads: session thread; collapsed_bytes is read from any.
  * Blocks:  collapse_free until the range at hand is done (some 0.2 ms). */

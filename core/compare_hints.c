@@ -59,7 +59,8 @@ int hints_compare(struct hints *h, const struct page_map *map, const uint8_t *ra
                 if (r < 0)
                         return r;
                 for (size_t k = 0; k < n; k++)
-                        compare_page(&h->v[v[i + k].at], buf + pages_to_bytes(k), has(arg, v[i + k].page) ? ram + pages_to_bytes(v[i + k].page) : NULL);
+                        compare_page(&h->v[v[i + k].at], buf + pages_to_bytes(k),
+                                     has(arg, v[i + k].page) ? ram + pages_to_bytes(v[i + k].page) : NULL);
         }
         return 0;
 }

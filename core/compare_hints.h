@@ -7,6 +7,7 @@
 #include "core/model/hints.h"
 #include "core/model/page_map.h"
 
-/* Sets HINT_ZERO by the snapshot's bytes, and HINT_DIFFERS by ram's (of RAM page 0 on). ram says nothing of pages that `has` denies. */
+/* Sets HINT_ZERO by the snapshot's bytes, and HINT_DIFFERS by ram's (of RAM page 0 on). ram says nothing of pages that `has`
+ * denies. */
 int hints_compare(struct hints *h, const struct page_map *map, const uint8_t *ram, bool (*has)(const void *arg, uint64_t page), const void *arg,
                   struct err *e);

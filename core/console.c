@@ -1,4 +1,5 @@
-/* A vCPU must not wait in write(2) for a terminal that nobody reads: bytes go through a buffer that a thread of its own empties. */
+/* A vCPU must not wait in write(2) for a terminal that nobody reads: bytes go through a buffer that a thread of its own
+ * empties. */
 #include "core/console.h"
 
 #include "core/base/clock.h"
@@ -231,8 +232,8 @@ static void drop_oldest(struct console *c)
         c->dropped += DROP_BYTES;
 }
 
-/* The first byte is what somebody waits for, and the writer may have to wait some ms for a CPU that a vCPU and the pager keep busy. One byte where there is
- * room for one does not block. False: it is the writer's. */
+/* The first byte is what somebody waits for, and the writer may have to wait some ms for a CPU that a vCPU and the pager keep
+ * busy. One byte where there is room for one does not block. False: it is the writer's. */
 static bool write_at_once(struct console *c, uint8_t byte)
 {
         struct pollfd out = {.events = POLLOUT};

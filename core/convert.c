@@ -105,8 +105,8 @@ static int open_source(struct conversion *c, struct err *e)
         return c->ops->check(&c->snap.vm, e);
 }
 
-/* Where the source's zero pages are known, and are not packed, so is what will be written; else nothing is refused for a guess, and a file system
- * that gets full shows in time: the source is still there. */
+/* Where the source's zero pages are known, and are not packed, so is what will be written; else nothing is refused for a guess,
+ * and a file system that gets full shows in time: the source is still there. */
 static int begin(struct conversion *c, struct err *e)
 {
         struct snapshot_writer_options wo = {.path = c->o->dst, .replace = c->o->replace, .ram_pages = c->snap.pages.nr_pages,
@@ -147,7 +147,8 @@ static int take_hints(struct conversion *c, struct err *e)
         return 0;
 }
 
-/* Hints of a format that has no place for them lie where a restore looks for them. The snapshot is whole already: it is kept without. */
+/* Hints of a format that has no place for them lie where a restore looks for them. The snapshot is whole already: it is kept
+ * without. */
 static void keep_hints_beside(struct conversion *c, struct convert_report *report)
 {
         struct err err = {0};

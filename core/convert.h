@@ -39,5 +39,6 @@ struct convert_report {
         struct identity identity; /* of dst */
 };
 
-/* Every page whose checksum the source has is held against it, and the source must not change meanwhile. Whatever fails, dst is then what it was before. */
+/* Every page whose checksum the source has is held against it, and the source must not change meanwhile. Whatever fails, dst is
+ * then what it was before. */
 int snapshot_convert(const struct convert_options *o, struct convert_report *ret, struct err *e);

@@ -8,5 +8,6 @@
 #include "core/model/hints.h"
 #include "formats/format.h"
 
-/* -ENOENT where there are none; hints that are damaged or of another snapshot are an error, with its text, and are not passed over. */
+/* -ENOENT where there are none; hints that are damaged or of another snapshot are an error, with its text, and are not passed
+ * over. */
 int hints_find(const struct snapshot *s, const char *data_dir, struct hints *ret, struct err *e);

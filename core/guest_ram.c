@@ -41,7 +41,8 @@ void guest_ram_unmap(struct guest_ram *r)
         *r = (struct guest_ram){0};
 }
 
-int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, const struct pager_range *mapped, size_t nr_mapped, struct err *e)
+int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, const struct pager_range *mapped, size_t nr_mapped,
+                        struct err *e)
 {
         for (size_t i = 0; i < nr_mapped; i++) {
                 const struct page_run *run = page_map_find(map, mapped[i].first_page);
@@ -126,7 +127,8 @@ static void *read_slices(void *arg)
                 return NULL;
         }
         while (take_slice(a, &run, &skip, &nr)) {
-                int r = page_reader_read(&reader, run->first_page + skip, nr, a->ram->base + pages_to_bytes(run->first_page + skip), &err);
+                int r = page_reader_read(&reader, run->first_page + skip, nr,
+                                         a->ram->base + pages_to_bytes(run->first_page + skip), &err);
 
                 if (r < 0)
                         fail(a, r, &err);

@@ -29,11 +29,13 @@ int  guest_ram_map(uint64_t size_bytes, bool huge, struct guest_ram *ret, struct
 int  guest_ram_map_as(enum ram_backing backing, uint64_t size_bytes, bool huge, struct guest_ram *ret, struct err *e);
 void guest_ram_unmap(struct guest_ram *r); /* accepts a zeroed one */
 
-/* Puts MAP_PRIVATE mappings of the sources over the anonymous memory: one for each range, which lies within one raw run; the ranges are
- * borrowed. That there are not too many is the plan's to know (plan_check). */
-int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, const struct pager_range *mapped, size_t nr_mapped, struct err *e);
+/* Puts MAP_PRIVATE mappings of the sources over the anonymous memory: one for each range, which lies within one raw run; the
+ * ranges are borrowed. That there are not too many is the plan's to know (plan_check). */
+int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, const struct pager_range *mapped, size_t nr_mapped,
+                        struct err *e);
 
-/* Reads and unpacks every run that has bytes, on up to nr_threads threads, checks the sums where verify is on. A page that cannot be read or does not match:
+/* Reads and unpacks every run that has bytes, on up to nr_threads threads, checks the sums where verify is on. A page that cannot
+ * be read or does not match:
  * -EBADMSG with file, offset, expected, found. */
 int guest_ram_read_all(struct guest_ram *r, const struct page_map *map, bool verify, uint32_t nr_threads, uint64_t *ret_bytes,
                        struct err *e);

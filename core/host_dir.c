@@ -72,7 +72,8 @@ static bool find_mount(const char *root, uint64_t mount_id, char device[32], str
         return false;
 }
 
-/* The directory of the device in sysfs. A file system that is not on one device alone (btrfs) has a number of its own: then by its name. */
+/* The directory of the device in sysfs. A file system that is not on one device alone (btrfs) has a number of its own: then by
+ * its name. */
 static bool find_device(const char *root, const char *device, const struct host_dir *d, char *ret, size_t size)
 {
         _cleanup_free_ char *real = NULL;

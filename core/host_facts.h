@@ -1,5 +1,5 @@
-/* core/host_facts.h: each thing on this host that decides how fast a restore is: what it is, whether it slows restores down or keeps
- * something from being done, what that costs, and what mends it.
+/* core/host_facts.h: each thing on this host that decides how fast a restore is: what it is, whether it slows restores down or
+ * keeps something from being done, what that costs, and what mends it.
  * Owns:    nothing.
  * Threads: any.
  * Blocks:  host_look as host_probe_all and host_dir_look do; host_facts_judge never. */

@@ -49,8 +49,8 @@ void judge_kvm(const struct host_look *h, struct host_fact *f)
         }
 }
 
-/* The kernel clears vmx and svm where the firmware has disabled them (Linux 5.6). Nested: the CPU says that a hypervisor is below. Where
- * neither is to be seen but a module drives KVM, it does so by other means. */
+/* The kernel clears vmx and svm where the firmware has disabled them (Linux 5.6). Nested: the CPU says that a hypervisor is
+ * below. Where neither is to be seen but a module drives KVM, it does so by other means. */
 void judge_virtualization(const struct host_look *h, struct host_fact *f)
 {
         if (h->files.vmx || h->files.svm)
@@ -81,7 +81,8 @@ void judge_second_level(const struct host_look *h, struct host_fact *f)
         else
                 fact_flag(f, v[0] == 'Y' || v[0] == '1');
         if (v[0])
-                fact_mend(f, "modprobe -r %s && modprobe %s %s=1", h->files.kvm_module, h->files.kvm_module, module_is(h, "kvm_intel") ? "ept" : "npt");
+                fact_mend(f, "modprobe -r %s && modprobe %s %s=1", h->files.kvm_module, h->files.kvm_module,
+                          module_is(h, "kvm_intel") ? "ept" : "npt");
 }
 
 /* It has a say only with second-level paging. */
@@ -103,7 +104,8 @@ void judge_nx_huge_pages(const struct host_look *h, struct host_fact *f)
         if (!h->files.nx_huge_pages[0])
                 fact_unknown(f, "no such parameter");
         else
-                fact_text(f, h->files.nx_huge_pages[0] != 'Y' && strcmp(h->files.nx_huge_pages, "force") != 0, "%s", h->files.nx_huge_pages);
+                fact_text(f, h->files.nx_huge_pages[0] != 'Y' &&
+                          strcmp(h->files.nx_huge_pages, "force") != 0, "%s", h->files.nx_huge_pages);
 }
 
 void judge_enable_virt(const struct host_look *h, struct host_fact *f)
@@ -217,10 +219,12 @@ void judge_numa(const struct host_look *h, struct host_fact *f)
 
 void judge_thp(const struct host_look *h, struct host_fact *f)
 {
-        fact_text(f, h->files.thp[0] && strcmp(h->files.thp, "never") != 0, "%s", h->files.thp[0] ? h->files.thp : "none in this kernel");
+        fact_text(f, h->files.thp[0] &&
+                  strcmp(h->files.thp, "never") != 0, "%s", h->files.thp[0] ? h->files.thp : "none in this kernel");
 }
 
-/* For ranges with MADV_HUGEPAGE, which is what rouse asks for: "defer" and "never" do not make room for them when they are touched. */
+/* For ranges with MADV_HUGEPAGE, which is what rouse asks for: "defer" and "never" do not make room for them when they are
+ * touched. */
 void judge_thp_defrag(const struct host_look *h, struct host_fact *f)
 {
         static const char *const prompt[] = {"always", "madvise", "defer+madvise"};
@@ -259,7 +263,8 @@ void judge_pool_1g(const struct host_look *h, struct host_fact *f)
 void judge_microcode(const struct host_look *h, struct host_fact *f)
 {
         if (h->files.microcode[0])
-                fact_text(f, strncmp(h->files.mitigations[MITIGATION_OLD_MICROCODE], "Vulnerable", 10) != 0, "%s", h->files.microcode);
+                fact_text(f, strncmp(h->files.mitigations[MITIGATION_OLD_MICROCODE], "Vulnerable", 10) != 0, "%s",
+                          h->files.microcode);
         else
                 fact_unknown(f, "not in /proc/cpuinfo");
 }
@@ -311,7 +316,8 @@ void judge_tsc(const struct host_look *h, struct host_fact *f)
 
 /* --- mitigations: the kernel says what it does; what counts is what it does on the way into a guest and out of it --- */
 
-static void judge_mitigation(const struct host_look *h, struct host_fact *f, enum host_mitigation which, const char *const *slow, size_t nr)
+static void judge_mitigation(const struct host_look *h, struct host_fact *f, enum host_mitigation which, const char *const *slow,
+                             size_t nr)
 {
         const char *v = h->files.mitigations[which];
 
@@ -355,7 +361,8 @@ void judge_bpf_load(const struct host_look *h, struct host_fact *f)
 /* CAP_BPF and CAP_PERFMON (Linux 5.8) are the two parts of CAP_SYS_ADMIN that tracing takes. */
 void judge_bpf_caps(const struct host_look *h, struct host_fact *f)
 {
-        fact_flag(f, has_capability(h, CAP_SYS_ADMIN_BIT) || (has_capability(h, CAP_BPF_BIT) && has_capability(h, CAP_PERFMON_BIT)));
+        fact_flag(f, has_capability(h, CAP_SYS_ADMIN_BIT) ||
+                  (has_capability(h, CAP_BPF_BIT) && has_capability(h, CAP_PERFMON_BIT)));
 }
 
 void judge_kvm_event(const struct host_look *h, struct host_fact *f)

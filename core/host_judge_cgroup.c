@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Up to Linux 6.12 KVM_CREATE_VM makes a kernel thread that splits huge pages, and has it join the caller's cgroups; then it became a
- * thread of the caller (commit d96c77bd4eeb). With nx_huge_pages=never there is none. */
+/* Up to Linux 6.12 KVM_CREATE_VM makes a kernel thread that splits huge pages, and has it join the caller's cgroups; then it
+ * became a thread of the caller (commit d96c77bd4eeb). With nx_huge_pages=never there is none. */
 static bool creating_joins_cgroups(const struct host_look *h)
 {
         unsigned major = 0, minor = 0;

@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* path stands behind root as it is: root "" is this host, path "/proc/...". All leave *ret alone when there is nothing to be read. */
+/* path stands behind root as it is: root "" is this host, path "/proc/...". All leave *ret alone when there is nothing to be
+ * read. */
 
 /* The first line, without its newline. */
 bool host_read_line(const char *root, const char *path, char *ret, size_t size);

@@ -1,4 +1,5 @@
-/* The first restore of a foreign snapshot pays nothing for its zero pages: a thread at idle priority looks for them beside the guest. */
+/* The first restore of a foreign snapshot pays nothing for its zero pages: a thread at idle priority looks for them beside the
+ * guest. */
 #include "core/indexer.h"
 
 #include "formats/page_index.h"

@@ -1,4 +1,5 @@
-/* core/indexer.h: finds the zero pages of a foreign memory file in the background and keeps the page map by the snapshot's identity.
+/* core/indexer.h: finds the zero pages of a foreign memory file in the background and keeps the page map by the snapshot's
+ * identity.
  * Owns:    one thread at idle priority.
  * Threads: started and freed by the session thread; borrows the snapshot until then.
  * Blocks:  indexer_free until the thread has stopped (it looks every MiB). */

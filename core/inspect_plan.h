@@ -1,4 +1,5 @@
-/* core/inspect_plan.h: how a snapshot would be restored on this host: the very plan that a restore would make, and nothing is started.
+/* core/inspect_plan.h: how a snapshot would be restored on this host: the very plan that a restore would make, and nothing is
+ * started.
  * Owns:    what struct inspected_plan holds; inspect_plan_close gives it back.
  * Threads: any, one at a time.
  * Blocks:  on the file system. */

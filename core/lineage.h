@@ -1,5 +1,5 @@
-/* core/lineage.h: the snapshots that this VM was restored from and saved as, and what changed since each: relative to which of them a
- * page is still the same.
+/* core/lineage.h: the snapshots that this VM was restored from and saved as, and what changed since each: relative to which of
+ * them a page is still the same.
  * Owns:    its list and, where changes are tracked, two bytes and a bit a page.
  * Threads: session thread; `written` is marked by any (core/model/written_pages.h).
  * Blocks:  never.

@@ -1,5 +1,6 @@
-/* core/mapped_sources.h: files that are mapped as guest RAM must not change: a file that is cut takes the guest's pages away, those
- * too that the guest has written since (truncation unmaps private copies), and one that is written shows in pages not yet touched.
+/* core/mapped_sources.h: files that are mapped as guest RAM must not change: a file that is cut takes the guest's pages away,
+ * those too that the guest has written since (truncation unmaps private copies), and one that is written shows in pages not yet
+ * touched.
  * Owns:    nothing; the descriptor returned belongs to the caller.
  * Threads: session thread.
  * Blocks:  no. */
@@ -8,8 +9,8 @@
 #include "core/base/err.h"
 #include "core/plan.h"
 
-/* An inotify descriptor, readable when one of the sources that the plan maps was written or cut; nonblocking. 0 or -errno: without it a change shows
- * only when the VM ends or KVM fails. */
+/* An inotify descriptor, readable when one of the sources that the plan maps was written or cut; nonblocking. 0 or -errno:
+ * without it a change shows only when the VM ends or KVM fails. */
 int mapped_sources_watch(const struct plan *plan, const struct page_map *map, int *ret_fd);
 
 /* Empties the descriptor. */

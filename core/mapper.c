@@ -13,7 +13,8 @@
 
 #define STEP_PAGES (HUGE_PAGE_BYTES / PAGE_BYTES) /* of settling: 2 MiB, 0.1 ms where it is cached, 2 ms from a disk of 1 GiB/s */
 
-/* The disk is the guest's first while it starts up: after a step that had to wait for it as long a pause, until this long after T3. */
+/* The disk is the guest's first while it starts up: after a step that had to wait for it as long a pause, until this long after
+ * T3. */
 #define POLITE_AFTER_T3_NS (2 * NS_PER_S)
 #define POLITE_AFTER_T2_NS (5 * NS_PER_S) /* a guest that stays silent: begin then (as the pager's fill does) */
 #define STEP_WAITED_NS     NS_PER_MS      /* a step that took longer came from the disk */
@@ -88,7 +89,8 @@ static void ask_for(const struct mapper *m, const struct page_run *run, uint64_t
 
         end = MIN(end, run->first_page + run->nr_pages);
         for (; first < end; first += AHEAD_PAGES, offset += pages_to_bytes(AHEAD_PAGES))
-                posix_fadvise(m->c.map->sources[run->source].fd, (off_t)offset, (off_t)pages_to_bytes(MIN(AHEAD_PAGES, end - first)), POSIX_FADV_WILLNEED);
+                posix_fadvise(m->c.map->sources[run->source].fd, (off_t)offset,
+                              (off_t)pages_to_bytes(MIN(AHEAD_PAGES, end - first)), POSIX_FADV_WILLNEED);
 }
 
 /* All of them at once, neighbours together: the disk sorts it out. One after another a cold restore takes five times as long. */

@@ -1,7 +1,8 @@
-/* core/mapper.h: what the kernel pages in by itself is asked for ahead of the guest: hinted pages of mapped runs beside build, the rest
- * politely after the first answer.
+/* core/mapper.h: what the kernel pages in by itself is asked for ahead of the guest: hinted pages of mapped runs beside build,
+ * the rest politely after the first answer.
  * Owns:    its thread; borrows RAM, the page map and the plan until mapper_free.
- * Threads: made, started and freed by the session thread; the calls marked "any" from every thread. Events are called on its thread.
+ * Threads: made, started and freed by the session thread; the calls marked "any" from every thread. Events are called on its
+ *          thread.
  * Blocks:  mapper_free until the thread has ended: a step of 2 MiB, which a slow disk may hold up. */
 #pragma once
 

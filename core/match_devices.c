@@ -1,4 +1,5 @@
-/* core/match_devices.c: a snapshot knows its devices, the user knows what stands behind them; here the two are brought together. */
+/* core/match_devices.c: a snapshot knows its devices, the user knows what stands behind them; here the two are brought
+ * together. */
 #include "core/match_devices.h"
 
 #include "kvm/machine/machine.h"
@@ -24,7 +25,8 @@ static void describe(const struct virtio_state *v, char *ret, size_t size)
         const uint8_t *m = v->u.net.mac;
 
         if (v->kind == VIRTIO_BLK)
-                snprintf(ret, size, "disk of %" PRIu64 " bytes (%" PRIu64 " sectors)", v->u.blk.capacity_sectors * 512, v->u.blk.capacity_sectors);
+                snprintf(ret, size, "disk of %" PRIu64 " bytes (%" PRIu64 " sectors)", v->u.blk.capacity_sectors * 512,
+                         v->u.blk.capacity_sectors);
         else if (v->kind == VIRTIO_NET)
                 snprintf(ret, size, "network card %02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
         else
@@ -43,7 +45,8 @@ static void name_option(const struct virtio_state *v, char *ret, size_t size)
         else if (v->kind == VIRTIO_NET)
                 snprintf(ret, size, "--net %s=tap=NAME", slot);
         else
-                snprintf(ret, size, "--device %s=%s%s", slot, virtio_kind_name(v->kind), v->kind == VIRTIO_VSOCK ? ",path=SOCKET" : "");
+                snprintf(ret, size, "--device %s=%s%s", slot, virtio_kind_name(v->kind),
+                         v->kind == VIRTIO_VSOCK ? ",path=SOCKET" : "");
 }
 
 static struct virtio_state *find_in_slot(const struct match *m, uint32_t slot)
@@ -60,7 +63,8 @@ static struct virtio_state *find_of_kind(const struct match *m, enum virtio_kind
         for (uint32_t i = 0; i < m->vm->nr_devices; i++) {
                 struct virtio_state *v = &m->vm->devices[i].u.virtio;
 
-                if (m->vm->devices[i].kind == DEVICE_VIRTIO && v->kind == kind && (!without_slot || v->slot == VIRTIO_SLOT_UNKNOWN))
+                if (m->vm->devices[i].kind == DEVICE_VIRTIO && v->kind == kind &&
+                    (!without_slot || v->slot == VIRTIO_SLOT_UNKNOWN))
                         return v;
         }
         return NULL;
@@ -173,7 +177,8 @@ static int check_twice(const struct match *m, size_t i)
         return 0;
 }
 
-int match_devices(struct vm_state *vm, struct device_config *configs, size_t nr, void (*note)(void *arg, const char *text), void *arg, struct err *e)
+int match_devices(struct vm_state *vm, struct device_config *configs, size_t nr, void (*note)(void *arg, const char *text),
+                  void *arg, struct err *e)
 {
         struct match m = {.vm = vm, .machine = machine_find(vm->machine), .configs = configs, .nr = nr, .note = note, .arg = arg, .e = e};
         int          r = 0;

@@ -19,9 +19,10 @@ static const struct page_run *find_raw(const struct page_map *map)
         return NULL;
 }
 
-/* Zeros as a VMM without a page map gets them: read, from the file where it has them, else written. What the file has there is held against the map: the
- * map is right. */
-static void read_zeros(const struct page_map *map, const struct page_run *raw, uint64_t page, uint64_t nr, uint8_t *to, uint64_t *bytes)
+/* Zeros as a VMM without a page map gets them: read, from the file where it has them, else written. What the file has there is
+ * held against the map: the map is right. */
+static void read_zeros(const struct page_map *map, const struct page_run *raw, uint64_t page, uint64_t nr, uint8_t *to,
+                       uint64_t *bytes)
 {
         uint64_t len = pages_to_bytes(nr);
         uint64_t offset = raw ? raw->file_offset_bytes - pages_to_bytes(raw->first_page) + pages_to_bytes(page) : 0;

@@ -1,5 +1,6 @@
-/* core/naive.h: reads a snapshot as most VMMs do: every byte in order, zeros too, on one thread, into whatever pages RAM has. For comparisons
- * (rouse restore --mode eager --naive): an eager restore that is worth its name knows its zeros and asks for huge pages.
+/* core/naive.h: reads a snapshot as most VMMs do: every byte in order, zeros too, on one thread, into whatever pages RAM has. For
+ * comparisons (rouse restore --mode eager --naive): an eager restore that is worth its name knows its zeros and asks for huge
+ * pages.
  * Owns:    nothing.
  * Threads: session thread.
  * Blocks:  on the file system. */

@@ -99,8 +99,8 @@ static int take_served(const struct plan_request *q, const struct plan_pieces *p
 {
         uint64_t gap_pages = q->record ? q->map->nr_pages : 0, most = MIN((uint64_t)PLAN_RANGES_MAX, plan_map_share(q->caps));
 
-        /* A range costs two splits of a mapping and a registration, some 3 us: 256 of them stay below 1 ms. Mapped runs and huge pages
-         * keep ranges apart that no gap joins. */
+        /* A range costs two splits of a mapping and a registration, some 3 us: 256 of them stay below 1 ms. Mapped runs and huge
+         * pages keep ranges apart that no gap joins. */
         while (gap_pages < q->map->nr_pages && join_served(p, gap_pages, NULL) > most)
                 gap_pages = gap_pages ? gap_pages * 2 : 1;
         plan->served = calloc(join_served(p, gap_pages, NULL) + 1, sizeof(*plan->served));

@@ -1,6 +1,6 @@
 /* core/plan.h: what is decided before the clock matters: which pages are mapped, served, read ahead of everything, or left to the
- * kernel, what is replayed, and what all of it needs of this host. One value, made by the same code for a restore and for whoever only
- * wants to know (rouse inspect --plan); constant afterwards.
+ * kernel, what is replayed, and what all of it needs of this host. One value, made by the same code for a restore and for whoever
+ * only wants to know (rouse inspect --plan); constant afterwards.
  * Owns:    its arrays; plan_free gives them back.
  * Threads: made by one thread, then read-only for all.
  * Blocks:  plan_facts_probe on the file systems of the sources; plan_make never.

@@ -19,8 +19,8 @@
 #define MAGIC_CEPH 0x00C36400
 #define MAGIC_VBOX 0x786F4256
 
-/* A mapping of a file elsewhere takes the guest with it when the other side goes away: SIGBUS, or a vCPU that waits for ever. The pager
- * has --source-timeout. */
+/* A mapping of a file elsewhere takes the guest with it when the other side goes away: SIGBUS, or a vCPU that waits for ever. The
+ * pager has --source-timeout. */
 static const struct {
         uint64_t    magic;
         const char *why;
@@ -75,8 +75,8 @@ static bool is_absent(int fd, uint64_t offset_bytes)
         return !(there & 1);
 }
 
-/* RWF_NOWAIT (Linux 4.14): EAGAIN where the byte would have to come from the disk. Where the file system does not know it, all counts
- * as cached. */
+/* RWF_NOWAIT (Linux 4.14): EAGAIN where the byte would have to come from the disk. Where the file system does not know it, all
+ * counts as cached. */
 static bool would_wait(int fd, uint64_t offset_bytes)
 {
         uint8_t byte;

@@ -42,8 +42,8 @@ const struct plan_piece *plan_piece_find(const struct plan_pieces *p, uint64_t p
 
 /* --- what things cost: the cost model --- */
 
-/* Microseconds on the host of restore-costs.md, warm, by bench/plan_costs (2026-11-27; two rounds, of which the cheaper stands) but
- * where it says otherwise. Only their ratios decide. */
+/* Microseconds on the host of restore-costs.md, warm, by bench/plan_costs (2026-11-27; two rounds, of which the cheaper stands)
+ * but where it says otherwise. Only their ratios decide. */
 #define COST_HUGE_ALLOC_US    90.0 /* a transparent huge page, zeroed */
 #define COST_HUGE_READ_US     0.75 /* a 4 KiB page read into it */
 #define COST_INSTALL_US       2.2  /* a page by MADV_POPULATE_WRITE, in extents of 16 and more; UFFDIO_COPY of read bytes is 2.2 too */

@@ -11,7 +11,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* What rouse and KVM take beside guest RAM: code, stacks of threads, the pager's buffers. Measured: 60 to 110 MiB of address space. */
+/* What rouse and KVM take beside guest RAM: code, stacks of threads, the pager's buffers. Measured: 60 to 110 MiB of address
+ * space. */
 #define OWN_ADDRESS_BYTES (128 * MIB)
 
 /* --- what there is --- */
@@ -89,8 +90,8 @@ static void look_at_cgroup(const struct cgroup_files *c, const char *dir, struct
         snprintf(l->cgroup, sizeof(l->cgroup), "%.*s", (int)sizeof(l->cgroup) - 1, path);
 }
 
-/* This process's cgroup and all above it: each may have a limit. In a container the path may not exist under the mount: then what does
- * is the mount itself. */
+/* This process's cgroup and all above it: each may have a limit. In a container the path may not exist under the mount: then what
+ * does is the mount itself. */
 static void walk_cgroups(const struct cgroup_files *c, const char *relative, struct plan_limits *l)
 {
         char dir[4300];

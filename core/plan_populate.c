@@ -1,11 +1,13 @@
 /* Which hinted pages the kernel is asked for ahead of the guest: those of mapped runs, and zeros that it will write.
  *
- * They stay in the mapping. bench/plan_costs: MADV_POPULATE_WRITE costs 3.9 us for a page alone and 2.2 in a row of 16; an anonymous
- * mapping in its place that is then read 12 and 3.2, and it splits the mapping. A page that is only read is left the page cache's:
+ * They stay in the mapping. bench/plan_costs: MADV_POPULATE_WRITE costs 3.9 us for a page alone and 2.2 in a row of 16; an
+ * anonymous mapping in its place that is then read 12 and 3.2, and it splits the mapping. A page that is only read is left the
+ * page cache's:
  * MADV_POPULATE_READ costs 6.6 us alone, 0.5 in a row of 16, and no memory. Huge pages are another matter: plan_prefill.c.
  *
- * Nothing is asked for where the pager serves, zeros between data among it: it takes what nobody asked it for as never fetched, so a snapshot over
- * a base would leave the guest's writes there to the base; and of RAM in 2 MiB pages one zero page brings the data around it, as zeros. */
+ * Nothing is asked for where the pager serves, zeros between data among it: it takes what nobody asked it for as never fetched,
+ * so a snapshot over a base would leave the guest's writes there to the base; and of RAM in 2 MiB pages one zero page brings the
+ * data around it, as zeros. */
 #include "core/plan_internal.h"
 
 #include "core/page_ranges.h"
@@ -13,7 +15,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Recordings of before there were flags have none at all: then every page counts as written, which is never wrong, only dearer. */
+/* Recordings of before there were flags have none at all: then every page counts as written, which is never wrong, only
+ * dearer. */
 static bool flags_are_known(const struct hints *h)
 {
         uint8_t any = 0;

@@ -1,7 +1,7 @@
 /* Which 2 MiB ranges are read completely into huge pages before anything is registered: those where that is the faster way to T3.
  *
- * Against a huge page stand the bytes that nobody asked for; for it, that every hinted page saves a copy of its own and the fault that
- * KVM takes for each 4 KiB page, resident or not.
+ * Against a huge page stand the bytes that nobody asked for; for it, that every hinted page saves a copy of its own and the fault
+ * that KVM takes for each 4 KiB page, resident or not.
  *
  *   range        |hhhh.hh.hhhh....|   512 pages, of which n have bytes, h are hinted until T3 (z of these are zeros)
  *   huge page    alloc + n * read                    + one KVM fault
@@ -119,7 +119,8 @@ int plan_choose_prefill(const struct plan_request *q, struct plan_pieces *pieces
         bool *chosen;
         size_t more;
 
-        if (q->mode != RESTORE_AUTO || q->backing != RAM_ANON || q->record || q->timed || !q->facts->huge_pages || !q->hints->nr || !nr)
+        if (q->mode != RESTORE_AUTO || q->backing != RAM_ANON || q->record || q->timed || !q->facts->huge_pages ||
+            !q->hints->nr || !nr)
                 return 0;
         v = calloc(nr + 1, sizeof(*v));
         chosen = calloc(nr + 2, sizeof(*chosen));

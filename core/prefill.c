@@ -62,8 +62,8 @@ static int read_range(struct prefill *p, struct page_reader *reader, const struc
         return r;
 }
 
-/* All that will be read is asked for at once, before the first of it is waited for: a disk is fast at depth only. The kernel takes
- * 128 KiB at a time for certain (force_page_cache_ra caps a call at the device's read-ahead). */
+/* All that will be read is asked for at once, before the first of it is waited for: a disk is fast at depth only. The kernel
+ * takes 128 KiB at a time for certain (force_page_cache_ra caps a call at the device's read-ahead). */
 static void ask_ahead(const struct prefill_config *c)
 {
         for (size_t i = 0; i < c->nr_ranges; i++) {

@@ -1,5 +1,5 @@
-/* core/prefill.h: reads whole 2 MiB ranges of RAM into huge pages, on threads of its own, before anything of them is registered and
- * before KVM looks at RAM: a range that is half read would show zeros to whoever looks.
+/* core/prefill.h: reads whole 2 MiB ranges of RAM into huge pages, on threads of its own, before anything of them is registered
+ * and before KVM looks at RAM: a range that is half read would show zeros to whoever looks.
  * Owns:    its threads and their buffers; borrows RAM, the page map and the ranges until prefill_finish.
  * Threads: session thread; the work is done by up to PREFILL_THREADS_MAX others.
  * Blocks:  prefill_finish until every range is read. */
@@ -23,6 +23,6 @@ struct prefill_config {
 
 /* Begins; the session thread goes on (it makes the VM). 0 or -errno. nr_ranges 0: nothing is made, *ret is NULL. */
 int prefill_begin(const struct prefill_config *c, struct prefill **ret, struct err *e);
-/* Waits for all of them, gives everything back. NULL: 0 at once. A page that cannot be read or does not match its checksum: the error
- * of page_reader. *ret_bytes: how many were read. */
+/* Waits for all of them, gives everything back. NULL: 0 at once. A page that cannot be read or does not match its checksum: the
+ * error of page_reader. *ret_bytes: how many were read. */
 int prefill_finish(struct prefill *p, uint64_t *ret_bytes, struct err *e);

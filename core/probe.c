@@ -57,8 +57,10 @@ static int explain_kvm(const struct host_caps *c, struct err *e)
                 return err_host(e, -c->kvm_errno, "/dev/kvm: %s; rouse needs KVM: modprobe kvm_intel or kvm_amd, enable virtualization in the firmware, or "
                                 "nested virtualization in the host above", strerror(c->kvm_errno));
         if (c->kvm_errno == EACCES || c->kvm_errno == EPERM)
-                return err_host(e, -c->kvm_errno, "/dev/kvm: %s; join its group: usermod -aG kvm $USER, and log in again", strerror(c->kvm_errno));
-        return err_host(e, -c->kvm_errno, "/dev/kvm: expected KVM API version 12, found %d (%s)", c->kvm_api_version, strerror(c->kvm_errno));
+                return err_host(e, -c->kvm_errno, "/dev/kvm: %s; join its group: usermod -aG kvm $USER, and log in again",
+                                strerror(c->kvm_errno));
+        return err_host(e, -c->kvm_errno, "/dev/kvm: expected KVM API version 12, found %d (%s)", c->kvm_api_version,
+                        strerror(c->kvm_errno));
 }
 
 static int explain_uffd(const struct host_caps *c, struct err *e)

@@ -9,8 +9,8 @@
 /* bytes NULL: zeros. An error ends the walk. */
 typedef int (*ram_block_fn)(void *arg, const void *bytes, uint64_t nr_pages, struct err *e);
 
-/* Every block in order, copied out so that a lost page is an error and not a SIGBUS. Where no file stands behind RAM, a page that is not
- * resident reads as zeros, and is not touched. */
+/* Every block in order, copied out so that a lost page is an error and not a SIGBUS. Where no file stands behind RAM, a page that
+ * is not resident reads as zeros, and is not touched. */
 int ram_blocks_walk(const struct guest_ram *r, ram_block_fn fn, void *arg, struct err *e);
 
 /* Of [first, first + nr), in pages: how many are in memory or in swap; all, where the kernel does not tell. */

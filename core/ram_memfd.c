@@ -1,5 +1,5 @@
-/* Guest RAM in a memfd of the VM's own, mapped shared. Zero runs are its holes: nobody else maps it, so a page that the guest writes there
- * is the guest's, as an anonymous one would be. */
+/* Guest RAM in a memfd of the VM's own, mapped shared. Zero runs are its holes: nobody else maps it, so a page that the guest
+ * writes there is the guest's, as an anonymous one would be. */
 #include "core/guest_ram.h"
 
 #include "core/base/cleanup.h"
@@ -16,9 +16,11 @@
 /* Sealed: who is given it can rely on its size. */
 static int make_memfd(uint64_t size_bytes, bool huge)
 {
-        _cleanup_close_ int fd = memfd_create("rouse-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+        _cleanup_close_ int fd = memfd_create("rouse-ram",
+                                              MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
 
-        if (fd < 0 || ftruncate(fd, (off_t)size_bytes) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        if (fd < 0 || ftruncate(fd, (off_t)size_bytes) < 0 ||
+            fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
                 return -errno;
         return TAKE_FD(fd);
 }

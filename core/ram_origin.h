@@ -1,6 +1,8 @@
-/* core/ram_origin.h: for each page of guest RAM, without touching it: is it as it was restored, is it zero, or must somebody look?
+/* core/ram_origin.h: for each page of guest RAM, without touching it: is it as it was restored, is it zero, or must somebody
+ * look?
  * Owns:    a descriptor of /proc/self/pagemap; borrows the rest.
- * Threads: session thread, while no vCPU and no device runs, and pager_catch_up was called since. The pager may go on: what it does meanwhile changes no answer.
+ * Threads: session thread, while no vCPU and no device runs, and pager_catch_up was called since. The pager may go on: what it
+ *          does meanwhile changes no answer.
  * Blocks:  never.
  *
  * In this order, so that a page that the pager brings in between is seen as one or the other, and both are right:

@@ -42,7 +42,8 @@ static uint64_t count_anonymous(const struct ram_presence *p, uint64_t page, uin
         return nr;
 }
 
-/* The next data in the memfd at or after `page`, below end: [*ret_first, *ret_end). False: there is none. Where it cannot be told, all is data. */
+/* The next data in the memfd at or after `page`, below end: [*ret_first, *ret_end). False: there is none. Where it cannot be
+ * told, all is data. */
 static bool next_data(const struct guest_ram *ram, uint64_t page, uint64_t end, uint64_t *ret_first, uint64_t *ret_end)
 {
         off_t data = lseek(ram->fd, (off_t)pages_to_bytes(page), SEEK_DATA), hole;
@@ -87,7 +88,8 @@ static bool overlaps(const struct pager_range *v, size_t nr, uint64_t page, uint
 
 uint64_t ram_presence_count(const struct ram_presence *p, uint64_t page, uint64_t nr_pages)
 {
-        if (overlaps(p->ram->mapped, p->ram->nr_mapped, page, nr_pages) || overlaps(p->ram->shared, p->ram->nr_shared, page, nr_pages))
+        if (overlaps(p->ram->mapped, p->ram->nr_mapped, page, nr_pages) ||
+            overlaps(p->ram->shared, p->ram->nr_shared, page, nr_pages))
                 return nr_pages;
         switch (p->ram->backing) {
         case RAM_MEMFD:

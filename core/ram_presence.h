@@ -28,7 +28,8 @@ enum page_presence {
         PRESENCE_FILE,   /* a page of the file that is mapped there, not the VM's own copy */
         PRESENCE_HELD,   /* memory of the VM's; also where nobody tells */
 };
-/* Of at most PRESENCE_PAGES_MAX pages, one by one. What is absent of a mapped file or template is its, of everything else it is zero. */
+/* Of at most PRESENCE_PAGES_MAX pages, one by one. What is absent of a mapped file or template is its, of everything else it is
+ * zero. */
 void ram_presence_look(const struct ram_presence *p, uint64_t page, uint64_t nr_pages, uint8_t *ret);
 
 /* How many of at most PRESENCE_PAGES_MAX pages hold something; all of them, where nobody tells. */

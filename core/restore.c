@@ -119,7 +119,8 @@ static int plan_mapped(struct session *s, const struct restore_options *o, struc
         if (s->plan.nr_mapped) {
                 r = mapped_sources_watch(&s->plan, &s->snap.pages, &s->sources_fd);
                 if (r < 0)
-                        snapshot_note(&s->snap, "the memory file is not watched (inotify: %s): a change of it shows late", strerror(-r));
+                        snapshot_note(&s->snap, "the memory file is not watched (inotify: %s): a change of it shows late",
+                                      strerror(-r));
                 else
                         session_watch(s, s->sources_fd, POLLIN, session_sources_changed, s);
         }
@@ -159,7 +160,8 @@ static int stage_plan(struct session *s, const struct restore_options *o, struct
         if (r >= 0 && o->mode == RESTORE_SHARED)
                 r = session_map_shared(s, o, &limits, e);
         else if (r >= 0)
-                r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, o->mode == RESTORE_EAGER && !o->naive, &s->ram, e);
+                r = guest_ram_map_as(o->common.memory_backing, s->layout.total_bytes, o->mode == RESTORE_EAGER &&
+                                     !o->naive, &s->ram, e);
         if (r < 0)
                 return r;
         s->layout.ram = s->ram.base;
@@ -240,7 +242,8 @@ static int check_cpu(struct session *s, const struct restore_options *o, struct 
                 return err_bad(e, "state", ERR_NO_OFFSET, "this host's CPU or KVM lacks what the guest saw: %s; restore it where they are there, or "
                                "with --allow-cpu-mismatch", lacking);
         if (r > 0)
-                snapshot_note(&s->snap, "this host's CPU or KVM lacks what the guest saw: %s; it will fail where it uses that", lacking);
+                snapshot_note(&s->snap, "this host's CPU or KVM lacks what the guest saw: %s; it will fail where it uses that",
+                              lacking);
         return MIN(r, 0);
 }
 
@@ -276,8 +279,8 @@ static int stage_build(struct session *s, const struct restore_options *o, struc
                 r = vm_start(s->vm, e);
         if (r >= 0)
                 session_set_live(s, s->vm);
-        /* State that is set, and a device that goes on with what was in flight, read guest RAM. What was lost there is met before the
-         * guest runs: the snapshot is bad, whatever came of it. */
+        /* State that is set, and a device that goes on with what was in flight, read guest RAM. What was lost there is met before
+         * the guest runs: the snapshot is bad, whatever came of it. */
         if (session_find_lost(s, &lost)) {
                 if (e)
                         *e = lost;

@@ -45,9 +45,9 @@ static int check_cancelled(const struct save_options *o, struct err *e)
 
 /* --- before the guest is stopped --- */
 
-/* How small packed pages get is not known before they are packed: what is too much for the file system shows then, and the guest goes
- * on. Beside the pages: their sums and runs, a sixtieth of them at worst (every second page zero); vCPUs, devices, and as much again
- * for the file system itself. */
+/* How small packed pages get is not known before they are packed: what is too much for the file system shows then, and the guest
+ * goes on. Beside the pages: their sums and runs, a sixtieth of them at worst (every second page zero); vCPUs, devices, and as
+ * much again for the file system itself. */
 static uint64_t overhead_bytes(uint64_t data_bytes, uint32_t nr_vcpus)
 {
         return data_bytes / 32 + nr_vcpus * 128 * KIB + 2 * MIB;
@@ -278,7 +278,8 @@ static int open_base(struct saving *v, struct snapshot_writer_options *wo, struc
         if (!v->o->base)
                 return 0;
         if (!v->ops->parent_pages)
-                return err_usage(e, "base: a snapshot of format %s cannot refer to another; expected format native", v->ops->name);
+                return err_usage(e, "base: a snapshot of format %s cannot refer to another; expected format native",
+                                 v->ops->name);
         r = save_base_open(&v->base, v->s, v->o->base, v->o->path, e);
         wo->parent = v->base.snap.identity;
         wo->parent_place = &v->base.place;

@@ -187,8 +187,8 @@ void session_resume(struct session *s)
                 tell_change(s, SESSION_RESUMED);
 }
 
-/* A vCPU that waits inside KVM for a page holds this up until the page comes, or until --source-timeout, when the pager declares it
- * lost and condemns the VM: its vCPUs end instead of parking. */
+/* A vCPU that waits inside KVM for a page holds this up until the page comes, or until --source-timeout, when the pager declares
+ * it lost and condemns the VM: its vCPUs end instead of parking. */
 bool session_hold(struct session *s)
 {
         if (!s->running)
@@ -299,7 +299,8 @@ void session_run(struct session *s, struct session_result *ret)
                 session_let_run(s); /* that it runs at all is no news */
         loop(s);
         tell_change(s, SESSION_SHUTDOWN);
-        /* What the guest does from now on is not part of the story. Nobody waits for a vCPU that waits for a page: it is let go. */
+        /* What the guest does from now on is not part of the story. Nobody waits for a vCPU that waits for a page: it is let
+         * go. */
         vm_condemn(s->vm);
         close_ledger(s);
         if (s->pager)

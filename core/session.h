@@ -1,7 +1,8 @@
 /* core/session.h: one living VM, booted or restored, from its plan to its end. What tools/, bench/ and core/control ask for.
  * Owns:    everything of the VM: descriptors, memory, threads. session_free gives all back.
  * Threads: one session thread makes, runs and frees it. Watchers and messages are called on that thread, inside session_run.
- * Blocks:  session_run until the VM has ended; session_save while memory is written; session_free until every thread has ended. */
+ * Blocks:  session_run until the VM has ended; session_save while memory is written; session_free until every thread has
+ *          ended. */
 #pragma once
 
 #include "core/base/err.h"
@@ -26,7 +27,8 @@ struct session_options {
         bool                    paused;        /* do not run the guest until session_resume */
         uint64_t                t0_ns;
         enum ledger_t0          t0_from;
-        /* What stands behind the virtio slots: for a boot, the devices there are; for a restore, the backends of those in the snapshot. */
+        /* What stands behind the virtio slots: for a boot, the devices there are; for a restore, the backends of those in the
+         * snapshot. */
         const struct device_config *devices;
         size_t                      nr_devices;
         const struct host_caps *caps; /* tests mask them; NULL: this host's, probed */
@@ -118,7 +120,8 @@ struct save_options {
         int         pack_level;
         const char *base;        /* a snapshot to refer to for what is as it has it, or NULL; native alone */
         bool        pause_after; /* leave it paused */
-        /* Called on the session thread every some ms while pages are fetched and written; true: give up (-ECANCELED). May be NULL. */
+        /* Called on the session thread every some ms while pages are fetched and written; true: give up (-ECANCELED). May be
+         * NULL. */
         bool (*cancelled)(void *arg);
         void *cancelled_arg;
 };
@@ -132,13 +135,14 @@ struct save_report {
         uint64_t        compared_bytes; /* held against the base */
         struct identity identity;
 };
-/* A snapshot of the VM as it is. Refused at once, with the guest untouched: no room for it, a device that has no state, a format that
- * cannot hold this VM. First brings in every page that is still absent, while the guest runs; over a base that the VM comes from
- * they stay absent. When it fails the guest goes on as before and nothing is left on disk. */
+/* A snapshot of the VM as it is. Refused at once, with the guest untouched: no room for it, a device that has no state, a format
+ * that cannot hold this VM. First brings in every page that is still absent, while the guest runs; over a base that the VM comes
+ * from they stay absent. When it fails the guest goes on as before and nothing is left on disk. */
 int session_save(struct session *s, const struct save_options *o, struct save_report *ret, struct err *e);
 
-/* Who must know what happens to the VM; called on the session thread. One at a time; NULL: nobody. SESSION_STOPPED and RESUMED when
- * it was stopped or resumed, whoever asked (not that it begins to run in session_run); SESSION_SHUTDOWN once, when it will end. */
+/* Who must know what happens to the VM; called on the session thread. One at a time; NULL: nobody. SESSION_STOPPED and RESUMED
+ * when it was stopped or resumed, whoever asked (not that it begins to run in session_run); SESSION_SHUTDOWN once, when it will
+ * end. */
 enum session_change { SESSION_STOPPED, SESSION_RESUMED, SESSION_SHUTDOWN };
 void session_observe(struct session *s, void (*changed)(void *arg, enum session_change what), void *arg);
 
@@ -149,8 +153,8 @@ int session_balloon_get(struct session *s, uint64_t *ret_given_bytes);
 /* Bytes for the guest's serial port; returns how many it took. */
 size_t session_serial_in(struct session *s, const uint8_t *bytes, size_t len);
 
-/* With serial_lossy: who reads the serial port from now on; -1: nobody, and the newest 64 KiB are kept. What was dropped is said in a
- * message. */
+/* With serial_lossy: who reads the serial port from now on; -1: nobody, and the newest 64 KiB are kept. What was dropped is said
+ * in a message. */
 void session_serial_to(struct session *s, int fd);
 
 /* The ledger as it stands; whole after session_run. */

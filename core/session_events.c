@@ -94,8 +94,8 @@ static void on_matched(void *arg, bool until, uint64_t ns)
         session_post(s, until ? EVENT_UNTIL : EVENT_MARK);
 }
 
-/* A page that somebody waits for ends the VM before he is let go: what he does with wrong bytes is dropped. Before the VM can run,
- * session_restore finds `lost_demanded` and gives up. */
+/* A page that somebody waits for ends the VM before he is let go: what he does with wrong bytes is dropped. Before the VM can
+ * run, session_restore finds `lost_demanded` and gives up. */
 static bool on_lost(void *arg, const struct pager_lost *lost)
 {
         struct session *s = arg;

@@ -89,7 +89,8 @@ struct session {
         /* atomic: stamped by vCPU and pager threads (release), read after the matching event bit (acquire) */
         _Atomic uint32_t events;
         _Atomic uint64_t stamp_ns[LEDGER_STAMPS];
-        /* Of pager and mapper: those that have not told yet. Whoever comes last stamps; relaxed, the stamp's event carries it over. */
+        /* Of pager and mapper: those that have not told yet. Whoever comes last stamps; relaxed, the stamp's event carries it
+         * over. */
         _Atomic int      replays_left, settles_left;
         /* under lock: the first of each only */
         pthread_mutex_t   lock;
@@ -124,7 +125,8 @@ bool session_find_lost(struct session *s, struct err *e);
 void session_sources_changed(void *arg, int fd, short revents);
 /* The first one counts. Session thread. */
 void session_end(struct session *s, enum session_end why);
-/* As session_pause and session_resume, but nobody is told: for a moment. True when it ran (did not run) before. Session thread. */
+/* As session_pause and session_resume, but nobody is told: for a moment. True when it ran (did not run) before. Session
+ * thread. */
 bool session_hold(struct session *s);
 /* Before session_hold, for who must not wait for a vCPU that waits for a page: true when it will not. Else ask again, or undo. */
 bool session_hold_begin(struct session *s, int timeout_ms);

@@ -1,4 +1,5 @@
-/* The log of what the pager did, as a file: a line for neighbours that came together. rouse(1) documents it, bench/model/timeline reads it. */
+/* The log of what the pager did, as a file: a line for neighbours that came together. rouse(1) documents it, bench/model/timeline
+ * reads it. */
 #include "core/session_internal.h"
 
 #include "core/base/cleanup.h"
@@ -20,7 +21,8 @@ static void write_unlogged(FILE *to, const struct ledger *l)
 {
         for (size_t i = 0; i < l->nr_plan; i++)
                 if (l->plan[i].bytes && strcmp(l->plan[i].mechanism, "copy") && strcmp(l->plan[i].mechanism, "continue"))
-                        fprintf(to, "# not logged: %" PRIu64 " bytes %s (%s)\n", l->plan[i].bytes, l->plan[i].mechanism, l->plan[i].why);
+                        fprintf(to, "# not logged: %" PRIu64 " bytes %s (%s)\n", l->plan[i].bytes, l->plan[i].mechanism,
+                                l->plan[i].why);
 }
 
 static void write_head(FILE *to, const struct ledger *l)
@@ -97,7 +99,8 @@ void session_keep_timeline(struct session *s)
                 return;
         }
         if (!s->pager)
-                session_message(s, "timeline: nothing to log, as this restore (%s) has no pager; --mode lazy has one", s->ledger.arm);
+                session_message(s, "timeline: nothing to log, as this restore (%s) has no pager; --mode lazy has one",
+                                s->ledger.arm);
         if (write_file(s, &err) >= 0)
                 return;
         session_fail_late(s, &err);

@@ -1,4 +1,5 @@
-/* What is served is mapped privately from the template, zeros are no part of it: a write into one of its holes would put a page there. */
+/* What is served is mapped privately from the template, zeros are no part of it: a write into one of its holes would put a page
+ * there. */
 #include "core/shared_restore.h"
 
 #include "core/base/cleanup.h"
@@ -63,14 +64,16 @@ static int map_small(struct session *s, struct err *e)
                 uint8_t *at = s->ram.base + offset;
 
                 if (mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, template_fd(s->template), (off_t)offset) == MAP_FAILED)
-                        return err_host(e, -errno, "map %llu bytes of the template: %s", (unsigned long long)bytes, strerror(errno));
+                        return err_host(e, -errno, "map %llu bytes of the template: %s", (unsigned long long)bytes,
+                                        strerror(errno));
                 madvise(at, bytes, MADV_DONTFORK);
                 madvise(at, bytes, MADV_NOHUGEPAGE);
         }
         return r;
 }
 
-/* All of RAM in one mapping, which reserves a page of the pool for each that the guest may come to write; holes of the template are the guest's own. */
+/* All of RAM in one mapping, which reserves a page of the pool for each that the guest may come to write; holes of the template
+ * are the guest's own. */
 static int map_huge(struct session *s, struct err *e)
 {
         uint64_t bytes = s->layout.total_bytes;

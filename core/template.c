@@ -87,7 +87,8 @@ static int map(struct template *t, const struct template_ask *ask, struct err *e
         if (bits != MAP_FAILED)
                 t->pages.bits = bits;
         if (view == MAP_FAILED || bits == MAP_FAILED)
-                return err_host(e, -ENOMEM, "map the template of %llu pages: no address space", (unsigned long long)t->head.nr_pages);
+                return err_host(e, -ENOMEM, "map the template of %llu pages: no address space",
+                                (unsigned long long)t->head.nr_pages);
         t->pages.view = (uint8_t *)align_up((uint64_t)view, HUGE_PAGE_BYTES);
         for (size_t i = 0; i < ask->nr_ranges; i++) {
                 const struct pager_range *r = &ask->ranges[i];
@@ -231,8 +232,8 @@ const struct shared_pages *template_pages(const struct template *t)
         return &t->pages;
 }
 
-/* Whoever is the last to have the template takes its socket file along. Where somebody is just looking for one he finds out by himself that
- * nobody listens: then nothing is waited for. Its descriptors are closed. */
+/* Whoever is the last to have the template takes its socket file along. Where somebody is just looking for one he finds out by
+ * himself that nobody listens: then nothing is waited for. Its descriptors are closed. */
 static void remove_socket(const struct template *t)
 {
         _cleanup_close_ int lock_fd = t->path[0] ? lock(t->runtime_dir, LOCK_EX | LOCK_NB) : -1;

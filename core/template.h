@@ -7,8 +7,8 @@
  *   memfd + a memfd of bits + a listening      connect ──► the same three descriptors, by SCM_RIGHTS
  *   socket in the runtime directory
  *
- * The listening socket is itself handed on, and everybody accepts at it. So the template can be had as long as one process has it, whoever
- * is killed, and nobody has to take anything over. Who has it last removes the socket file; where
+ * The listening socket is itself handed on, and everybody accepts at it. So the template can be had as long as one process has
+ * it, whoever is killed, and nobody has to take anything over. Who has it last removes the socket file; where
  * he was killed it is replaced, under a lock.
  * Only processes of one user share: the directory and the socket are his, and either side asks the kernel who the other one is.
  *

@@ -20,7 +20,8 @@ struct template_head {
         uint32_t reserved;
 };
 
-/* 0; -ENOENT: nobody listens at path; -EAGAIN: who accepted is gone, ask again; -ETIMEDOUT: who listens does not answer; or another -errno. */
+/* 0; -ENOENT: nobody listens at path; -EAGAIN: who accepted is gone, ask again; -ETIMEDOUT: who listens does not answer; or
+ * another -errno. */
 int template_ask_for(const char *path, const struct template_head *expected, int ret_fds[TEMPLATE_FDS]);
 
 /* False: nobody listens at path. */

@@ -186,7 +186,8 @@ static void count_used(struct snapshot *s)
                 const struct page_run *run = &s->pages.runs[i];
 
                 for (size_t k = 0; k < s->nr_levels && (run->kind == RUN_RAW || run->kind == RUN_PACKED); k++)
-                        if (run->source >= s->levels[k].first_source && run->source - s->levels[k].first_source < s->levels[k].nr_sources)
+                        if (run->source >= s->levels[k].first_source &&
+                            run->source - s->levels[k].first_source < s->levels[k].nr_sources)
                                 s->levels[k].used_pages += run->nr_pages;
         }
 }

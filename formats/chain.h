@@ -7,7 +7,8 @@
  *     1. the directories of snapshot_open_options.bases
  *     2. the path relative to the child, 3. the absolute path: as they were when the child was written
  *
- * A path out of a snapshot is its writer's choice. Who opens somebody else's snapshot must not be led to a third one's memory by it:
+ * A path out of a snapshot is its writer's choice. Who opens somebody else's snapshot must not be led to a third one's memory by
+ * it:
  * unless the child is the caller's own, what 2. and 3. lead to must have the child's owner. */
 #pragma once
 

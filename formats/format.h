@@ -59,11 +59,11 @@ struct snapshot_open_options {
 
 struct format_ops {
         const char *name;
-        /* Is it mine? Called by snapshot_open in probe order, on the caller's thread. Reads at most 4 KiB of a file, changes nothing.
-         * 1 yes, 0 no, -errno when the directory cannot be read (with text). */
+        /* Is it mine? Called by snapshot_open in probe order, on the caller's thread. Reads at most 4 KiB of a file, changes
+         * nothing. 1 yes, 0 no, -errno when the directory cannot be read (with text). */
         int (*probe)(int dir_fd, struct err *e);
-        /* Fills identity, vm, layout, pages, version, notes; path, dir_fd and format are set before. Bad input: -EBADMSG by err_bad.
-         * On failure the caller calls snapshot_close on what is there. */
+        /* Fills identity, vm, layout, pages, version, notes; path, dir_fd and format are set before. Bad input: -EBADMSG by
+         * err_bad. On failure the caller calls snapshot_close on what is there. */
         int (*read)(struct snapshot *s, const struct snapshot_open_options *o, struct err *e);
 };
 
@@ -72,8 +72,9 @@ extern const struct format_ops *const formats[];
 extern const struct format_ops format_native;
 extern const struct format_ops format_stratovirt;
 
-/* path must be a directory (itself it may be a link). None or two formats match: refused, with the names. What it leaves to parents is
- * found and put together (formats/chain.c): a parent that is missing, or is another one than the child was written over, is refused. */
+/* path must be a directory (itself it may be a link). None or two formats match: refused, with the names. What it leaves to
+ * parents is found and put together (formats/chain.c): a parent that is missing, or is another one than the child was written
+ * over, is refused. */
 int  snapshot_open(const char *path, const struct snapshot_open_options *o, struct snapshot *ret, struct err *e);
 /* The same, but for itself alone: pages.is_level, with RUN_PARENT where its parent is needed. */
 int  snapshot_open_level(const char *path, const struct snapshot_open_options *o, struct snapshot *ret, struct err *e);

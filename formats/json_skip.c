@@ -5,7 +5,8 @@
  *   inside    .1111........     prefix xor of it: what lies in a string (its opening quote too)
  *   brackets  1..1...1...11     and not inside: these change the depth
  *
- * Byte by byte this was most of a restore's 0.4 ms before its first KVM call (measured, microvm-128m: 1.4 ns a byte, two passes). */
+ * Byte by byte this was most of a restore's 0.4 ms before its first KVM call (measured, microvm-128m: 1.4 ns a byte, two
+ * passes). */
 #include "formats/json_skip.h"
 
 #include <emmintrin.h>

@@ -4,7 +4,8 @@
  * Blocks:  never.
  *
  * Why not a JSON library here: the virtio part of a StratoVirt state is 98 KB of filler around some 40 numbers, and a tree of it
- * costs more than all the rest of a restore. Skipping checks strings, brackets and depth; grammar is checked where it is walked. */
+ * costs more than all the rest of a restore. Skipping checks strings, brackets and depth; grammar is checked where it is
+ * walked. */
 #pragma once
 
 #include <stdbool.h>

@@ -75,7 +75,8 @@ static int read_identity(struct sections *in, struct native_state *ret, struct e
         return 0;
 }
 
-static int copy_path(struct sections *in, const struct section *s, uint64_t at, uint32_t len, bool absolute, char **ret, struct err *e)
+static int copy_path(struct sections *in, const struct section *s, uint64_t at, uint32_t len, bool absolute, char **ret,
+                     struct err *e)
 {
         const char *bytes = (const char *)s->bytes + at;
 
@@ -97,7 +98,8 @@ static int read_parent(struct sections *in, struct parent_place *ret, struct err
         if (r <= 0)
                 return r;
         if (s->len < sizeof(n))
-                return err_bad(e, in->file, s->offset_bytes, "section parent: expected %zu bytes, found %" PRIu64 DAMAGED, sizeof(n), s->len);
+                return err_bad(e, in->file, s->offset_bytes, "section parent: expected %zu bytes, found %" PRIu64 DAMAGED,
+                               sizeof(n), s->len);
         memcpy(&n, s->bytes, sizeof(n));
         if (s->len != sizeof(n) + (uint64_t)n.absolute_bytes + n.relative_bytes)
                 return err_bad(e, in->file, s->offset_bytes, "section parent: expected two paths of %u and %u bytes, found %" PRIu64

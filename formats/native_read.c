@@ -196,8 +196,8 @@ static int add_memory(struct snapshot *s, const struct table_file *t, struct err
         return 0;
 }
 
-/* A memory that is not packed has a place for every page, for zero pages too: holes, if nobody filled them. Those of a parent's pages are
- * its own. */
+/* A memory that is not packed has a place for every page, for zero pages too: holes, if nobody filled them. Those of a parent's
+ * pages are its own. */
 static int add_raw_pages(struct snapshot *s, struct err *e)
 {
         int r = 0;

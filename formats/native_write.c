@@ -248,7 +248,8 @@ static int write_file(const struct native_writer *w, const char *name, const voi
 static int write_state(const struct native_writer *w, const struct vm_state *vm, const struct mem_layout *l, struct err *e)
 {
         _cleanup_(section_out_free) struct section_out out = { 0 };
-        int                                            r = native_state_encode(&w->self, &w->parent, w->parent_place, l, vm, &out, e);
+        int                                            r = native_state_encode(&w->self, &w->parent, w->parent_place, l, vm, &out,
+                                                                               e);
 
         return r < 0 ? r : write_file(w, NATIVE_STATE, out.bytes, out.len, e);
 }

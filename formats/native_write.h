@@ -29,7 +29,8 @@ struct native_writer_options {
 int native_writer_new(const struct native_writer_options *o, struct native_writer **ret, struct err *e);
 
 /* The next nr_pages pages of RAM, ascending and without a gap over all calls. bytes NULL: all zero. Pages of zeros become zero
- * runs; data is written at its RAM offset of `memory` and summed, or packed into chunks that lie back to back. Safe to call while the guest is paused: no fsync. */
+ * runs; data is written at its RAM offset of `memory` and summed, or packed into chunks that lie back to back. Safe to call while
+ * the guest is paused: no fsync. */
 int native_writer_pages(struct native_writer *w, const void *bytes, uint64_t nr_pages, struct err *e);
 
 /* The next nr_pages pages are the parent's: holes in `memory`. */
@@ -38,7 +39,8 @@ int native_writer_parent_pages(struct native_writer *w, uint64_t nr_pages, struc
 /* vm_state and layout into `state` (with a fresh UUID), the page map into `pages`; all RAM pages must have been given. */
 int native_writer_state(struct native_writer *w, const struct vm_state *vm, const struct mem_layout *l, struct err *e);
 
-/* Hints for the same RAM, into `hints`, as those of the snapshot that is written, whatever theirs was. Once, before the commit. */
+/* Hints for the same RAM, into `hints`, as those of the snapshot that is written, whatever theirs was. Once, before the
+ * commit. */
 int native_writer_hints(struct native_writer *w, const struct hints *h, struct err *e);
 
 /* fsync of every file and directory, then the rename. ret_identity may be NULL. */

@@ -38,7 +38,8 @@ static int stale(const char *shown, struct err *e, const char *why)
         return err_set(e, -ESTALE, "%s: %s; `rouse inspect --index` makes a new one", shown, why);
 }
 
-/* Each raw run must name the same bytes as the map that was read from the snapshot itself: an index only knows zero pages better. */
+/* Each raw run must name the same bytes as the map that was read from the snapshot itself: an index only knows zero pages
+ * better. */
 static bool fits(const struct page_map *index, const struct page_map *map)
 {
         for (size_t i = 0; i < index->nr_runs; i++) {

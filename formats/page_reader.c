@@ -45,7 +45,8 @@ static int read_bytes(const struct page_source *src, uint64_t offset_bytes, uint
         return 0;
 }
 
-static int read_raw(struct page_reader *r, const struct page_run *run, uint64_t page, uint64_t nr_pages, uint8_t *buf, struct err *e)
+static int read_raw(struct page_reader *r, const struct page_run *run, uint64_t page, uint64_t nr_pages, uint8_t *buf,
+                    struct err *e)
 {
         const struct page_source *src = &r->map->sources[run->source];
         bool                      checked = r->verify && run_sums(r->map, run);
@@ -73,9 +74,11 @@ static int unpack(struct page_reader *r, const struct page_chunk *c, uint8_t *to
         if (c->packed_bytes == bytes)
                 memcpy(to, r->packed, bytes);
         else if (r->map->codec->unpack(to, bytes, r->packed, c->packed_bytes) < 0)
-                return err_set(e, -EBADMSG, "expected %u pages packed by %s, found other bytes", c->nr_pages, r->map->codec->name);
+                return err_set(e, -EBADMSG, "expected %u pages packed by %s, found other bytes", c->nr_pages,
+                               r->map->codec->name);
         if (r->verify && XXH3_64bits(to, bytes) != c->sum)
-                return err_set(e, -EBADMSG, "expected checksum %#" PRIx64 ", found %#" PRIx64, c->sum, (uint64_t)XXH3_64bits(to, bytes));
+                return err_set(e, -EBADMSG, "expected checksum %#" PRIx64 ", found %#" PRIx64, c->sum,
+                               (uint64_t)XXH3_64bits(to, bytes));
         return 0;
 }
 
@@ -108,7 +111,8 @@ static int hold_chunk(struct page_reader *r, const struct page_run *run, const s
 }
 
 /* Where all of the chunk is asked for it is unpacked in place. */
-static int read_packed(struct page_reader *r, const struct page_run *run, uint64_t page, uint64_t nr_pages, uint8_t *buf, struct err *e)
+static int read_packed(struct page_reader *r, const struct page_run *run, uint64_t page, uint64_t nr_pages, uint8_t *buf,
+                       struct err *e)
 {
         while (nr_pages > 0) {
                 struct chunk_place at = page_map_find_chunk(r->map, run, page);
@@ -137,7 +141,8 @@ int page_reader_read(struct page_reader *r, uint64_t first_page, uint64_t nr_pag
                 uint64_t               nr;
 
                 if (!run)
-                        return err_set(e, -EINVAL, "expected a RAM page below %" PRIu64 ", found %" PRIu64, r->map->nr_pages, first_page);
+                        return err_set(e, -EINVAL, "expected a RAM page below %" PRIu64 ", found %" PRIu64, r->map->nr_pages,
+                                       first_page);
                 nr = MIN(nr_pages, run->first_page + run->nr_pages - first_page);
                 if (run->kind == RUN_ZERO)
                         memset(at, 0, pages_to_bytes(nr));

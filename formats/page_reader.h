@@ -1,5 +1,5 @@
-/* formats/page_reader.h: the bytes of RAM pages as a snapshot has them, whatever kind of run they are in: for whoever reads in order and
- * may wait (eager, convert, verify, comparing with a parent). The pager has its own way.
+/* formats/page_reader.h: the bytes of RAM pages as a snapshot has them, whatever kind of run they are in: for whoever reads in
+ * order and may wait (eager, convert, verify, comparing with a parent). The pager has its own way.
  * Owns:    a buffer of one chunk; page_reader_fini gives it back.
  * Threads: one at a time; a reader each.
  * Blocks:  on the file system. */
@@ -21,6 +21,6 @@ struct page_reader {
 int  page_reader_init(struct page_reader *r, const struct page_map *map, bool verify);
 void page_reader_fini(struct page_reader *r); /* accepts a zeroed one */
 
-/* Pages [first_page, +nr_pages), which may span runs of every kind, into buf. An error names the source, the offset, what was expected and
- * found. A file that ends early or cannot be read is ERR_SNAPSHOT. */
+/* Pages [first_page, +nr_pages), which may span runs of every kind, into buf. An error names the source, the offset, what was
+ * expected and found. A file that ends early or cannot be read is ERR_SNAPSHOT. */
 int page_reader_read(struct page_reader *r, uint64_t first_page, uint64_t nr_pages, void *buf, struct err *e);

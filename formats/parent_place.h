@@ -17,13 +17,14 @@ struct parent_place {
 
 void parent_place_free(struct parent_place *p);
 
-/* Of the directory `parent`, for a child that will be the directory `child` (its last part need not exist). A path that no terminal
- * could show is refused: it would have to be shown when it is missed. */
+/* Of the directory `parent`, for a child that will be the directory `child` (its last part need not exist). A path that no
+ * terminal could show is refused: it would have to be shown when it is missed. */
 int parent_place_make(const char *parent, const char *child, struct parent_place *ret, struct err *e);
 
-/* From the root to `to`, as seen from the directory `from`: both absolute and without links or dots. NULL: nothing in common (or no
- * memory). The caller frees it. */
+/* From the root to `to`, as seen from the directory `from`: both absolute and without links or dots. NULL: nothing in common (or
+ * no memory). The caller frees it. */
 char *parent_place_relative(const char *from, const char *to);
 
-/* Of bytes out of a file: may it be a path, absolute or not? Without a NUL, no longer than PATH_MAX allows, nothing but characters. */
+/* Of bytes out of a file: may it be a path, absolute or not? Without a NUL, no longer than PATH_MAX allows, nothing but
+ * characters. */
 bool parent_place_is_path(const char *bytes, size_t len, bool absolute);

@@ -46,7 +46,8 @@ static uint64_t sum_of(const struct native_section *h, const void *bytes, size_t
         return XXH3_64bits_withSeed(bytes, len, XXH3_64bits(h, offsetof(struct native_section, sum)));
 }
 
-void section_out_add(struct section_out *o, const char *name, const void *head, size_t head_len, const void *tail, size_t tail_len)
+void section_out_add(struct section_out *o, const char *name, const void *head, size_t head_len, const void *tail,
+                     size_t tail_len)
 {
         struct native_section h = { .version = NATIVE_SECTION_VERSION, .len = head_len + tail_len };
         uint8_t              *p;

@@ -19,7 +19,8 @@ struct section_out {
 
 void section_out_free(struct section_out *o);
 /* head and tail are written one after the other; either may be empty. */
-void section_out_add(struct section_out *o, const char *name, const void *head, size_t head_len, const void *tail, size_t tail_len);
+void section_out_add(struct section_out *o, const char *name, const void *head, size_t head_len, const void *tail,
+                     size_t tail_len);
 /* Puts the header in front: the file is [bytes, bytes + len). -ENOMEM, -E2BIG for a file that no reader would take. */
 int section_out_finish(struct section_out *o);
 

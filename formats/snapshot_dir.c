@@ -77,7 +77,8 @@ static int lock_old(const struct snapshot_dir *d, struct err *e)
         if (fd == -ENOTDIR)
                 return not_a_snapshot(d, "something that is no directory", e);
         if (fd == -EBUSY)
-                return err_set(e, fd, "%s: expected nobody else to replace it, found that another process does; try again", d->path);
+                return err_set(e, fd, "%s: expected nobody else to replace it, found that another process does; try again",
+                               d->path);
         if (fd < 0)
                 return err_set(e, fd, "open snapshot %s: %s", d->path, strerror(-fd));
         r = is_snapshot(fd, e);

@@ -22,7 +22,8 @@ int snapshot_writer_check_pack(const struct snapshot_writer_ops *ops, int level,
         if (!ops->packs)
                 return err_usage(e, "pack: expected a format that has packed pages (native), found %s", ops->name);
         if (!lz4_pack_level_is_valid(level))
-                return err_usage(e, "pack level: expected 1 to %d, or -1 to %d for speed, found %d", LZ4_PACK_LEVEL_MAX, LZ4_PACK_LEVEL_MIN, level);
+                return err_usage(e, "pack level: expected 1 to %d, or -1 to %d for speed, found %d", LZ4_PACK_LEVEL_MAX,
+                                 LZ4_PACK_LEVEL_MIN, level);
         return 0;
 }
 

@@ -49,8 +49,8 @@ struct snapshot_writer_ops {
         int (*parent_pages)(struct snapshot_writer *w, uint64_t nr_pages, struct err *e);
         /* All RAM pages must have been given. */
         int (*state)(struct snapshot_writer *w, const struct vm_state *vm, const struct mem_layout *l, struct err *e);
-        /* Hints for the same RAM become those of the snapshot that is written. NULL: the format has no place for them; they are kept beside it,
-         * by the identity that commit tells. Before commit. */
+        /* Hints for the same RAM become those of the snapshot that is written. NULL: the format has no place for them; they are
+         * kept beside it, by the identity that commit tells. Before commit. */
         int (*hints)(struct snapshot_writer *w, const struct hints *h, struct err *e);
         /* fsync of every file and directory, then the rename. *ret_identity is what a reader will find. */
         int (*commit)(struct snapshot_writer *w, struct identity *ret_identity, struct err *e);

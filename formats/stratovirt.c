@@ -97,7 +97,8 @@ static void name_version(const struct sv_records *rec, char *ret, size_t size)
                  v >> 8 & 0xff, v & 0xff);
 }
 
-static int read_vm(const uint8_t *state, size_t len, const struct sv_header *h, struct found *x, struct snapshot *s, struct err *e)
+static int read_vm(const uint8_t *state, size_t len, const struct sv_header *h, struct found *x, struct snapshot *s,
+                   struct err *e)
 {
         struct sv_records *rec = &x->records;
         int                r = sv_descs_read(state, h->desc_len, &x->descs, e);

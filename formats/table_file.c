@@ -46,7 +46,8 @@ static uint64_t entries_at(const struct table_kind *k)
 }
 
 /* *ret: k or one that is older. */
-static int check_kind(const struct table_header *h, const char *name, const struct table_kind *k, const struct table_kind **ret, struct err *e)
+static int check_kind(const struct table_header *h, const char *name, const struct table_kind *k, const struct table_kind **ret,
+                      struct err *e)
 {
         const struct table_kind *is = k;
         uint64_t                 sum = sum_of_header(h);
@@ -138,7 +139,8 @@ static int check_identity(const struct table_header *h, const char *name, struct
         return 0;
 }
 
-int table_file_read_header(const struct part *p, const char *name, const struct table_kind *k, struct table_file *ret, struct err *e)
+int table_file_read_header(const struct part *p, const char *name, const struct table_kind *k, struct table_file *ret,
+                           struct err *e)
 {
         struct table_packing g = { 0 };
         struct table_header  h;

@@ -115,9 +115,11 @@ struct table_file {
 
 void table_file_free(struct table_file *t);
 
-/* The header (of a file of kind k, or of an older one), whose identity and ram_pages the caller compares with its snapshot's before it asks
- * for more: then no count asks for more memory than that snapshot's RAM has pages for. Damaged: -EBADMSG naming `name` and the offset. ret owns no array yet. */
-int table_file_read_header(const struct part *p, const char *name, const struct table_kind *k, struct table_file *ret, struct err *e);
+/* The header (of a file of kind k, or of an older one), whose identity and ram_pages the caller compares with its snapshot's
+ * before it asks for more: then no count asks for more memory than that snapshot's RAM has pages for. Damaged: -EBADMSG naming
+ * `name` and the offset. ret owns no array yet. */
+int table_file_read_header(const struct part *p, const char *name, const struct table_kind *k, struct table_file *ret,
+                           struct err *e);
 
 /* The arrays of a file whose header is in *t, under their checksums. On failure *t is as it was. What the entries say is not
  * checked. */

@@ -74,7 +74,8 @@ static int check_entry(const struct table_run *v, uint64_t place, const struct t
         return 0;
 }
 
-static int unpack(const struct table_run *v, uint64_t place, const struct table_file *t, const char *name, struct page_map *map, struct err *e)
+static int unpack(const struct table_run *v, uint64_t place, const struct table_file *t, const char *name, struct page_map *map,
+                  struct err *e)
 {
         struct page_run run = {
                 .first_page = v->first_page,

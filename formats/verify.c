@@ -1,4 +1,5 @@
-/* formats/verify.c: reads each stored page or chunk once and holds it against its checksum, or against the map that calls it zero. */
+/* formats/verify.c: reads each stored page or chunk once and holds it against its checksum, or against the map that calls it
+ * zero. */
 #include "formats/verify.h"
 
 #include "core/base/cleanup.h"
@@ -149,8 +150,8 @@ static void check_stretch(struct walk *w, const struct stretch *st)
         }
 }
 
-/* [begin, end): the first pages from `skip` on that are no hole. False: there is only a hole left. A file system that knows no holes
- * says that all is data, which costs time only. */
+/* [begin, end): the first pages from `skip` on that are no hole. False: there is only a hole left. A file system that knows no
+ * holes says that all is data, which costs time only. */
 static bool next_data(const struct stretch *st, uint64_t skip, uint64_t *ret_begin, uint64_t *ret_end)
 {
         off_t data = lseek(st->src->fd, (off_t)(st->file_offset_bytes + pages_to_bytes(skip)), SEEK_DATA);

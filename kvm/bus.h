@@ -1,7 +1,7 @@
 /* kvm/bus.h: which device answers at a port or an MMIO address.
  * Owns:    its table; the devices behind it are borrowed.
- * Threads: filled by the session thread before any vCPU runs, then read-only; vCPU threads read and write through it at once, so a
- *          device's ops lock for themselves.
+ * Threads: filled by the session thread before any vCPU runs, then read-only; vCPU threads read and write through it at once, so
+ *          a device's ops lock for themselves.
  * Blocks:  as long as the device does. */
 #pragma once
 
@@ -31,7 +31,8 @@ struct bus {
         struct bus_range ranges[BUS_RANGES_MAX];
 };
 
-/* 0, -EEXIST (overlaps a range of the same space), -ENOSPC (table full), -EINVAL (empty, or past the end of the address space). */
+/* 0, -EEXIST (overlaps a range of the same space), -ENOSPC (table full), -EINVAL (empty, or past the end of the address
+ * space). */
 int bus_add(struct bus *b, enum bus_space space, uint64_t first, uint64_t len, const struct bus_ops *ops, void *arg);
 
 /* Nobody there: a read gives all ones, as a PC's bus does (so the keyboard controller at 0x64 is absent), a write is ignored. An

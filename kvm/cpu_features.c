@@ -1,5 +1,5 @@
-/* Feature bits by their names in /proc/cpuinfo (KVM's own by QEMU's). Bits: Intel SDM vol. 2 "CPUID", AMD64 APM vol. 3 appendix E,
- * Documentation/virt/kvm/x86/cpuid.rst. */
+/* Feature bits by their names in /proc/cpuinfo (KVM's own by QEMU's). Bits: Intel SDM vol. 2 "CPUID", AMD64 APM vol. 3 appendix
+ * E, Documentation/virt/kvm/x86/cpuid.rst. */
 #include "kvm/cpu_features.h"
 
 #include "core/base/units.h"
@@ -18,8 +18,8 @@ struct feature_word {
         const char    *names[32];
 };
 
-/* Leaf 1 ECX: TSC_DEADLINE is KVM's own and was not always reported, OSXSAVE mirrors CR4, HYPERVISOR is the VMM's. EDX: HTT is topology.
- * Leaf 7: FDP_EXCPTN_ONLY, ZERO_FCS_FDS and RTM_ALWAYS_ABORT take something away; OSPKE mirrors CR4.
+/* Leaf 1 ECX: TSC_DEADLINE is KVM's own and was not always reported, OSXSAVE mirrors CR4, HYPERVISOR is the VMM's. EDX: HTT is
+ * topology. Leaf 7: FDP_EXCPTN_ONLY, ZERO_FCS_FDS and RTM_ALWAYS_ABORT take something away; OSPKE mirrors CR4.
  * 0x80000001 EDX: AMD repeats bits of leaf 1 there. ECX: CMP_LEGACY and TOPOEXT are topology. */
 static const struct feature_word words[] = {
         { 1, 0, EDX, 1u << 28,

@@ -105,7 +105,8 @@ static int append_topology(struct cpuid_table *t, uint32_t leaf, uint32_t apic_i
         return 0;
 }
 
-/* Every topology leaf that the host knows, as sub-leaves of this VM. (KVM lists one all-zero entry where it has nothing to say.) */
+/* Every topology leaf that the host knows, as sub-leaves of this VM. (KVM lists one all-zero entry where it has nothing to
+ * say.) */
 static int replace_topology(struct cpuid_table *t, uint32_t apic_id, uint32_t nr_vcpus)
 {
         const uint32_t                 leaves[] = { LEAF_TOPOLOGY, LEAF_TOPOLOGY_V2 };

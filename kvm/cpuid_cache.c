@@ -92,7 +92,8 @@ bool cpuid_cache_get(const char *path, int kvm_fd, struct cpuid_table *ret)
 
         if (!f || !is_mine(fd) || fd_pread_full(fd, f, sizeof(*f), 0) != sizeof(*f))
                 return false;
-        if (memcmp(f->magic, MAGIC, sizeof(f->magic)) != 0 || f->version != VERSION || f->sum != sum_of(f) || f->table.nr > CPUID_MAX)
+        if (memcmp(f->magic, MAGIC, sizeof(f->magic)) != 0 || f->version != VERSION || f->sum != sum_of(f) ||
+            f->table.nr > CPUID_MAX)
                 return false;
         if (!make_key(kvm_fd, &now) || memcmp(&now, &f->key, sizeof(now)) != 0)
                 return false;

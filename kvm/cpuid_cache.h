@@ -1,5 +1,5 @@
-/* kvm/cpuid_cache.h: what KVM_GET_SUPPORTED_CPUID said, kept until the host or its KVM changes: asking costs 0.01 ms on a bare CPU and
- * 0.4 ms on a host that is itself a guest, which traps at every leaf; a look at the file 0.04 ms.
+/* kvm/cpuid_cache.h: what KVM_GET_SUPPORTED_CPUID said, kept until the host or its KVM changes: asking costs 0.01 ms on a bare
+ * CPU and 0.4 ms on a host that is itself a guest, which traps at every leaf; a look at the file 0.04 ms.
  * Owns:    nothing.
  * Threads: any; processes may race: a reader sees a whole file or none.
  * Blocks:  on the file system. */

@@ -1,7 +1,7 @@
 /* kvm/dirty_log.c: which pages the guest, and KVM for it, has written since this was asked last.
  *
- * The log and not the ring (KVM_CAP_DIRTY_LOG_RING): all pages of a slot are wanted at once, with the guest stopped, and rarely; a ring
- * would have to be emptied by the vCPU threads whenever it is full. */
+ * The log and not the ring (KVM_CAP_DIRTY_LOG_RING): all pages of a slot are wanted at once, with the guest stopped, and rarely;
+ * a ring would have to be emptied by the vCPU threads whenever it is full. */
 #include "kvm/vm_internal.h"
 
 #include "core/base/cleanup.h"

@@ -1,4 +1,5 @@
-/* KVM_GET_MSRS and KVM_SET_MSRS stop at the first MSR they refuse and return how many they did: here they are called on from there. */
+/* KVM_GET_MSRS and KVM_SET_MSRS stop at the first MSR they refuse and return how many they did: here they are called on from
+ * there. */
 #include "kvm/msrs.h"
 
 #include "core/base/cleanup.h"
@@ -25,8 +26,8 @@ struct msr_index_list {
 };
 static_assert(offsetof(struct msr_index_list, v) == offsetof(struct kvm_msr_list, indices), "as KVM_GET_MSR_INDEX_LIST takes it");
 
-/* What KVM keeps and answers for, but leaves out of its list: memory types (Intel SDM vol. 3 "Memory Type Range Registers"). A guest's
- * kernel sets them and looks at them again when it starts a processor. */
+/* What KVM keeps and answers for, but leaves out of its list: memory types (Intel SDM vol. 3 "Memory Type Range Registers"). A
+ * guest's kernel sets them and looks at them again when it starts a processor. */
 static const uint32_t unlisted[] = {
         0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207, 0x208, 0x209, 0x20a, 0x20b, 0x20c, 0x20d, 0x20e, 0x20f, /* PHYSBASE, MASK */
         0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f, /* FIX64K, FIX16K, FIX4K */

@@ -6,7 +6,8 @@
 
 #include "kvm/vm.h"
 
-/* Every MSR of KVM_GET_MSR_INDEX_LIST that KVM_GET_MSRS returns, in the list's order (the TSC comes before TSC_DEADLINE in it). */
+/* Every MSR of KVM_GET_MSR_INDEX_LIST that KVM_GET_MSRS returns, in the list's order (the TSC comes before TSC_DEADLINE in
+ * it). */
 int msrs_get(int kvm_fd, int vcpu_fd, struct kvm_msr_entry **ret, uint32_t *ret_nr);
 
 /* Sets them in order. Those that KVM refuses are added to *report, and the rest is set all the same. */

@@ -1,4 +1,5 @@
-/* kvm/platform_state.h: what there is to save of the interrupt controllers, the timer chip and the clock, and in which order it is set.
+/* kvm/platform_state.h: what there is to save of the interrupt controllers, the timer chip and the clock, and in which order it
+ * is set.
  * Owns:    nothing.
  * Threads: session thread, while no vCPU runs.
  * Blocks:  no. */

@@ -25,7 +25,8 @@ struct kvm_memory_fault_exit {
 /* The descriptor of /dev/kvm, or -errno. */
 int kvm_open(void);
 
-/* The ioctl's result (0 or more), or -errno. EINTR is retried: KVM_CREATE_VM and KVM_CREATE_PIT2 return it when a signal comes. */
+/* The ioctl's result (0 or more), or -errno. EINTR is retried: KVM_CREATE_VM and KVM_CREATE_PIT2 return it when a signal
+ * comes. */
 int kvm_ioctl(int fd, unsigned long request, void *arg);
 int kvm_ioctl_in(int fd, unsigned long request, const void *arg); /* for those that only read *arg */
 int kvm_ioctl_value(int fd, unsigned long request, unsigned long value);

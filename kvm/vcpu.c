@@ -1,7 +1,8 @@
 /* One vCPU's descriptor, run page and thread: it runs the guest, answers its exits, and parks, ends or goes on as the VM wants.
  *
- * No signal handler and no global: the thread blocks every signal, and KVM_SET_SIGNAL_MASK lets two through while the guest runs. Both
- * then stay pending after KVM_RUN's -EINTR and are taken by sigtimedwait: the kick, and the SIGBUS of a page that is lost. */
+ * No signal handler and no global: the thread blocks every signal, and KVM_SET_SIGNAL_MASK lets two through while the guest runs.
+ * Both then stay pending after KVM_RUN's -EINTR and are taken by sigtimedwait: the kick, and the SIGBUS of a page that is
+ * lost. */
 #include "kvm/vcpu.h"
 
 #include "core/base/clock.h"
@@ -94,7 +95,8 @@ void vcpu_destroy(struct vcpu *v)
 
 static void set_immediate_exit(struct vcpu *v, uint8_t value)
 {
-        /* Relaxed: partner is KVM_RUN's entry, in the kernel; a value that comes too late for it is made good by the kick signal. */
+        /* Relaxed: partner is KVM_RUN's entry, in the kernel; a value that comes too late for it is made good by the kick
+         * signal. */
         __atomic_store_n(&v->run->immediate_exit, value, __ATOMIC_RELAXED);
 }
 
@@ -294,7 +296,8 @@ static void tell_entered(struct vm *vm)
                 vm->events.entered(vm->events.arg, now_ns());
 }
 
-/* One KVM_RUN and its answer. *io_begun: KVM completes an access at the next KVM_RUN; the vCPU's state is not whole before that. */
+/* One KVM_RUN and its answer. *io_begun: KVM completes an access at the next KVM_RUN; the vCPU's state is not whole before
+ * that. */
 static bool run_once(struct vcpu *v, bool *io_begun, struct last_exit *x)
 {
         int r = kvm_run(v->fd);

@@ -111,7 +111,8 @@ static int load_tsc_khz(struct vcpu *v, const struct vcpu_state *s, struct vm_lo
                 return 0;
         if (v->vm->caps.kvm_tsc_control)
                 return kvm_ioctl_value(v->fd, KVM_SET_TSC_KHZ, s->tsc_khz);
-        /* Without scaling the guest gets the host's frequency. kvmclock takes care of that by itself, a guest's own TSC clock does not. */
+        /* Without scaling the guest gets the host's frequency. kvmclock takes care of that by itself, a guest's own TSC clock
+         * does not. */
         if (apart_khz * 4000 > s->tsc_khz) {
                 ret->tsc_khz_saved = s->tsc_khz;
                 ret->tsc_khz_here = (uint32_t)khz;
@@ -191,8 +192,8 @@ static int save_xsave(struct vcpu *v, struct vcpu_state *ret)
 /* XSTATE_BV, the components that are in the area: Intel SDM vol. 1, 13.4.2. */
 #define XSTATE_BV_OFFSET 512
 
-/* Drops components that this KVM does not know and that the guest has not enabled in XCR0: it cannot have put anything there. (A host
- * with protection keys puts PKRU into every area, used or not: stratovirt.md 2.2.) True if that changed anything. */
+/* Drops components that this KVM does not know and that the guest has not enabled in XCR0: it cannot have put anything there. (A
+ * host with protection keys puts PKRU into every area, used or not: stratovirt.md 2.2.) True if that changed anything. */
 static bool drop_foreign_components(struct vcpu *v, const struct vcpu_state *s, uint8_t *area)
 {
         uint64_t               known = 0, enabled = 3, present; /* x87 and SSE always are */
@@ -257,7 +258,8 @@ static int check_xcrs(struct vcpu *v, const struct vcpu_state *s, struct err *e)
 static int check_msrs(struct vcpu *v, const struct vcpu_state *s, struct err *e)
 {
         if (s->nr_msrs > MSRS_MAX || (s->nr_msrs && !s->msrs))
-                return err_bad(e, "state", ERR_NO_OFFSET, "vCPU %u: msrs: expected at most %d, found %u", v->index, MSRS_MAX, s->nr_msrs);
+                return err_bad(e, "state", ERR_NO_OFFSET, "vCPU %u: msrs: expected at most %d, found %u", v->index, MSRS_MAX,
+                               s->nr_msrs);
         return 0;
 }
 
@@ -371,7 +373,8 @@ static int save_row(const struct vcpu_row *row, struct vcpu *v, struct vcpu_stat
         int r = row->save(v, ret);
 
         if (r < 0)
-                return err_set(e, r, "vCPU %u: KVM does not give its %s: %s", v->index, vcpu_piece_name(row->piece), strerror(-r));
+                return err_set(e, r, "vCPU %u: KVM does not give its %s: %s", v->index, vcpu_piece_name(row->piece),
+                               strerror(-r));
         ret->have |= (uint32_t)r << row->piece;
         return 0;
 }

@@ -20,8 +20,8 @@ struct vcpu_row {
         const char *why_here;
 };
 
-/* Loaded from the first row to the last. Saved from the last to the first, but MP_STATE before all: KVM_GET_MP_STATE takes a pending
- * INIT or SIPI into the vCPU, and that changes the others. */
+/* Loaded from the first row to the last. Saved from the last to the first, but MP_STATE before all: KVM_GET_MP_STATE takes a
+ * pending INIT or SIPI into the vCPU, and that changes the others. */
 extern const struct vcpu_row vcpu_rows[VCPU_PIECES];
 
 int vcpu_check(struct vcpu *v, const struct vcpu_state *s, struct err *e);

@@ -65,9 +65,9 @@ static int create_vm(struct vm *vm, struct err *e)
         return vm->vm_fd < 0 ? err_set(e, vm->vm_fd, "KVM_CREATE_VM: %s", strerror(-vm->vm_fd)) : 0;
 }
 
-/* KVM hands a fault that has to wait to a kernel worker, which asks to write whatever the guest did, and lets the vCPU halt meanwhile. Where
- * HLT does not leave the guest it does so only for a guest that asked for asynchronous faults itself (kvm_can_do_async_pf,
- * arch/x86/kvm/x86.c). No other switch has that effect. */
+/* KVM hands a fault that has to wait to a kernel worker, which asks to write whatever the guest did, and lets the vCPU halt
+ * meanwhile. Where HLT does not leave the guest it does so only for a guest that asked for asynchronous faults itself
+ * (kvm_can_do_async_pf, arch/x86/kvm/x86.c). No other switch has that effect. */
 static int take_faults_in_place(struct vm *vm, struct err *e)
 {
         struct kvm_enable_cap c = { .cap = KVM_CAP_X86_DISABLE_EXITS, .args = { KVM_X86_DISABLE_EXITS_HLT } };
@@ -182,7 +182,8 @@ static int check_config(const struct vm_config *c, struct err *e)
 
         for (size_t i = 0; i < ARRAY_LEN(needed); i++)
                 if (!needed[i].there)
-                        return err_host(e, -EOPNOTSUPP, "KVM: expected %s, found a KVM without it; use Linux 6.1 or later", needed[i].name);
+                        return err_host(e, -EOPNOTSUPP, "KVM: expected %s, found a KVM without it; use Linux 6.1 or later",
+                                        needed[i].name);
         if (!machine_find(c->machine))
                 return err_set(e, -EINVAL, "machine: expected kind %d, found %d", MACHINE_MICROVM, (int)c->machine);
         if (c->nr_vcpus < 1 || c->nr_vcpus > max_vcpus)
@@ -459,7 +460,8 @@ static int check_devices(const struct vm_state *s, struct err *e)
                 if (d->kind == DEVICE_VIRTIO)
                         continue; /* its transport looks at it */
                 if (d->kind != DEVICE_SERIAL)
-                        return err_bad(e, "state", ERR_NO_OFFSET, "device %.31s: expected a serial port, found kind %d", d->id, (int)d->kind);
+                        return err_bad(e, "state", ERR_NO_OFFSET, "device %.31s: expected a serial port, found kind %d", d->id,
+                                       (int)d->kind);
                 if (d->u.serial.rx_len > SERIAL_RX_MAX)
                         return err_bad(e, "state", ERR_NO_OFFSET, "device %.31s: expected at most %d received bytes, found %u", d->id,
                                        SERIAL_RX_MAX, d->u.serial.rx_len);
@@ -470,7 +472,8 @@ static int check_devices(const struct vm_state *s, struct err *e)
 static int check_state(struct vm *vm, const struct vm_state *s, struct err *e)
 {
         if (s->machine != vm->machine->kind)
-                return err_bad(e, "state", ERR_NO_OFFSET, "machine: expected kind %d, found %d", (int)vm->machine->kind, (int)s->machine);
+                return err_bad(e, "state", ERR_NO_OFFSET, "machine: expected kind %d, found %d", (int)vm->machine->kind,
+                               (int)s->machine);
         if (s->nr_vcpus != vm->nr_vcpus)
                 return err_bad(e, "state", ERR_NO_OFFSET, "vCPUs: expected %u, found %u", vm->nr_vcpus, s->nr_vcpus);
         for (uint32_t i = 0; i < s->nr_vcpus; i++) {

@@ -2,8 +2,8 @@
  * Owns:    every KVM descriptor and vCPU thread; borrows guest RAM (layout->ram) until vm_free.
  * Threads: made, loaded, started, paused, saved and freed by one session thread; vCPU threads call the events.
  *          Events must not block on the session thread and must not call vm_pause, vm_stop or vm_free.
- * Blocks:  vm_pause and vm_stop until every vCPU thread has left KVM_RUN. One that waits inside KVM for a page leaves it only when
- *          the page comes: have the pager answer first. */
+ * Blocks:  vm_pause and vm_stop until every vCPU thread has left KVM_RUN. One that waits inside KVM for a page leaves it only
+ *          when the page comes: have the pager answer first. */
 #pragma once
 
 #include "core/base/err.h"
@@ -27,12 +27,13 @@ struct vm_events {
         void *arg;
         /* Just before the first KVM_RUN of the first vCPU that gets there (T2). Once. */
         void (*entered)(void *arg, uint64_t ns);
-        /* A byte of the serial port's transmitter; the callee keeps it. It may block its vCPU while nobody drains, but not while the VM
-         * is being paused or stopped. Serialised by the serial port's lock. */
+        /* A byte of the serial port's transmitter; the callee keeps it. It may block its vCPU while nobody drains, but not while
+         * the VM is being paused or stopped. Serialised by the serial port's lock. */
         void (*serial_out)(void *arg, uint8_t byte);
         /* A vCPU will not go on; its thread waits to be stopped. gpa: VM_EXIT_LOST; text else. May come once per vCPU. */
         void (*exited)(void *arg, enum vm_exit why, uint32_t vcpu, gpa_t gpa, const char *text);
-        /* A balloon gave whole pages back: they read as zeros from now on. Device threads; may be NULL where there is no balloon. */
+        /* A balloon gave whole pages back: they read as zeros from now on. Device threads; may be NULL where there is no
+         * balloon. */
         void (*discard)(void *arg, gpa_t gpa, uint64_t len_bytes);
         /* One line for the user, from a device. Device threads. May be NULL. */
         void (*message)(void *arg, const char *text);
@@ -50,19 +51,19 @@ struct vm_config {
         size_t                      nr_devices;
         bool                        track_dirty; /* KVM logs what is written: vm_dirty_log */
         const struct vm_state      *saved; /* what will be loaded: devices are made as it says; NULL: a VM to boot */
-        /* Who touches a page that is not there shall wait for it himself, where KVM can be told so: userfaultfd then sees reads as reads. It
-         * costs that a guest that halts keeps its host CPU. */
+        /* Who touches a page that is not there shall wait for it himself, where KVM can be told so: userfaultfd then sees reads
+         * as reads. It costs that a guest that halts keeps its host CPU. */
         bool                        faults_in_place;
 };
 
-/* Build stage: VM, TSS and identity map, every memory slot, and only then irqchip, PIT, vCPUs (the order is one table in vm.c, with
- * reasons). *ret_slots_ns (may be NULL): the bare KVM_SET_USER_MEMORY_REGION calls. */
+/* Build stage: VM, TSS and identity map, every memory slot, and only then irqchip, PIT, vCPUs (the order is one table in vm.c,
+ * with reasons). *ret_slots_ns (may be NULL): the bare KVM_SET_USER_MEMORY_REGION calls. */
 int vm_new(const struct vm_config *c, struct vm **ret, uint64_t *ret_slots_ns, struct err *e);
 
 #define VM_REFUSED_MAX 64
 struct vm_load_report {
-        /* The guest knows a TSC of another frequency than it gets: this host cannot scale. 0: no difference worth a word (250 ppm, what
-         * the hardware of one model differs by; KVM's own tolerance). */
+        /* The guest knows a TSC of another frequency than it gets: this host cannot scale. 0: no difference worth a word (250
+         * ppm, what the hardware of one model differs by; KVM's own tolerance). */
         uint32_t tsc_khz_saved, tsc_khz_here;
         size_t nr_refused; /* MSRs that the host did not take; those past VM_REFUSED_MAX are counted only */
         struct {
@@ -70,34 +71,36 @@ struct vm_load_report {
                 uint64_t data;
         } refused[VM_REFUSED_MAX];
 };
-/* Sets everything that is in *s, in the order of the tables of kvm/vcpu_state.c and kvm/platform_state.c. A value that KVM refuses
- * (MSRs aside): ERR_SNAPSHOT, naming vCPU and piece. PICs that are not in *s are fresh, with all lines masked. */
+/* Sets everything that is in *s, in the order of the tables of kvm/vcpu_state.c and kvm/platform_state.c. A value that KVM
+ * refuses (MSRs aside): ERR_SNAPSHOT, naming vCPU and piece. PICs that are not in *s are fresh, with all lines masked. */
 int vm_load(struct vm *vm, const struct vm_state *s, struct vm_load_report *ret, struct err *e);
 
-/* What the guest saw of its CPU and this host's lacks: "avx512f, pku": at most size bytes; returns how many features. Before vm_load. */
+/* What the guest saw of its CPU and this host's lacks: "avx512f, pku": at most size bytes; returns how many features. Before
+ * vm_load. */
 int vm_cpu_lacks(struct vm *vm, const struct vm_state *s, char *ret, size_t size, struct err *e);
 
 /* Everything KVM can tell. Paused VM only. The caller frees *ret with vm_state_free, also on failure. */
 int vm_save(struct vm *vm, struct vm_state *ret, struct err *e);
-/* With track_dirty: every RAM page that the guest, or KVM for it, wrote since this was called last (or since vm_new), in order. What devices
- * wrote is told to mem_layout.written. Paused VM only. On failure pages may have been told already. */
+/* With track_dirty: every RAM page that the guest, or KVM for it, wrote since this was called last (or since vm_new), in order.
+ * What devices wrote is told to mem_layout.written. Paused VM only. On failure pages may have been told already. */
 int vm_dirty_log(struct vm *vm, void (*dirty)(void *arg, uint64_t page), void *arg, struct err *e);
-/* What the guest has written to its disks survives a power loss, as the state that was saved relies on it: before a snapshot counts.
- * Paused or running; blocks as long as the disks do. */
+/* What the guest has written to its disks survives a power loss, as the state that was saved relies on it: before a snapshot
+ * counts. Paused or running; blocks as long as the disks do. */
 int vm_sync_disks(struct vm *vm, struct err *e);
 
 /* Starts the vCPU threads; they wait until vm_resume. */
 int  vm_start(struct vm *vm, struct err *e);
 void vm_resume(struct vm *vm);
 void vm_pause(struct vm *vm);
-/* The first part of it, with a limit: true when every vCPU is parked, so that vm_pause will not wait for one. Else they stay asked to:
+/* The first part of it, with a limit: true when every vCPU is parked, so that vm_pause will not wait for one. Else they stay
+ * asked to:
  * ask again, or take it back by vm_resume. */
 bool vm_pause_begin(struct vm *vm, int timeout_ms);
 /* For good: threads joined. Later calls but vm_free do nothing. */
 void vm_stop(struct vm *vm);
 void vm_free(struct vm *vm); /* stops first; accepts NULL */
-/* As vm_stop, but waits for nobody: no vCPU enters the guest again, and what one still completes inside KVM is dropped. For a fault that
- * can only be answered with wrong bytes: condemn the VM first. Accepts NULL. */
+/* As vm_stop, but waits for nobody: no vCPU enters the guest again, and what one still completes inside KVM is dropped. For a
+ * fault that can only be answered with wrong bytes: condemn the VM first. Accepts NULL. */
 void vm_condemn(struct vm *vm);
 
 /* Every page of RAM is there: devices need not look any more. Any thread. */

@@ -46,8 +46,8 @@ struct vm {
         pthread_cond_t  go;      /* `want` changed */
         pthread_cond_t  parked;  /* nr_running fell to 0 */
         uint32_t        nr_running;
-        /* Written under lock; read without it between two KVM_RUNs. Relaxed: whoever sees a new value takes the lock, and whoever misses
-         * it is kicked out of KVM_RUN by immediate_exit and a signal that were sent after it was written. */
+        /* Written under lock; read without it between two KVM_RUNs. Relaxed: whoever sees a new value takes the lock, and whoever
+         * misses it is kicked out of KVM_RUN by immediate_exit and a signal that were sent after it was written. */
         _Atomic enum vm_want want;
         /* relaxed: only who was first counts, the time stamp travels by the event */
         atomic_flag entered;

@@ -1,6 +1,6 @@
-/* tests/tidy_model.h: tells clang-tidy, which sees one file at a time, what core/base/err.c promises: the code that goes in comes out.
- * Without it every "if (r < 0) return r;" after a failure has a path on which the failure is forgotten. `make tidy` includes it
- * before each file but err.c; nothing else does.
+/* tests/tidy_model.h: tells clang-tidy, which sees one file at a time, what core/base/err.c promises: the code that goes in comes
+ * out. Without it every "if (r < 0) return r;" after a failure has a path on which the failure is forgotten. `make tidy` includes
+ * it before each file but err.c; nothing else does.
  * Owns:    nothing.
  * Threads: none; it is never compiled.
  * Blocks:  never. */

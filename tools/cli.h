@@ -43,7 +43,8 @@ int cli_usage(const char *verb, const char *fmt, ...) __attribute__((format(prin
 /* A message that stops nothing: "rouse: <text>". As session_options.message. */
 void cli_message(void *arg, const char *text);
 
-/* How far long work is, over the last line of standard error: for a terminal. arg: a bool that is set, so that its caller ends the line. */
+/* How far long work is, over the last line of standard error: for a terminal. arg: a bool that is set, so that its caller ends
+ * the line. */
 void cli_progress(void *arg, uint64_t done_bytes, uint64_t all_bytes);
 
 /* getopt_long without its own messages: the next option's value, -1 at the end, '?' after printing what is wrong (an unknown
@@ -63,7 +64,8 @@ bool cli_base(const char *verb, const char *dir, struct cli_bases *ret);
 #define CLI_BASE_HELP "  --base DIR            where a parent of the snapshot is now; again for more. Otherwise: where it was when the\n" \
                       "                        snapshot was written, seen from the snapshot or from the root. It must be the same one\n"
 
-/* INT, TERM and HUP, which end long work in order. Not what the caller has us ignore, as nohup(1) does: blocked, it would be heard. */
+/* INT, TERM and HUP, which end long work in order. Not what the caller has us ignore, as nohup(1) does: blocked, it would be
+ * heard. */
 void cli_end_signals(sigset_t *ret);
 
 /* "128M" -> bytes; K, M, G are powers of 1024. "500ms", "2s", "10us" -> ns. False: not of that form or too large. */

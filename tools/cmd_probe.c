@@ -156,7 +156,8 @@ static const struct host_fact *next_in(const struct facts *f, const char *prefix
         return NULL;
 }
 
-/* All of a group that are in one state, as one paragraph: "api 12, dirty_ring". What follows a semicolon in a value is for --all. */
+/* All of a group that are in one state, as one paragraph: "api 12, dirty_ring". What follows a semicolon in a value is for
+ * --all. */
 static void print_short(const struct facts *f, const char *prefix, enum fact_state state)
 {
         const struct host_fact *x = next_in(f, prefix, state, 0), *next;

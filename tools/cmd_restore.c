@@ -161,7 +161,8 @@ static int check_mode(const struct restore_options *o, uint32_t asked)
         if (o->naive && o->mode != RESTORE_EAGER)
                 return cli_usage("restore", "--naive needs --mode eager: it is the eager restore to compare with");
         if (o->mode == RESTORE_MMAP && o->verify && asked & 1u << ('V' - 'A'))
-                return cli_usage("restore", "--verify on needs --mode auto, lazy, eager or shared: what is mapped is not checked");
+                return cli_usage("restore",
+                                 "--verify on needs --mode auto, lazy, eager or shared: what is mapped is not checked");
         return EXIT_OK;
 }
 
@@ -203,7 +204,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                         asked |= 1u << (c - 'A');
         }
         if (optind + 1 != argc)
-                return cli_usage("restore", optind < argc ? "unexpected word '%s'" : "DIR is missing%s", optind < argc ? argv[optind + 1] : "");
+                return cli_usage("restore", optind < argc ? "unexpected word '%s'" : "DIR is missing%s",
+                                 optind < argc ? argv[optind + 1] : "");
         if (check_mode(&o, asked) != EXIT_OK)
                 return EXIT_USAGE;
         o.path = argv[optind];

@@ -133,7 +133,8 @@ static int check_words(const struct wish *w, const char *qmp, int nr_words)
         if (!is_one_of(w->format, formats))
                 return cli_usage("snapshot", "--format: expected native or stratovirt, found '%s'", w->format);
         if (w->base && strcmp(w->format, "native") != 0)
-                return cli_usage("snapshot", "--base: a snapshot of format %s cannot refer to another; use --format native", w->format);
+                return cli_usage("snapshot", "--base: a snapshot of format %s cannot refer to another; use --format native",
+                                 w->format);
         if (qmp && (strncmp(qmp, "unix=", 5) || !qmp[5]))
                 return cli_usage("snapshot", "--qmp: expected unix=PATH, found '%s'", qmp);
         if (nr_words != (qmp ? 1 : 2))

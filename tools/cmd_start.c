@@ -81,8 +81,9 @@ static int watch_settled(struct start *st, struct err *e)
         return r < 0 ? err_set(e, r, "watch the saved state: %s", strerror(-r)) : 0;
 }
 
-/* Memory that was saved before a disk was written to holds another truth about that disk than the disk: once its guest has run, a state
- * is not used again. Without a disk to write to it may be: what its peers on the network see is a machine that was reset. */
+/* Memory that was saved before a disk was written to holds another truth about that disk than the disk: once its guest has run, a
+ * state is not used again. Without a disk to write to it may be: what its peers on the network see is a machine that was
+ * reset. */
 static int check_unbegun(struct start *st, struct err *e)
 {
         const struct identity *id = &session_ledger(st->session)->identity;
@@ -227,7 +228,8 @@ static int read_machine(struct start *st, const struct session_options *o, struc
 static int blame(const struct start *st, int r, struct err *e)
 {
         if (e->kind == ERR_SNAPSHOT)
-                return err_wrap(e, r, "'%s' does not go on from its saved state, which 'rouse start %s --stateless' would drop", st->name, st->name);
+                return err_wrap(e, r, "'%s' does not go on from its saved state, which 'rouse start %s --stateless' would drop",
+                                st->name, st->name);
         if (e->kind != ERR_USAGE)
                 return r;
         e->kind = ERR_FAILED;

@@ -57,7 +57,9 @@ static int find_state_path(const char *name, char **ret, struct err *e)
                 return r;
         r = machine_store_read(m, &d, e);
         if (r >= 0 && !machine_store_is_locked(m)) /* the name is of one directory, the machine of another */
-                r = err_set(e, -ENOENT, "'%s' does not run from %s: give XDG_STATE_HOME the value that it had when the VM was started", name, machine_store_path(m));
+                r = err_set(e, -ENOENT,
+                            "'%s' does not run from %s: give XDG_STATE_HOME the value that it had when the VM was started", name,
+                            machine_store_path(m));
         if (r >= 0)
                 *ret = machine_store_state_path(m);
         machine_store_close(m);

@@ -21,7 +21,8 @@ static int verify(const struct inspection *i)
                 return cli_fail(&err);
         printf("%s: %" PRIu64 " data pages read, %" PRIu64 " zero pages", i->path, v.data_pages, v.zero_pages);
         if (i->verifiable)
-                printf(", %" PRIu64 " checksums match%s\n", v.checked_pages, i->partly ? "; the pages of a foreign parent have none" : "");
+                printf(", %" PRIu64 " checksums match%s\n", v.checked_pages,
+                       i->partly ? "; the pages of a foreign parent have none" : "");
         else
                 printf("; memory not verifiable: format %s has no checksums\n", i->format);
         return EXIT_OK;

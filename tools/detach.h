@@ -13,8 +13,8 @@ struct detached {
         int log_fd;   /* -1 before detach_open_log */
 };
 
-/* Goes on in a new process, in a session of its own; errors still go to the caller's standard error. True in the new process. False in the
- * one that was called: *ret_status is what to exit with. */
+/* Goes on in a new process, in a session of its own; errors still go to the caller's standard error. True in the new process.
+ * False in the one that was called: *ret_status is what to exit with. */
 bool detach_begin(struct detached *d, int *ret_status);
 /* What may fail is done first: opens log_path, to be appended to. Does nothing in the foreground, as does detach_finish. */
 int  detach_open_log(struct detached *d, const char *log_path, struct err *e);

@@ -1,4 +1,5 @@
-/* tools/front.h: what stands around a VM in the foreground: shared options, signals, terminal, control socket, ledger, exit status.
+/* tools/front.h: what stands around a VM in the foreground: shared options, signals, terminal, control socket, ledger, exit
+ * status.
  * Owns:    nothing that outlives front_run.
  * Threads: main thread; the session is made before, and its threads take no signals.
  * Blocks:  front_run until the VM has ended. */
@@ -14,8 +15,8 @@ struct front {
         const char *serial;      /* "stdio", "null", "file=PATH", "unix=PATH" */
         const char *ledger_path; /* "-": a table on standard error; NULL: none */
         const char *qmp_path;    /* NULL: none */
-        /* What to do with the session when everything stands and the guest runs next; a failure ends it before that. And when it has ended.
-         * Either may be NULL. */
+        /* What to do with the session when everything stands and the guest runs next; a failure ends it before that. And when it
+         * has ended. Either may be NULL. */
         int (*before)(void *arg, struct session *s, struct err *e);
         void (*after)(void *arg, struct session *s, const struct session_result *result);
         void *hook_arg;
@@ -57,13 +58,14 @@ int front_option(const struct verb *v, int c, const char *value, struct front *f
 /* "stdio", "null", "file=PATH" or "unix=PATH". */
 bool front_is_serial(const char *word);
 
-/* Takes the VM's name, if it has one, and locks the machine of that name. Before the session is made. front_close gives them back. */
+/* Takes the VM's name, if it has one, and locks the machine of that name. Before the session is made. front_close gives them
+ * back. */
 int front_take_name(struct front *f, const struct session_options *o, struct err *e);
 /* A machine that has a saved state is not made anew over it: -EEXIST. */
 int front_refuse_saved(const struct front *f, const struct session_options *o, struct err *e);
 
-/* Opens what must be there before the session: where the serial port goes, and the QMP socket, so that who connects early is answered before
- * the guest runs. front_run closes it; front_close where there is no session. */
+/* Opens what must be there before the session: where the serial port goes, and the QMP socket, so that who connects early is
+ * answered before the guest runs. front_run closes it; front_close where there is no session. */
 int  front_open(struct front *f, struct session_options *o, struct err *e);
 void front_close(struct front *f);
 

@@ -52,7 +52,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                 return cli_usage("hints merge", "expected at most %d recordings", HINTS_RECORDINGS_MAX);
         if (strcmp(to, "auto") == 0 && !cli_data_dir(data_dir, sizeof(data_dir)))
                 return cli_usage("hints merge", "-o auto needs a home: set XDG_DATA_HOME%s", "");
-        return merge(to, (uint32_t)min_seen, (const char *const *)(argv + optind), (size_t)(argc - optind), cli_data_dir(data_dir, sizeof(data_dir)));
+        return merge(to, (uint32_t)min_seen, (const char *const *)(argv + optind), (size_t)(argc - optind),
+                     cli_data_dir(data_dir, sizeof(data_dir)));
 }
 
 const struct verb hints_word_merge = {

@@ -1,5 +1,6 @@
-/* tools/hints_plot.c: first touches over time and address, as an SVG that stands by itself and is drawn the same on every host: no library, no
- * font of its own. Marks lie on a grid, one for each cell and kind, so that the file stays small whatever the number of pages.
+/* tools/hints_plot.c: first touches over time and address, as an SVG that stands by itself and is drawn the same on every host:
+ * no library, no font of its own. Marks lie on a grid, one for each cell and kind, so that the file stays small whatever the
+ * number of pages.
  *
  *   title, what it is of
  *   legend
@@ -204,7 +205,8 @@ static void put_x_axis(FILE *to, const struct axis *a)
                 fprintf(to, "<path class=\"grid\" d=\"M%.1f %dv%d\"/><text class=\"soft mid\" x=\"%.1f\" y=\"%d\">%g</text>\n", x, TOP, AREA_H, x, bottom + 18,
                         i * a->step);
         }
-        fprintf(to, "<path class=\"axis\" d=\"M%d %dh%d\"/><text class=\"mid\" x=\"%d\" y=\"%d\">", LEFT, bottom, AREA_W, LEFT + AREA_W / 2, bottom + 40);
+        fprintf(to, "<path class=\"axis\" d=\"M%d %dh%d\"/><text class=\"mid\" x=\"%d\" y=\"%d\">", LEFT, bottom, AREA_W,
+                LEFT + AREA_W / 2, bottom + 40);
         if (a->unit)
                 fprintf(to, "%s since the guest was entered", a->unit);
         else
@@ -263,7 +265,8 @@ static uint64_t cell_of(const struct hint *h, size_t i, const struct axis *x, co
         return row * CELLS_W + column;
 }
 
-static void put_marks_of(FILE *to, const struct hints *h, enum mark m, bool pale, const struct axis *x, const struct axis *y, struct bitmap *taken)
+static void put_marks_of(FILE *to, const struct hints *h, enum mark m, bool pale, const struct axis *x, const struct axis *y,
+                         struct bitmap *taken)
 {
         int size = h->nr <= FEW_PAGES ? 2 * CELL : CELL;
 
@@ -274,7 +277,8 @@ static void put_marks_of(FILE *to, const struct hints *h, enum mark m, bool pale
                 if (mark_of(&h->v[i]) != m || (h->v[i].seen < hints_min_seen(h)) != pale || bitmap_test(taken, cell))
                         continue;
                 bitmap_set(taken, cell);
-                fprintf(to, "M%d %dh%dv%dh-%dz", LEFT + (int)(cell % CELLS_W) * CELL, TOP + AREA_H - size - (int)(cell / CELLS_W) * CELL, size, size, size);
+                fprintf(to, "M%d %dh%dv%dh-%dz", LEFT + (int)(cell % CELLS_W) * CELL,
+                        TOP + AREA_H - size - (int)(cell / CELLS_W) * CELL, size, size, size);
         }
         fputs("\"/>\n", to);
 }

@@ -47,7 +47,8 @@ static void print_text(const char *path, const struct hints *h, const struct hin
         printf("\n");
         for (uint32_t n = h->recordings; n > 0; n--)
                 if (s->seen[n])
-                        printf("seen in %" PRIu32 " recording%s: %" PRIu64 " page%s\n", n, plural(n), s->seen[n], s->seen[n] == 1 ? "" : "s");
+                        printf("seen in %" PRIu32 " recording%s: %" PRIu64 " page%s\n", n, plural(n), s->seen[n],
+                               s->seen[n] == 1 ? "" : "s");
 }
 
 static struct json_object *phase_json(const char *name, const struct hints_phase_summary *p)

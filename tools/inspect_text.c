@@ -30,7 +30,8 @@ static void print_memory(FILE *to, const struct inspection *i)
 {
         struct page_counts n = page_map_count(i->pages);
 
-        fprintf(to, "memory     %.1f MiB in %zu window%s", (double)i->layout->total_bytes / (double)MIB, i->layout->nr, i->layout->nr == 1 ? "" : "s");
+        fprintf(to, "memory     %.1f MiB in %zu window%s", (double)i->layout->total_bytes / (double)MIB, i->layout->nr,
+                i->layout->nr == 1 ? "" : "s");
         for (size_t k = 0; k < i->layout->nr; k++)
                 fprintf(to, "%s %#" PRIx64 "+%#" PRIx64, k ? "," : ":", i->layout->w[k].gpa, i->layout->w[k].size_bytes);
         fprintf(to, "\n");
@@ -38,7 +39,8 @@ static void print_memory(FILE *to, const struct inspection *i)
                 fprintf(to, "pages      %" PRIu64 " data (%.1f MiB), %" PRIu64 " zero (%.1f MiB), in %zu runs\n", n.raw_pages + n.packed_pages,
                         mib(n.raw_pages + n.packed_pages), n.zero_pages, mib(n.zero_pages), i->pages->nr_runs);
         else
-                fprintf(to, "pages      %" PRIu64 " not looked through yet: rouse inspect --index finds the zero ones\n", n.raw_pages);
+                fprintf(to, "pages      %" PRIu64 " not looked through yet: rouse inspect --index finds the zero ones\n",
+                        n.raw_pages);
         if (i->pages->nr_chunks)
                 print_packing(to, i->pages);
         fprintf(to, "checksums  %s\n", checksums(i));
@@ -154,7 +156,8 @@ static void print_chain(FILE *to, const struct inspection *i)
 
 static void print_hints(FILE *to, const struct inspection *i)
 {
-        fprintf(to, "hints      %" PRIu64 " pages of %" PRIu32 " recording%s", i->hints.all.pages, i->nr_recordings, i->nr_recordings == 1 ? "" : "s");
+        fprintf(to, "hints      %" PRIu64 " pages of %" PRIu32 " recording%s", i->hints.all.pages, i->nr_recordings,
+                i->nr_recordings == 1 ? "" : "s");
         for (int p = 0; p < HINT_PHASES; p++)
                 fprintf(to, "%s%" PRIu64 " %s", p ? ", " : ": ", i->hints.phase[p].pages, hint_phase_name((enum hint_phase)p));
         fprintf(to, "; %" PRIu64 " are replayed\n", i->hints.kept);

@@ -104,7 +104,8 @@ static struct json_object *find_arm(struct json_object *const *docs, size_t nr, 
         const char *identity = find_text(doc, "snapshot", "identity");
 
         for (size_t i = 0; i < nr; i++)
-                if (strcmp(find_text(docs[i], NULL, "arm"), arm) == 0 && strcmp(find_text(docs[i], "snapshot", "identity"), identity) == 0)
+                if (strcmp(find_text(docs[i], NULL, "arm"), arm) == 0 &&
+                    strcmp(find_text(docs[i], "snapshot", "identity"), identity) == 0)
                         return docs[i];
         return NULL;
 }
@@ -125,7 +126,8 @@ static void say_cost(FILE *to, struct json_object *doc)
                 return;
         if (!find(doc, "at.t3.stall_us", &stall3) || !find(doc, "at.t3.pager_cpu_us", &cpu3))
                 return;
-        fprintf(to, "; paging cost %.1f ms of waiting and %.1f ms of CPU afterwards", (double)(stall - stall3) / 1000, (double)(cpu - cpu3) / 1000);
+        fprintf(to, "; paging cost %.1f ms of waiting and %.1f ms of CPU afterwards", (double)(stall - stall3) / 1000,
+                (double)(cpu - cpu3) / 1000);
 }
 
 static void say_total(FILE *to, struct json_object *doc, struct json_object *eager)
@@ -148,7 +150,8 @@ static void say_in_words(FILE *to, struct json_object *const *docs, size_t nr, s
 
         if (!find(doc, "t_us.t3", &t3))
                 return;
-        fprintf(to, "%s, %s: T3 after %.1f ms", find_text(doc, "snapshot", "format"), find_text(doc, NULL, "arm"), (double)t3 / 1000);
+        fprintf(to, "%s, %s: T3 after %.1f ms", find_text(doc, "snapshot", "format"), find_text(doc, NULL, "arm"),
+                (double)t3 / 1000);
         if (eager && find(eager, "t_us.t3", &theirs)) {
                 fprintf(to, ",");
                 say_difference(to, "eager", theirs, t3);
@@ -175,6 +178,8 @@ void ledger_table(FILE *to, struct json_object *const *docs, size_t nr)
                 fprintf(to, "\n");
         }
         for (size_t k = 0; k < nr; k++)
-                if (strcmp(find_text(docs[k], NULL, "arm"), "hints") == 0 || strcmp(find_text(docs[k], NULL, "arm"), "auto") == 0 || (nr == 1 && strcmp(find_text(docs[k], NULL, "arm"), "lazy") == 0))
+                if (strcmp(find_text(docs[k], NULL, "arm"), "hints") == 0 ||
+                    strcmp(find_text(docs[k], NULL, "arm"), "auto") == 0 ||
+                    (nr == 1 && strcmp(find_text(docs[k], NULL, "arm"), "lazy") == 0))
                         say_in_words(to, docs, nr, docs[k]);
 }

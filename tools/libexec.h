@@ -4,6 +4,6 @@
  * Blocks:  never: the program takes this process over. */
 #pragma once
 
-/* Becomes `rouse-VERB` (argv[0] is the verb), which stands beside the rouse that runs, or in ../libexec/rouse/ seen from there. Returns an
- * exit status, told, only when there is none or it cannot be started. */
+/* Becomes `rouse-VERB` (argv[0] is the verb), which stands beside the rouse that runs, or in ../libexec/rouse/ seen from there.
+ * Returns an exit status, told, only when there is none or it cannot be started. */
 int libexec_run(int argc, char **argv);

@@ -39,8 +39,8 @@ static bool wants_help(int argc, char **argv)
         return argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
 }
 
-/* Where standard output or error is closed, the next file to be opened, a disk maybe, would have its number, and be written to. What is
- * opened in its place cannot be written to, or read from: that is said as if it were closed. */
+/* Where standard output or error is closed, the next file to be opened, a disk maybe, would have its number, and be written to.
+ * What is opened in its place cannot be written to, or read from: that is said as if it were closed. */
 static bool keep_standard_fds(void)
 {
         for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)

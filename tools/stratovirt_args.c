@@ -97,7 +97,8 @@ static int take_pidfile(struct translation *t, const char *value)
 static int take_daemonize(struct translation *t, const char *value)
 {
         (void)value;
-        sv_note(t, "-daemonize is dropped: rouse stays in the foreground; start it by a service manager, or end the line with '&'");
+        sv_note(t,
+                "-daemonize is dropped: rouse stays in the foreground; start it by a service manager, or end the line with '&'");
         return 0;
 }
 
@@ -196,7 +197,8 @@ static int take_words(struct translation *t, int argc, char *const *argv)
         return r;
 }
 
-int stratovirt_translate(int argc, char *const *argv, void (*tell)(void *arg, const char *text), void *arg, struct words *ret, struct err *e)
+int stratovirt_translate(int argc, char *const *argv, void (*tell)(void *arg, const char *text), void *arg, struct words *ret,
+                         struct err *e)
 {
         struct translation t = {.note = tell, .note_arg = arg, .out = ret, .e = e};
         int r;

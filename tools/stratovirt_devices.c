@@ -35,7 +35,8 @@ static int character_device(const struct translation *t, const char *what, const
                 return 0;
         }
         if (strcmp(kind, "pty") == 0)
-                return err_usage(t->e, "%s %s: rouse makes no pseudo terminals; use a socket: socket,path=PATH,server,nowait", what, list);
+                return err_usage(t->e, "%s %s: rouse makes no pseudo terminals; use a socket: socket,path=PATH,server,nowait",
+                                 what, list);
         if ((strcmp(kind, "file") && strcmp(kind, "socket")) || !list_find(list, "path", path) || !path[0])
                 return err_usage(t->e, "%s %s: expected stdio, file,path=PATH or socket,path=PATH,server,nowait", what, list);
         snprintf(ret, LIST_VALUE_MAX + 8, "%s=%s", kind[0] == 'f' ? "file" : "unix", path);
@@ -133,7 +134,8 @@ static int say_net(const struct translation *t, const char *device, unsigned int
         if (list_is(net, "vhost", "on") && t->incoming)
                 return err_usage(t->e, "-netdev %s: no snapshot holds a vhost card", net);
         if (list_is(net, "vhost", "on"))
-                sv_note(t, "-netdev %s: rouse does without vhost: the card is in another slot and its packets go through rouse", net);
+                sv_note(t, "-netdev %s: rouse does without vhost: the card is in another slot and its packets go through rouse",
+                        net);
         r = sv_say(t, "--net");
         if (r < 0)
                 return r;
@@ -160,7 +162,8 @@ static int console_path(const struct translation *t, char ret[LIST_VALUE_MAX + 8
                 if (r < 0)
                         return r;
                 if (strcmp(ret, "stdio") == 0)
-                        return err_usage(t->e, "-device %s: a console on standard output has no equal; use a socket or a file", t->devices.v[i]);
+                        return err_usage(t->e, "-device %s: a console on standard output has no equal; use a socket or a file",
+                                         t->devices.v[i]);
         }
         return 0;
 }

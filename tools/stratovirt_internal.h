@@ -1,4 +1,5 @@
-/* tools/stratovirt_internal.h: what a StratoVirt command line said, between the pass that reads it and the one that says it in rouse's words.
+/* tools/stratovirt_internal.h: what a StratoVirt command line said, between the pass that reads it and the one that says it in
+ * rouse's words.
  * Owns:    nothing; strings are the command line's.
  * Threads: main thread.
  * Blocks:  never. */

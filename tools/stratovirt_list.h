@@ -16,6 +16,7 @@ bool        list_is(const char *list, const char *key, const char *value);
 /* What stands before the first comma, and whether it is this. */
 const char *list_kind(const char *list, char buf[LIST_VALUE_MAX]);
 bool        list_is_kind(const char *list, const char *kind);
-/* Every key must be among `known` (NULL at the end), from the second part on where there is a kind. The error names option and word. */
+/* Every key must be among `known` (NULL at the end), from the second part on where there is a kind. The error names option and
+ * word. */
 int list_check(const char *option, const char *list, bool has_kind, const char *const *known, struct err *e);
 #define KEYS(...) (const char *const[]){__VA_ARGS__, NULL}

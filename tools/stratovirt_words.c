@@ -65,7 +65,8 @@ static int say_name(const struct translation *t)
 
         if (!len)
                 return 0;
-        if (len <= 64 && t->name[0] != '.' && strspn(t->name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len)
+        if (len <= 64 && t->name[0] != '.' &&
+            strspn(t->name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len)
                 return sv_say_option(t, "--name", t->name);
         sv_note(t, "-name %s is dropped: a name has 1 to 64 of A-Z, a-z, 0-9, '.', '_', '-'", t->name);
         return 0;
@@ -89,7 +90,8 @@ static int say_boot(const struct translation *t)
 
                 r = sv_say(t, "--memory");
                 if (r >= 0)
-                        r = sv_say(t, "%.*s%c", (int)digits, t->memory, t->memory[digits] == 'g' || t->memory[digits] == 'G' ? 'G' : 'M');
+                        r = sv_say(t, "%.*s%c", (int)digits, t->memory, t->memory[digits] == 'g' ||
+                                   t->memory[digits] == 'G' ? 'G' : 'M');
         }
         if (r >= 0 && t->cpus) {
                 r = sv_say(t, "--cpus");

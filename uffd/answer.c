@@ -160,11 +160,12 @@ static struct around_window window_of(struct pager *p, uint64_t page)
 {
         if (record_is_on(&p->record))
                 return (struct around_window){ page, page + 1 };
-        return around_fault(&p->around, page, page_states_near(&p->states, page, AROUND_NEAR_PAGES), MIN(p->c.around_pages, FILL_POLITE_PAGES));
+        return around_fault(&p->around, page, page_states_near(&p->states, page, AROUND_NEAR_PAGES),
+                            MIN(p->c.around_pages, FILL_POLITE_PAGES));
 }
 
-/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window and the
- * wanted ones behind it.
+/* The pages around a wanted one that one read and one UFFDIO_COPY may bring: of its run and range, free, at most the window and
+ * the wanted ones behind it.
  *
  *   |..window...|........|           . absent  W wanted  # there
  *   #..W...WW...W.....#|             from the page after the first # to the end of the window, or of the wanted ones that follow it */

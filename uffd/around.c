@@ -7,11 +7,12 @@
 
 /* The average follows a change within some 16 faults: arbitrary. */
 #define NEAR_FOLLOWS 16
-/* Whole neighbourhoods hide how near the next fault would have been: trust in the average fades, until lone faults tell it anew. */
+/* Whole neighbourhoods hide how near the next fault would have been: trust in the average fades, until lone faults tell it
+ * anew. */
 #define NEAR_FADES 256
 
-/* From here on the rest of a neighbourhood (15 pages, 22 us) is brought with a fault near others: where one fault in 4 is near, some
- * neighbourhood has many. And whole ones where three in 8 would be saved. */
+/* From here on the rest of a neighbourhood (15 pages, 22 us) is brought with a fault near others: where one fault in 4 is near,
+ * some neighbourhood has many. And whole ones where three in 8 would be saved. */
 #define NEAR_REST  (AROUND_ALL / 4)
 #define NEAR_WHOLE (AROUND_ALL / 8 * 3)
 

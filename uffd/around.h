@@ -1,10 +1,11 @@
-/* uffd/around.h: how far to bring neighbours along with a page that a fault waits for: not at all, until faults show that it pays.
+/* uffd/around.h: how far to bring neighbours along with a page that a fault waits for: not at all, until faults show that it
+ * pays.
  * Owns:    what it remembers of recent faults.
  * Threads: pager thread only.
  * Blocks:  never.
  *
- * A page more costs its waiter 1.5 us, a fault saved is worth 20 and more (bench/faults). So a lone fault gets its page alone, and neighbours
- * come along with one that
+ * A page more costs its waiter 1.5 us, a fault saved is worth 20 and more (bench/faults). So a lone fault gets its page alone,
+ * and neighbours come along with one that
  *   - goes on where an earlier one ended (up or down): the window doubles each time, 1, 2, 4 ..., as a file's readahead does;
  *   - falls near pages that are there already, in a guest whose faults often do: then it gets the rest of its neighbourhood, and
  *     where most of them do, the first fault of a neighbourhood brings it whole. */
@@ -39,6 +40,6 @@ struct around_window {
         uint64_t first, end; /* the page itself at least */
 };
 
-/* A fault waits for `page`; nr_near pages of its (aligned) neighbourhood are there. Which pages to bring: at most max_pages, and only the page where
- * that is 1 or less. */
+/* A fault waits for `page`; nr_near pages of its (aligned) neighbourhood are there. Which pages to bring: at most max_pages, and
+ * only the page where that is 1 or less. */
 struct around_window around_fault(struct around *a, uint64_t page, uint32_t nr_near, uint32_t max_pages);

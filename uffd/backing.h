@@ -21,8 +21,8 @@ struct backing_ops {
         uint64_t register_mode; /* UFFDIO_REGISTER_MODE_* of guest RAM */
         uint32_t unit_pages;    /* one fault, install, removal: 1, or the 512 of a 2 MiB page */
         bool     anonymous;     /* private memory with nothing behind it: UFFDIO_MOVE works */
-        /* One attempt for [first_page, +nr_pages), whole units: 0 or -errno of the first page that was not done; how far it came is always
-         * set, and greater than 0 where 0 is returned. */
+        /* One attempt for [first_page, +nr_pages), whole units: 0 or -errno of the first page that was not done; how far it came
+         * is always set, and greater than 0 where 0 is returned. */
         int (*copy)(const struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_bytes);
         int (*zero)(const struct installer *in, uint64_t first_page, uint64_t nr_pages, uint64_t *ret_done_bytes);
 };

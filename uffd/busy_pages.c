@@ -1,4 +1,5 @@
-/* uffd/busy_pages.c: open addressing with linear probing; what is taken out is closed up at once, so that no tombstones pile up. */
+/* uffd/busy_pages.c: open addressing with linear probing; what is taken out is closed up at once, so that no tombstones pile
+ * up. */
 #include "uffd/busy_pages.h"
 
 #include "core/base/units.h"

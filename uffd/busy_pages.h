@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* More than all faults that can wait (DEMAND_MAX) and all pages that reads are under way for: READ_SLOTS of 64 pages, and two granules.
- * Whoever wants to begin one asks for room first. The slots are half full at most, 128 KiB; a small RAM has a small table. */
+/* More than all faults that can wait (DEMAND_MAX) and all pages that reads are under way for: READ_SLOTS of 64 pages, and two
+ * granules. Whoever wants to begin one asks for room first. The slots are half full at most, 128 KiB; a small RAM has a small
+ * table. */
 #define BUSY_PAGES_MAX 8192
 
 struct busy_pages {

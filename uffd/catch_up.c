@@ -1,4 +1,5 @@
-/* uffd/catch_up.c: a page is there, or gone, a moment before its state says so: whoever must know exactly waits for one round of the loop. */
+/* uffd/catch_up.c: a page is there, or gone, a moment before its state says so: whoever must know exactly waits for one round of
+ * the loop. */
 #include "uffd/pager_internal.h"
 
 #include "core/base/clock.h"

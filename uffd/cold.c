@@ -25,8 +25,8 @@ struct cachestat {
         uint64_t nr_cache, nr_dirty, nr_writeback, nr_evicted, nr_recently_evicted;
 };
 
-/* FUSE reads past the page cache where it is asked to, also when asked not to wait (seen with Linux 6.18): the loop would stand still with a
- * server that does not answer. */
+/* FUSE reads past the page cache where it is asked to, also when asked not to wait (seen with Linux 6.18): the loop would stand
+ * still with a server that does not answer. */
 static bool waits_where_asked(int fd)
 {
         struct statfs fs;
@@ -34,9 +34,9 @@ static bool waits_where_asked(int fd)
         return fstatfs(fd, &fs) < 0 || fs.f_type == FUSE_SUPER_MAGIC;
 }
 
-/* Offsets of pages in a source are multiples of PAGE_BYTES (page_map.h), which is more than any block device asks for. A file system that asks
- * for more answers -EINVAL, and is not asked again. Without O_NONBLOCK, which io_uring takes at its word; it is known to be a
- * regular file. */
+/* Offsets of pages in a source are multiples of PAGE_BYTES (page_map.h), which is more than any block device asks for. A file
+ * system that asks for more answers -EINVAL, and is not asked again. Without O_NONBLOCK, which io_uring takes at its word; it is
+ * known to be a regular file. */
 static int open_direct(int fd)
 {
         char path[32];

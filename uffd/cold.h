@@ -3,9 +3,9 @@
  * Threads: one at a time, once made.
  * Blocks:  cold_init opens files; the rest never.
  *
- * Ahead of anybody's asking, pages go past the page cache: that is half of the CPU time, and RAM has them next anyway. What somebody waits
- * for goes through it: the kernel reads ahead there, and the guest's next faults find it. Where a file system refuses O_DIRECT everything
- * does. */
+ * Ahead of anybody's asking, pages go past the page cache: that is half of the CPU time, and RAM has them next anyway. What
+ * somebody waits for goes through it: the kernel reads ahead there, and the guest's next faults find it. Where a file system
+ * refuses O_DIRECT everything does. */
 #pragma once
 
 #include "core/model/page_map.h"
@@ -43,7 +43,8 @@ static inline void cold_note(struct cold_sources *c, const struct page_run *run)
         c->v[run->source].is_cold = true;
 }
 
-/* How many of these neighbours, from the first on, are all cached or all not. Where that cannot be told: all are said to be cached. */
+/* How many of these neighbours, from the first on, are all cached or all not. Where that cannot be told: all are said to be
+ * cached. */
 uint64_t cold_look(struct cold_sources *c, const struct page_run *run, uint64_t first_page, uint64_t nr_pages, bool *ret_cached);
 
 /* The descriptor for this read past the page cache, or -1: not aligned, in the last part of a page, or refused. */

@@ -76,7 +76,8 @@ void pager_settle_moved(struct pager *p, uint64_t first_page, uint64_t nr_pages,
 }
 
 /* Installs neighbours with one verdict. How many were dealt with: fewer than nr_pages when the states must be looked at again. */
-static uint64_t put(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum verdict v, enum fault_class why)
+static uint64_t put(struct pager *p, uint64_t first_page, uint64_t nr_pages, const uint8_t *bytes, enum verdict v,
+                    enum fault_class why)
 {
         uint64_t done;
         int      r;
@@ -207,8 +208,8 @@ void pager_note_poisoned(struct pager *p, uint64_t page)
 }
 
 /* Lost comes before poisoned, and told before both: whoever gets the SIGBUS finds the reason with pager_find_lost. Only what is
- * demanded is poisoned: KVM walks the guest's page tables by __get_user, where poison shows as a fault of the guest's and not as a
- * SIGBUS, so the session must have ended the VM before. */
+ * demanded is poisoned: KVM walks the guest's page tables by __get_user, where poison shows as a fault of the guest's and not as
+ * a SIGBUS, so the session must have ended the VM before. */
 void pager_answer_lost(struct pager *p, uint64_t page)
 {
         bool unseen = tell_lost(p, page);

@@ -3,17 +3,18 @@
  * Threads: one at a time.
  * Blocks:  never.
  *
- * A window is as many pages as it takes for every read in flight to have been answered once, while the queue was kept full. Where a window
- * at twice the depth was faster by an eighth, the depth is doubled again; where it was not, it goes back, since all that depth brings then
- * is that whoever waits stands behind it. Asked anew every DEPTH_AGAIN windows: devices and their neighbours change. */
+ * A window is as many pages as it takes for every read in flight to have been answered once, while the queue was kept full. Where
+ * a window at twice the depth was faster by an eighth, the depth is doubled again; where it was not, it goes back, since all that
+ * depth brings then is that whoever waits stands behind it. Asked anew every DEPTH_AGAIN windows: devices and their neighbours
+ * change. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Measured on the host of restore-costs.md, 1432 scattered extents of 1 to 30 pages, O_DIRECT, ms for all: depth 32: 16.5; 64: 14.7;
- * 128: 11.4; 256: 11.4. */
+/* Measured on the host of restore-costs.md, 1432 scattered extents of 1 to 30 pages, O_DIRECT, ms for all: depth 32: 16.5; 64:
+ * 14.7; 128: 11.4; 256: 11.4. */
 #define DEPTH_START 32
 #define DEPTH_MIN   8
 #define DEPTH_MAX   128

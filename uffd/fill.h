@@ -6,8 +6,9 @@
 
 #include "uffd/replay.h"
 
-/* Polite: one small batch each 2 ms, and none within 1 ms of a fault: a guest that starts up sees a tenth of a core at most. Where the host
- * has a CPU for the pager alone, a guest that has spoken and has not faulted for 1 ms loses nothing by a fill at full rate. */
+/* Polite: one small batch each 2 ms, and none within 1 ms of a fault: a guest that starts up sees a tenth of a core at most.
+ * Where the host has a CPU for the pager alone, a guest that has spoken and has not faulted for 1 ms loses nothing by a fill at
+ * full rate. */
 #define FILL_POLITE_PAGES     64
 #define FILL_POLITE_EVERY_NS  (2 * NS_PER_MS)
 #define FILL_POLITE_QUIET_NS  (1 * NS_PER_MS)

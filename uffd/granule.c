@@ -10,7 +10,8 @@
 
 int granules_init(struct granules *g)
 {
-        void *m = mmap(NULL, (GRANULE_PLACES + 1) * HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *m = mmap(NULL, (GRANULE_PLACES + 1) * HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
         if (m == MAP_FAILED)
                 return -ENOMEM;

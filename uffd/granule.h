@@ -13,7 +13,8 @@
 
 #define GRANULE_PAGES (HUGE_PAGE_BYTES / PAGE_BYTES)
 
-/* Two, as the pager may have 8 MiB for itself: a prefetch never takes the last one, so that a fault waits for nobody else's reads. */
+/* Two, as the pager may have 8 MiB for itself: a prefetch never takes the last one, so that a fault waits for nobody else's
+ * reads. */
 #define GRANULE_PLACES 2
 
 struct granule {

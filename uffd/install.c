@@ -1,4 +1,5 @@
-/* uffd/install.c: the EEXIST, EAGAIN and short-copy rules of UFFDIO_COPY and UFFDIO_ZEROPAGE, in one loop: and of what stands in for them where memory is shared or huge. */
+/* uffd/install.c: the EEXIST, EAGAIN and short-copy rules of UFFDIO_COPY and UFFDIO_ZEROPAGE, in one loop: and of what stands in
+ * for them where memory is shared or huge. */
 #include "uffd/install.h"
 
 #include "core/base/units.h"
@@ -66,7 +67,8 @@ static int copy_once(struct installer *in, uint64_t first_page, const void *src,
 
 enum how { HOW_COPY, HOW_ZERO, HOW_SHARED };
 
-static int install_some(struct installer *in, enum how how, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_bytes)
+static int install_some(struct installer *in, enum how how, uint64_t first_page, const void *src, uint64_t nr_pages,
+                        uint64_t *ret_done_bytes)
 {
         switch (how) {
         case HOW_ZERO:
@@ -79,7 +81,8 @@ static int install_some(struct installer *in, enum how how, uint64_t first_page,
         return copy_once(in, first_page, src, nr_pages, ret_done_bytes);
 }
 
-static int install_all(struct installer *in, enum how how, uint64_t first_page, const uint8_t *src, uint64_t nr_pages, uint64_t *ret_done_pages)
+static int install_all(struct installer *in, enum how how, uint64_t first_page, const uint8_t *src, uint64_t nr_pages,
+                       uint64_t *ret_done_pages)
 {
         uint64_t done = 0, bytes;
         int      r = 0;

@@ -29,18 +29,20 @@ struct installer {
         uint32_t                   nr_copies, nr_long_copies, nr_chances; /* for the countdowns of faults */
 };
 
-/* 0: all nr_pages are there and their waiters awake. Else -errno of the page at first_page + *ret_done_pages, which is always set. */
+/* 0: all nr_pages are there and their waiters awake. Else -errno of the page at first_page + *ret_done_pages, which is always
+ * set. */
 int install_copy(struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_pages);
 int install_zero(struct installer *in, uint64_t first_page, uint64_t nr_pages, uint64_t *ret_done_pages);
 
 /* Those of the pages that the template has. As above; -EFAULT: it has not got this one after all. */
 int install_shared(struct installer *in, uint64_t first_page, uint64_t nr_pages, uint64_t *ret_done_pages);
 
-/* The pages at src, which are the caller's to give, become those of first_page on, which nobody has touched. One attempt: what is left is for
- * install_copy. */
+/* The pages at src, which are the caller's to give, become those of first_page on, which nobody has touched. One attempt: what is
+ * left is for install_copy. */
 int install_move(struct installer *in, uint64_t first_page, void *src, uint64_t nr_pages, uint64_t *ret_done_pages);
 
-/* Whole units are meant by every page of them. From now on a touch of the page is SIGBUS. 0, -EEXIST where the page is there, or as above. */
+/* Whole units are meant by every page of them. From now on a touch of the page is SIGBUS. 0, -EEXIST where the page is there, or
+ * as above. */
 int install_poison(struct installer *in, uint64_t page);
 
 /* Whoever waits for one of these pages tries again. */

@@ -1,8 +1,9 @@
 /* uffd/nap.c: how the pager's thread waits when there is nothing to do: it looks for a while, then it sleeps.
  *
- * To wake a thread that sleeps takes half of a fault's time (bench/faults). So where the host has a CPU to spare, the thread goes on looking at
- * its uffd after it answered a fault, as KVM polls before it halts a vCPU: 10 us at first, twice as long each time that the next fault
- * came soon after all, not at all once one stayed away. The time is its own CPU time and stands in the ledger as such. */
+ * To wake a thread that sleeps takes half of a fault's time (bench/faults). So where the host has a CPU to spare, the thread goes
+ * on looking at its uffd after it answered a fault, as KVM polls before it halts a vCPU: 10 us at first, twice as long each time
+ * that the next fault came soon after all, not at all once one stayed away. The time is its own CPU time and stands in the ledger
+ * as such. */
 #include "uffd/pager_internal.h"
 
 #include "core/base/clock.h"

@@ -68,7 +68,8 @@ static struct part part_of(const struct pager *p, const struct page_run *run, ui
         struct part               x = { .at = page_map_find_chunk(p->c.map, run, page) };
 
         x.first_page = MAX(MAX(x.at.first_page, run->first_page), r->first_page);
-        x.end_page = MIN(MIN(x.at.first_page + x.at.chunk->nr_pages, run->first_page + run->nr_pages), r->first_page + r->nr_pages);
+        x.end_page = MIN(MIN(x.at.first_page + x.at.chunk->nr_pages, run->first_page + run->nr_pages),
+                         r->first_page + r->nr_pages);
         return x;
 }
 
@@ -79,12 +80,14 @@ static void lose_part(struct pager *p, const struct part *x, int error)
 }
 
 /* [first, end) of the part, whose chunk is unpacked at `pages`. */
-static void deliver(struct pager *p, const struct part *x, uint64_t first_page, uint64_t end_page, const uint8_t *pages, enum fault_class why)
+static void deliver(struct pager *p, const struct part *x, uint64_t first_page, uint64_t end_page, const uint8_t *pages,
+                    enum fault_class why)
 {
         first_page = MAX(first_page, x->first_page);
         end_page = MIN(end_page, x->end_page);
         if (first_page < end_page)
-                pager_deliver_checked(p, first_page, end_page - first_page, pages + pages_to_bytes(first_page - x->at.first_page), why);
+                pager_deliver_checked(p, first_page, end_page - first_page, pages + pages_to_bytes(first_page - x->at.first_page),
+                                      why);
 }
 
 /* Nothing comes that nobody asked for: while first touches are recorded, and where each page is put into its 2 MiB once. */
@@ -189,7 +192,8 @@ static uint64_t bring_batch(struct pager *p, const struct extent *x, const struc
         count(&p->n.read_bytes, got);
         end = MIN(unpack_batch(p, s, got, p->buf, &error), x_end);
         if (end > x->first_page)
-                pager_deliver_checked(p, x->first_page, end - x->first_page, p->buf + pages_to_bytes(x->first_page - s->first.at.first_page), why);
+                pager_deliver_checked(p, x->first_page, end - x->first_page,
+                                      p->buf + pages_to_bytes(x->first_page - s->first.at.first_page), why);
         if (error < 0 && end < x_end) {
                 bad = part_of(p, x->run, MAX(end, x->first_page));
                 lose_part(p, &bad, error);
@@ -208,7 +212,8 @@ static uint64_t bring_one(struct pager *p, const struct extent *x, const struct 
         if (r < 0)
                 lose_part(p, &s->first, r);
         else /* hints are of pages, what else is in the chunk can wait */
-                deliver(p, &s->first, x->first_page, why == FAULT_REPLAY || is_exact(p) ? end : s->first.end_page, p->packed.pages, why);
+                deliver(p, &s->first, x->first_page, why == FAULT_REPLAY ||
+                        is_exact(p) ? end : s->first.end_page, p->packed.pages, why);
         return end - x->first_page;
 }
 
@@ -282,7 +287,8 @@ void packed_slow_take(struct pager *p, struct slow_read *s, uint8_t *buf, uint64
                 if (r < 0)
                         lose_part(p, &x, r);
                 else
-                        deliver(p, &x, s->first_page, s->first_page + nr, p->packed.pages, s->why == FAULT_DEMAND ? FAULT_AROUND : s->why);
+                        deliver(p, &x, s->first_page, s->first_page + nr, p->packed.pages,
+                                s->why == FAULT_DEMAND ? FAULT_AROUND : s->why);
                 used += c->packed_bytes;
                 s->first_page += nr;
                 s->nr_pages -= nr;
@@ -293,7 +299,8 @@ void packed_slow_take(struct pager *p, struct slow_read *s, uint8_t *buf, uint64
 }
 
 /* Of one chunk that is not wanted whole. */
-static uint64_t unpack_part_to(struct pager *p, const struct page_run *run, const struct chunk_place *at, uint64_t page, uint64_t max_pages, uint8_t *to)
+static uint64_t unpack_part_to(struct pager *p, const struct page_run *run, const struct chunk_place *at, uint64_t page,
+                               uint64_t max_pages, uint8_t *to)
 {
         uint64_t end = MIN(MIN(at->first_page + at->chunk->nr_pages, run->first_page + run->nr_pages), page + max_pages);
 

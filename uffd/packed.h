@@ -30,7 +30,8 @@ struct packed {
 int  packed_init(struct packed *k, const struct page_map *map); /* 0 or -ENOMEM */
 void packed_free(struct packed *k);                             /* accepts a zeroed one */
 
-/* Unpacks the chunk whose packed bytes these are to `to`, all its pages, and checks them there. 0, or -EBADMSG: then `to` holds anything. */
+/* Unpacks the chunk whose packed bytes these are to `to`, all its pages, and checks them there. 0, or -EBADMSG: then `to` holds
+ * anything. */
 int packed_unpack(const struct page_map *map, const struct page_chunk *c, const void *bytes, bool verify, void *to);
 
 /* A fault waits for this page, and its chunk is cached: true. It is then installed with its chunk, or lost. */
@@ -39,13 +40,15 @@ bool packed_answer(struct pager *p, const struct page_run *run, uint64_t page);
 /* What is cached of this extent, or the first part of it: how many pages were dealt with (0: the first chunk is not cached). */
 uint64_t packed_bring(struct pager *p, const struct extent *x, enum fault_class why);
 
-/* Unpacks pages [page, +max_pages) of a run, or the first of them, to `to`, checked. How many; 0: the first one's chunk is not cached, or bad. */
+/* Unpacks pages [page, +max_pages) of a run, or the first of them, to `to`, checked. How many; 0: the first one's chunk is not
+ * cached, or bad. */
 uint64_t packed_unpack_to(struct pager *p, const struct page_run *run, uint64_t page, uint64_t max_pages, uint8_t *to);
 
 /* --- for slow.c, of a read of chunks --- */
 
-/* Sets what s, which has its run, is to read: the chunks of x, from that of its first page on, as many as lie one behind the other in
- * max_bytes of the file, but the first one in any case. Its pages are then all of theirs, or those of x where nothing else may come. */
+/* Sets what s, which has its run, is to read: the chunks of x, from that of its first page on, as many as lie one behind the
+ * other in max_bytes of the file, but the first one in any case. Its pages are then all of theirs, or those of x where nothing
+ * else may come. */
 void     packed_slow_begin(const struct pager *p, struct slow_read *s, const struct extent *x, uint64_t max_bytes);
 uint64_t packed_slow_offset_bytes(const struct pager *p, const struct slow_read *s);
 uint64_t packed_slow_len_bytes(const struct pager *p, const struct slow_read *s);

@@ -223,7 +223,8 @@ void page_states_install_absent(struct page_states *s, uint64_t first_page, uint
 
         for (uint64_t page = first_page, nr; page < end; page += nr) {
                 nr = MIN(WORD_PAGES - page % WORD_PAGES, end - page);
-                atomic_store_explicit(&s->words[page / WORD_PAGES], load_word(s, page) | spread(LOW_BITS * CORE_INSTALLED, page, nr), memory_order_relaxed);
+                atomic_store_explicit(&s->words[page / WORD_PAGES],
+                                      load_word(s, page) | spread(LOW_BITS * CORE_INSTALLED, page, nr), memory_order_relaxed);
         }
         s->count[PAGE_ABSENT] -= nr_pages;
         s->count[PAGE_INSTALLED] += nr_pages;

@@ -1,6 +1,6 @@
 /* uffd/page_state.h: what the pager knows of each page: two bits, and the moves between states that are allowed.
- * Owns:    its bits; what the few busy pages need besides stands in a bounded table, the reasons of lost ones in a place that the kernel
- *          backs only where pages are lost.
+ * Owns:    its bits; what the few busy pages need besides stands in a bounded table, the reasons of lost ones in a place that the
+ *          kernel backs only where pages are lost.
  * Threads: the pager thread only; page_state_find_loss from any.
  * Blocks:  never.
  *
@@ -41,8 +41,8 @@ struct page_states {
 int  page_states_init(struct page_states *s, uint64_t nr_pages); /* all absent; 0 or -ENOMEM */
 void page_states_free(struct page_states *s);
 
-/* The one function that changes the state of a page. False, and nothing changes, where the move is not allowed, or where too many pages are
- * busy for one more to become wanted or reading. */
+/* The one function that changes the state of a page. False, and nothing changes, where the move is not allowed, or where too many
+ * pages are busy for one more to become wanted or reading. */
 bool page_state_move(struct page_states *s, uint64_t page, enum page_state to);
 /* To PAGE_LOST, with the reason. */
 bool page_state_lose(struct page_states *s, uint64_t page, int error);

@@ -18,7 +18,8 @@
 /* Pages that were given back, and asked for again: a balloon of 256 MiB, once. */
 #define TIMELINE_SPARE 65536
 
-/* How long the session thread waits for this one where it must not wait for ever: arbitrary, longer than a busy disk holds a submission up. */
+/* How long the session thread waits for this one where it must not wait for ever: arbitrary, longer than a busy disk holds a
+ * submission up. */
 #define PATIENCE_MS 2000
 
 static int check_config(const struct pager_config *c, uint64_t *ret_served_pages, struct err *e)
@@ -128,7 +129,8 @@ int pager_new(const struct pager_config *c, struct pager **ret, struct err *e)
         if (r >= 0) {
                 r = allocate(p);
                 if (r < 0)
-                        err_set(e, r, "pager: resources for %llu RAM pages: %s", (unsigned long long)c->map->nr_pages, strerror(-r));
+                        err_set(e, r, "pager: resources for %llu RAM pages: %s", (unsigned long long)c->map->nr_pages,
+                                strerror(-r));
         }
         if (r < 0) {
                 pager_free(p);
@@ -217,10 +219,10 @@ static void unregister_all(const struct pager *p)
         }
 }
 
-/* A submission may hold the thread up, in a file system that does not answer and has more requests than it takes (fuse: max_background), and
- * nobody could end a VM whose faults it leaves unanswered, not even SIGKILL: KVM's kernel workers are among those who wait. The vCPUs
- * were kicked long before the patience is over, so they see none of the zeros, and the devices of a condemned VM let no byte out
- * (virtio_fetch). */
+/* A submission may hold the thread up, in a file system that does not answer and has more requests than it takes (fuse:
+ * max_background), and nobody could end a VM whose faults it leaves unanswered, not even SIGKILL: KVM's kernel workers are among
+ * those who wait. The vCPUs were kicked long before the patience is over, so they see none of the zeros, and the devices of a
+ * condemned VM let no byte out (virtio_fetch). */
 void pager_give_up(struct pager *p)
 {
         struct timespec until = in_ms(PATIENCE_MS);

@@ -2,8 +2,8 @@
  * Owns:    the uffd, its buffers and its one thread; borrows RAM, the page map and the replay list until pager_free.
  * Threads: made, armed, stopped and freed by one session thread; the calls marked "any" from every thread.
  *          The events are called on the pager's thread: they must not block nor call the pager back, except for "any" calls.
- * Blocks:  pager_stop and pager_give_up until the thread has done what it is told, but not for more than two seconds when a file system holds
- *          it up; pager_wait as long as it is told to. */
+ * Blocks:  pager_stop and pager_give_up until the thread has done what it is told, but not for more than two seconds when a file
+ *          system holds it up; pager_wait as long as it is told to. */
 #pragma once
 
 #include "core/base/err.h"
@@ -36,16 +36,16 @@ struct pager_lost {
 
 struct pager_events {
         void *arg;
-        /* Once per page. Once more, with demanded set, when a fault comes to wait for a page that was lost ahead of anybody's asking
-         * and could not be poisoned. */
-        /* Once when a page is found lost, and once more when a fault comes to wait for one that was lost ahead. Of a demanded page it is
-         * told before its waiters are let go, so that the callee can end whatever runs on it; where that is done it returns true.
-         * Then, or wherever the kernel has UFFDIO_POISON, the waiters go on: over poison, else over zeros that nobody will see.
-         * Else the fault stays unanswered. */
+        /* Once per page. Once more, with demanded set, when a fault comes to wait for a page that was lost ahead of anybody's
+         * asking and could not be poisoned. */
+        /* Once when a page is found lost, and once more when a fault comes to wait for one that was lost ahead. Of a demanded
+         * page it is told before its waiters are let go, so that the callee can end whatever runs on it; where that is done it
+         * returns true. Then, or wherever the kernel has UFFDIO_POISON, the waiters go on: over poison, else over zeros that
+         * nobody will see. Else the fault stays unanswered. */
         bool (*lost)(void *arg, const struct pager_lost *lost);
         void (*replayed)(void *arg, uint64_t ns); /* every hint is resident or lost (T5); not told where there are no hints */
-        /* Every served page is resident, discarded or lost, and the ranges unregistered (T6); the thread ends next. Where lost pages
-         * could not be poisoned, these stay registered, and the thread watches them until pager_stop. */
+        /* Every served page is resident, discarded or lost, and the ranges unregistered (T6); the thread ends next. Where lost
+         * pages could not be poisoned, these stay registered, and the thread watches them until pager_stop. */
         void (*done)(void *arg, uint64_t ns);
 };
 
@@ -79,7 +79,8 @@ int pager_new(const struct pager_config *c, struct pager **ret, struct err *e);
 /* Arm stage: registers the ranges and starts the thread; replay begins at once. The ranges must be unpopulated. */
 int pager_arm(struct pager *p, struct err *e);
 
-/* Any thread. The guest was entered (T2), it spoke (T3): the fill is polite until 2 s after T3, or 5 s after T2 if it stays silent. */
+/* Any thread. The guest was entered (T2), it spoke (T3): the fill is polite until 2 s after T3, or 5 s after T2 if it stays
+ * silent. */
 void pager_guest_entered(struct pager *p, uint64_t ns);
 void pager_guest_spoke(struct pager *p, uint64_t ns);
 /* Any thread. Fill at full rate from now on, also where fill was off; record ends. */
@@ -105,7 +106,8 @@ struct pager_touch {
         uint32_t kind; /* enum pager_touch_kind */
 };
 
-/* Pages of RAM, neighbours, that came together. A page comes once; one that was given back and is asked for again comes as zero once more. */
+/* Pages of RAM, neighbours, that came together. A page comes once; one that was given back and is asked for again comes as zero
+ * once more. */
 struct pager_arrival {
         uint64_t ns;         /* when they were there, and whoever waited for them was awake */
         uint32_t first_page; /* RAM page number */
@@ -125,25 +127,27 @@ void pager_stats(const struct pager *p, struct pager_stats *ret); /* any thread 
 /* Was this page declared lost? Any thread. *ret may be NULL. */
 bool pager_find_lost(const struct pager *p, uint64_t page, struct pager_lost *ret);
 /* Session thread, while no vCPU and no device runs: from its return on, what they touched or gave back before is told as such by
- * pager_unfetched; before, the pager's thread may have installed a page, or read of a discard, and not yet noted it. 0, or -ETIMEDOUT
- * after 5 s where a file system holds the thread up. */
+ * pager_unfetched; before, the pager's thread may have installed a page, or read of a discard, and not yet noted it. 0, or
+ * -ETIMEDOUT after 5 s where a file system holds the thread up. */
 int pager_catch_up(struct pager *p);
-/* Any thread. Of RAM pages [first, +nr): a bit each in *bits, from bit 0 of bits[0] on, set where the page is served and never came: as the
- * snapshot has it. One that comes meanwhile is told either way. Bits of other pages stay as they are. */
+/* Any thread. Of RAM pages [first, +nr): a bit each in *bits, from bit 0 of bits[0] on, set where the page is served and never
+ * came: as the snapshot has it. One that comes meanwhile is told either way. Bits of other pages stay as they are. */
 void pager_unfetched(const struct pager *p, uint64_t first_page, uint64_t nr_pages, uint64_t *bits);
 /* After pager_end_record or pager_stop: first touches in their order; valid until pager_free. */
 size_t pager_recorded(const struct pager *p, const struct pager_touch **ret);
-/* After pager_stop: what came, in order of time; valid until pager_free. 0 where c.timeline was not set. *ret_dropped_pages: those that came
- * when the log was full; it has an entry for each served page, and some more. */
+/* After pager_stop: what came, in order of time; valid until pager_free. 0 where c.timeline was not set. *ret_dropped_pages:
+ * those that came when the log was full; it has an entry for each served page, and some more. */
 size_t pager_timeline(const struct pager *p, const struct pager_arrival **ret, uint64_t *ret_dropped_pages);
 /* After pager_stop: has the page its bytes, or the zeros that it was discarded to? Else RAM says nothing of it. */
 bool pager_has(const struct pager *p, uint64_t page);
 
-/* Ends the thread. Pages still absent stay registered until pager_free closes the uffd, so no vCPU may run any more, or all is done. */
+/* Ends the thread. Pages still absent stay registered until pager_free closes the uffd, so no vCPU may run any more, or all is
+ * done. */
 bool pager_stop(struct pager *p);
-/* After pager_stop, for who reads RAM then: a page that was given back reads as zeros instead of waiting for a thread that is gone, and so does one
- * that never came. */
+/* After pager_stop, for who reads RAM then: a page that was given back reads as zeros instead of waiting for a thread that is
+ * gone, and so does one that never came. */
 void pager_unregister(struct pager *p);
-/* Stops first; accepts NULL and one that was never armed. False (as of pager_stop): the thread is held up, in a file system that does not answer:
+/* Stops first; accepts NULL and one that was never armed. False (as of pager_stop): the thread is held up, in a file system that
+ * does not answer:
  * it, and all that it borrows, must stay until the process ends. */
 bool pager_free(struct pager *p);

@@ -13,7 +13,8 @@ void pager_find_backing(struct pager *p)
                                     .ops = backing_find(c->backing == RAM_ANON, c->shared, c->backing == RAM_HUGETLB) };
 }
 
-/* What the hints say is written, in units: a page of the template that is written costs a second fault, and its copy all the same. */
+/* What the hints say is written, in units: a page of the template that is written costs a second fault, and its copy all the
+ * same. */
 static int find_written(struct pager *p)
 {
         int r = bitmap_init(&p->written, p->c.map->nr_pages / p->in.ops->unit_pages + 1);
@@ -39,7 +40,8 @@ void pager_free_backing(struct pager *p)
         granules_free(&p->granules);
 }
 
-/* A range of RAM and, where there is a template, of it: bytes go into it by UFFDIO_COPY, and nobody can read what is absent of it. */
+/* A range of RAM and, where there is a template, of it: bytes go into it by UFFDIO_COPY, and nobody can read what is absent of
+ * it. */
 static int register_range(const struct pager *p, const struct pager_range *s)
 {
         uint64_t from = pages_to_bytes(s->first_page), len = pages_to_bytes(s->nr_pages);

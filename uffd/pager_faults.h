@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What may go wrong by chance. Of an event it is drawn anew each time; of a page it is the same whenever and however that is asked for,
- * so that a model can foretell which pages are lost. */
+/* What may go wrong by chance. Of an event it is drawn anew each time; of a page it is the same whenever and however that is
+ * asked for, so that a model can foretell which pages are lost. */
 enum pager_chance {
         CHANCE_SHORT_READ,  /* event: a read, cached or slow, comes back with half of its bytes */
         CHANCE_NOT_CACHED,  /* event: a read that must not wait says that it would have to */
@@ -36,7 +36,8 @@ struct pager_faults {
         uint32_t one_in[PAGER_CHANCES];
 };
 
-/* Does it go wrong with the nth event, or with this RAM page? Neighbours and seeds are told apart by a mix of all bits (splitmix64's). */
+/* Does it go wrong with the nth event, or with this RAM page? Neighbours and seeds are told apart by a mix of all bits
+ * (splitmix64's). */
 static inline bool pager_fault_hits(const struct pager_faults *f, enum pager_chance what, uint64_t nth_or_page)
 {
         uint64_t h;
@@ -50,7 +51,8 @@ static inline bool pager_fault_hits(const struct pager_faults *f, enum pager_cha
 }
 
 /* How many of nr_pages come before the first that goes wrong. */
-static inline uint64_t pager_fault_clip(const struct pager_faults *f, enum pager_chance what, uint64_t first_page, uint64_t nr_pages)
+static inline uint64_t pager_fault_clip(const struct pager_faults *f, enum pager_chance what, uint64_t first_page,
+                                        uint64_t nr_pages)
 {
         uint64_t n = 0;
 

@@ -182,8 +182,8 @@ void pager_settle(struct pager *p, uint64_t first_page, uint64_t nr_pages, enum 
 void pager_lose(struct pager *p, uint64_t page, int error);
 /* A fault waits for a page that is lost: tells of it and lets the waiters go, where they may. */
 void pager_answer_lost(struct pager *p, uint64_t page);
-/* Lets those go who wait for a lost page, over poison or zeros. An unread event makes it wait, and may remove the page: then, and where
- * the kernel refuses, -errno. */
+/* Lets those go who wait for a lost page, over poison or zeros. An unread event makes it wait, and may remove the page: then, and
+ * where the kernel refuses, -errno. */
 int pager_let_go(struct pager *p, uint64_t page, bool with_poison);
 /* It was, with all of its unit. */
 void pager_note_poisoned(struct pager *p, uint64_t page);
@@ -217,7 +217,8 @@ void pager_say_caught_up(struct pager *p);
 void pager_let_all_go(struct pager *p);
 
 /* slow.c */
-/* Starts (without io_uring: does) the read of neighbours of one run, raw or packed, that are free: how many. 0: no room in the ring, later. */
+/* Starts (without io_uring: does) the read of neighbours of one run, raw or packed, that are free: how many. 0: no room in the
+ * ring, later. */
 uint64_t slow_start(struct pager *p, const struct extent *x, enum fault_class why);
 /* Ends what has come and what took too long. True when there was something. */
 bool slow_finish(struct pager *p, uint64_t now);

@@ -13,8 +13,8 @@
 #define REPLAY_COLD_EXTENTS 32
 #define FILL_EXTENTS   16
 
-/* Reads that the fill has under way: 1 MiB keeps a disk of 1 GB/s busy, and who waits stands behind it in the device's queue. More where
- * nobody runs who could wait. */
+/* Reads that the fill has under way: 1 MiB keeps a disk of 1 GB/s busy, and who waits stands behind it in the device's queue.
+ * More where nobody runs who could wait. */
 #define FILL_SLOTS        4
 #define FILL_PAUSED_SLOTS 14
 #define FILL_POLITE_SLOTS 2
@@ -132,7 +132,8 @@ static void note_cold(struct pager *p, const struct extent *x)
         hint_walk_init(&p->ahead, p->replay.list, p->replay.nr_list);
 }
 
-/* The next hints that may be brought now. None: the budget is used up; or they are of a later phase, and somebody waits for something else. */
+/* The next hints that may be brought now. None: the budget is used up; or they are of a later phase, and somebody waits for
+ * something else. */
 static struct extent next_hints(struct pager *p, uint64_t max_pages, uint64_t now)
 {
         struct extent x;
@@ -190,7 +191,8 @@ static struct fill_times fill_times(const struct pager *p)
         };
 }
 
-/* Zero pages are left to the end (leave_zeros of serve.c): whoever touches one before is answered. Where memory is shared or huge they are brought. */
+/* Zero pages are left to the end (leave_zeros of serve.c): whoever touches one before is answered. Where memory is shared or huge
+ * they are brought. */
 static bool pass_zeros(struct pager *p, const struct extent *x)
 {
         if (x->nr_pages == 0 || x->run->kind != RUN_ZERO || !p->in.ops->anonymous)

@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* 4 MiB: 1 MiB in flight keeps a disk of 1 GB/s and 1 ms busy, and 128 reads of a few pages find room. Of it 512 KiB for those who wait. */
+/* 4 MiB: 1 MiB in flight keeps a disk of 1 GB/s and 1 ms busy, and 128 reads of a few pages find room. Of it 512 KiB for those
+ * who wait. */
 #define READ_POOL_PAGES  1024
 #define READ_POOL_SHARED 896
 

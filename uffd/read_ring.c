@@ -221,7 +221,8 @@ void read_ring_start(struct read_ring *r, int slot, const struct read_order *o)
         if (!sqe)
                 return; /* the kernel takes no submissions: the deadline tells */
         prepare(r, sqe, read_ring_buf(r, slot) + o->buf_offset_bytes, o);
-        /* Levels of the class that everybody may use. Schedulers that know levels (bfq) let who waits overtake in the device's queue, too. */
+        /* Levels of the class that everybody may use. Schedulers that know levels (bfq) let who waits overtake in the device's
+         * queue, too. */
         sqe->ioprio = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, s->urgent ? 0 : 7);
         io_uring_sqe_set_data64(sqe, (uint64_t)slot);
 }
@@ -233,7 +234,8 @@ void read_ring_release(struct read_ring *r, int slot)
 
 void read_ring_submit(struct read_ring *r)
 {
-        /* What the kernel does not take now stays queued for the next time; a read that never starts is caught by its deadline. */
+        /* What the kernel does not take now stays queued for the next time; a read that never starts is caught by its
+         * deadline. */
         if (io_uring_sq_ready(&r->ring) > 0)
                 (void)io_uring_submit(&r->ring);
 }

@@ -31,17 +31,18 @@ struct read_ring;
 int  read_ring_new(struct read_ring **ret); /* 0 or -errno of io_uring */
 void read_ring_free(struct read_ring *r);
 
-/* Registers the buffer, in huge pages where there are any, and the descriptors (-1 is passed over), so that the kernel need not look them up
- * for each read. Costs some 200 us once. What is refused (RLIMIT_MEMLOCK, or a kernel that is older) is done without; *r is as good. */
+/* Registers the buffer, in huge pages where there are any, and the descriptors (-1 is passed over), so that the kernel need not
+ * look them up for each read. Costs some 200 us once. What is refused (RLIMIT_MEMLOCK, or a kernel that is older) is done
+ * without; *r is as good. */
 void read_ring_register(struct read_ring *r, const int *fds, size_t nr_fds);
 bool read_ring_has_fixed_buffer(const struct read_ring *r);
 
-/* Takes back all that is under way, for patience_ns at most. False: something is, in a file system that does not answer. Then the thread that
- * submitted it cannot end before it does: the kernel has it wait for io_uring's worker. */
+/* Takes back all that is under way, for patience_ns at most. False: something is, in a file system that does not answer. Then the
+ * thread that submitted it cannot end before it does: the kernel has it wait for io_uring's worker. */
 bool read_ring_take_back(struct read_ring *r, uint64_t patience_ns);
 
-/* A free slot with a buffer of nr_pages (at most READ_POOL_MAX_PAGES), or -EBUSY; -ETIMEDOUT when all are abandoned, so that none will come
- * free soon. urgent: somebody waits, so what is kept for those may be taken. */
+/* A free slot with a buffer of nr_pages (at most READ_POOL_MAX_PAGES), or -EBUSY; -ETIMEDOUT when all are abandoned, so that none
+ * will come free soon. urgent: somebody waits, so what is kept for those may be taken. */
 int      read_ring_take(struct read_ring *r, uint32_t nr_pages, bool urgent);
 uint8_t *read_ring_buf(struct read_ring *r, int slot);
 

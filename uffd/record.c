@@ -63,8 +63,8 @@ size_t record_get(const struct record *r, const struct pager_touch **ret)
         return atomic_load_explicit(&r->nr, memory_order_acquire); /* pairs with record_add */
 }
 
-/* A fault that KVM handed to one of its kernel workers (kvm_can_do_async_pf, virt/kvm/async_pf.c) always asks to write, whatever the
- * guest did. Such a worker is no thread of ours: tgkill with signal 0 only asks. */
+/* A fault that KVM handed to one of its kernel workers (kvm_can_do_async_pf, virt/kvm/async_pf.c) always asks to write, whatever
+ * the guest did. Such a worker is no thread of ours: tgkill with signal 0 only asks. */
 enum pager_touch_kind record_kind(uint64_t flags, uint32_t thread)
 {
         if (!(flags & UFFD_PAGEFAULT_FLAG_WRITE))

@@ -38,8 +38,8 @@ struct replay_view {
 
 void hint_walk_init(struct hint_walk *w, const struct hint *list, size_t nr_list);
 
-/* The next hints that a read may be started for, at most max_pages neighbours, over holes of up to gap_pages (to read ahead only).
- * Hints that are being read are marked in the states where mark says so. hint_walk_pass goes past them. */
+/* The next hints that a read may be started for, at most max_pages neighbours, over holes of up to gap_pages (to read ahead
+ * only). Hints that are being read are marked in the states where mark says so. hint_walk_pass goes past them. */
 struct extent hint_walk_peek(struct hint_walk *w, const struct replay_view *v, uint64_t max_pages, uint64_t gap_pages, bool mark);
 void          hint_walk_pass(struct hint_walk *w, uint64_t end_page);
 /* Enough: the rest is not asked for. What is being read of the window is marked. */

@@ -4,8 +4,8 @@
  *     ▲                                                                                            │
  *     └────────────────────────────────────────────────────────────────────────────────────────────┘
  *
- * Every round begins with the uffd, so a fault waits for one batch at most. The thread sleeps on the uffd, the ring and the eventfd
- * of commands at once, until the next deadline. It ends when it is stopped, or when every page is resident or lost. */
+ * Every round begins with the uffd, so a fault waits for one batch at most. The thread sleeps on the uffd, the ring and the
+ * eventfd of commands at once, until the next deadline. It ends when it is stopped, or when every page is resident or lost. */
 #include "uffd/pager_internal.h"
 
 #include "core/base/clock.h"
@@ -32,7 +32,8 @@ static bool all_settled(const struct pager *p)
         return p->fill.passed && fill_is_over(&p->fill, &p->view) && n[PAGE_WANTED] + n[PAGE_READING] == 0;
 }
 
-/* Zero pages that the fill passed: without the uffd the kernel has them ready, and they cost neither a call nor a page table before. */
+/* Zero pages that the fill passed: without the uffd the kernel has them ready, and they cost neither a call nor a page table
+ * before. */
 static void leave_zeros(struct pager *p)
 {
         uint64_t ns = timeline_now(&p->timeline);
@@ -51,8 +52,8 @@ static void leave_zeros(struct pager *p)
         pager_publish_resident(p);
 }
 
-/* The first lost page from `page` on; end where there is none. Who touches zeros that were left to the kernel waits meanwhile, and a look at
- * each page of 64 GiB takes some 30 ms: so only where one is lost. */
+/* The first lost page from `page` on; end where there is none. Who touches zeros that were left to the kernel waits meanwhile,
+ * and a look at each page of 64 GiB takes some 30 ms: so only where one is lost. */
 static uint64_t next_lost(const struct pager *p, uint64_t page, uint64_t end)
 {
         if (p->states.count[PAGE_LOST] == 0)
@@ -71,7 +72,8 @@ static void unregister_range(struct pager *p, const struct pager_range *r)
                 page = next_lost(p, page, end);
                 if (page > first) { /* should it fail: closing the uffd does the same */
                         (void)uffd_unregister(p->in.uffd, p->c.ram + pages_to_bytes(first), pages_to_bytes(page - first));
-                        /* it woke whoever still waited there, for a page that was given back: no answer would reach them any more */
+                        /* it woke whoever still waited there, for a page that was given back: no answer would reach them any
+                         * more */
                         count(&p->n.stall_ns, demand_take(&p->demand, first, page - first, now_ns()));
                 }
                 first = ++page;
@@ -145,8 +147,9 @@ static bool round_of_work(struct pager *p, uint64_t *ret_when_ns)
         p->demand_rounds = 0;
         if (pager_prefetch(p, now_ns(), ret_when_ns)) {
                 more = true;
-                /* While the machine is built, KVM's calls wait for kernel workers, and those would wait for this thread's time slice
-                 * (3 ms). Once the guest runs, the slice is better kept: its faults wait for this thread. Relaxed: a hint to timing. */
+                /* While the machine is built, KVM's calls wait for kernel workers, and those would wait for this thread's time
+                 * slice (3 ms). Once the guest runs, the slice is better kept: its faults wait for this thread. Relaxed: a hint
+                 * to timing. */
                 if (!atomic_load_explicit(&p->entered_ns, memory_order_relaxed))
                         sched_yield();
         }
@@ -170,7 +173,8 @@ static void serve(struct pager *p)
         }
 }
 
-/* Says that the thread is at its end. What a silent file system has not given back yet goes with it: returned, for the thread to wait for. */
+/* Says that the thread is at its end. What a silent file system has not given back yet goes with it: returned, for the thread to
+ * wait for. */
 static struct read_ring *end_thread(struct pager *p)
 {
         struct read_ring *silent = p->ring && !read_ring_take_back(p->ring, READ_RING_PATIENCE_NS) ? p->ring : NULL;

@@ -1,6 +1,7 @@
 /* uffd/shared.c: UFFDIO_COPY into the template, UFFDIO_CONTINUE out of it.
  *
- * UFFDIO_COPY is the way in because the kernel fills a page before anybody can see it; write(2) may show it half done to another VM. */
+ * UFFDIO_COPY is the way in because the kernel fills a page before anybody can see it; write(2) may show it half done to another
+ * VM. */
 #include "uffd/shared.h"
 
 #include "core/base/bitmap.h"
@@ -39,7 +40,8 @@ int shared_map(const struct installer *in, uint64_t first_page, uint64_t nr_page
         return uffd_continue(in->uffd, in->ram + pages_to_bytes(first_page), pages_to_bytes(nr_pages), ret_done_bytes);
 }
 
-static int copy_privately(const struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_bytes)
+static int copy_privately(const struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages,
+                          uint64_t *ret_done_bytes)
 {
         return uffd_copy(in->uffd, in->ram + pages_to_bytes(first_page), src, pages_to_bytes(nr_pages), true, ret_done_bytes);
 }

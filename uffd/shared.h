@@ -8,7 +8,8 @@
 
 #include <stdbool.h>
 
-/* As struct backing_ops has it: pages that are known to be written are copied for this VM alone, as each would cost a second fault. */
+/* As struct backing_ops has it: pages that are known to be written are copied for this VM alone, as each would cost a second
+ * fault. */
 int shared_copy(const struct installer *in, uint64_t first_page, const void *src, uint64_t nr_pages, uint64_t *ret_done_bytes);
 
 /* Of [page, end): the first that the template has and that is not known to be written; end where there is none. */

@@ -1,8 +1,8 @@
 /* uffd/slow.c: reads that may take long: at depth through io_uring, each with a deadline; plainly where there is none.
  *
- * One read asks for neighbouring pages. What comes is delivered and the read goes on behind it. When nothing comes and it asked for
- * more than one page, it asks for the first alone, so that one bad sector costs one page. Reads ahead of anybody's asking go past the
- * page cache (cold.h), those that somebody waits for go through it. */
+ * One read asks for neighbouring pages. What comes is delivered and the read goes on behind it. When nothing comes and it asked
+ * for more than one page, it asks for the first alone, so that one bad sector costs one page. Reads ahead of anybody's asking go
+ * past the page cache (cold.h), those that somebody waits for go through it. */
 #include "uffd/pager_internal.h"
 
 #include "core/base/clock.h"
@@ -10,7 +10,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* Completions are taken in until so many pages were installed, some 20 us; then the uffd is asked once more whether somebody waits. */
+/* Completions are taken in until so many pages were installed, some 20 us; then the uffd is asked once more whether somebody
+ * waits. */
 #define DRAIN_PAGES 8
 
 /* [first, +nr_pages) are done with: go on behind them. */
@@ -127,7 +128,8 @@ static void read_plainly(struct pager *p, struct slow_read *s)
         uint8_t *buf = is_packed(s) ? p->packed.raw : p->buf;
 
         while (s->nr_pages > 0 && !pager_must_end(p)) {
-                ssize_t n = pread(run_fd(p->c.map, s->run), buf + s->got_bytes, next_len_bytes(p, s), (off_t)next_offset_bytes(p, s));
+                ssize_t n = pread(run_fd(p->c.map, s->run), buf + s->got_bytes, next_len_bytes(p, s),
+                                  (off_t)next_offset_bytes(p, s));
 
                 s->nr = ++p->nr_slow;
                 take(p, s, buf, spoil(p, s, n < 0 ? -errno : n));

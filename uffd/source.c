@@ -153,7 +153,8 @@ static uint64_t spoil_chunks(struct sources *s, const struct chunk_place *first,
         return clip_chunks(s, first, bytes);
 }
 
-uint64_t sources_read_cached_chunks(struct sources *s, uint16_t source, const struct chunk_place *first, uint64_t len_bytes, void *buf)
+uint64_t sources_read_cached_chunks(struct sources *s, uint16_t source, const struct chunk_place *first, uint64_t len_bytes,
+                                    void *buf)
 {
         uint64_t n = read_now(s, source, first->chunk->file_offset_bytes, len_bytes, buf);
 

@@ -78,8 +78,8 @@ static void begin(struct stage *s, uint64_t page)
         *s = (struct stage){ .room = s->room, .place = s->place, .phase = STAGE_FILLING, .first_page = page };
 }
 
-/* The place is empty again: what was moved is gone from it, what was not is given back, as zeros must be found in it next time. Also where it
- * counts as empty: a chunk that is bad was unpacked to it before that was seen. */
+/* The place is empty again: what was moved is gone from it, what was not is given back, as zeros must be found in it next time.
+ * Also where it counts as empty: a chunk that is bad was unpacked to it before that was seen. */
 static void end(struct stage *s, bool moved)
 {
         if (!moved)
@@ -144,7 +144,8 @@ static bool check(struct pager *p, const struct page_run *run, uint64_t page, ui
         return true;
 }
 
-/* Of a file that is cold somewhere it is asked first: a read of what is not cached makes the kernel read it, and prefetch.c does that better. */
+/* Of a file that is cold somewhere it is asked first: a read of what is not cached makes the kernel read it, and prefetch.c does
+ * that better. */
 static uint64_t read_cached(struct pager *p, const struct page_run *run, uint64_t page, uint64_t nr_pages)
 {
         bool cached = true;
@@ -157,7 +158,8 @@ static uint64_t read_cached(struct pager *p, const struct page_run *run, uint64_
         return nr_pages;
 }
 
-/* Neighbours of one run, from the first that is not in the place yet. 0: the next page is not cached, or bad, or cannot be staged. */
+/* Neighbours of one run, from the first that is not in the place yet. 0: the next page is not cached, or bad, or cannot be
+ * staged. */
 static uint64_t take_some(struct pager *p, uint64_t max_pages)
 {
         struct stage          *s = &p->stage;

@@ -1,5 +1,5 @@
-/* uffd/stage.h: 2 MiB of RAM that nobody has touched yet are put together in a huge page of the pager's own, which is then moved to where the
- * guest will look for it: no byte is copied twice, and the guest has a huge page.
+/* uffd/stage.h: 2 MiB of RAM that nobody has touched yet are put together in a huge page of the pager's own, which is then moved
+ * to where the guest will look for it: no byte is copied twice, and the guest has a huge page.
  * Owns:    one place of 2 MiB, which has memory only while something is being put together in it.
  * Threads: pager thread only, once made.
  * Blocks:  never.
@@ -41,6 +41,6 @@ static inline bool stage_is_busy(const struct stage *s)
 int  stage_init(struct pager *p);           /* 0 or -ENOMEM */
 void stage_free(struct stage *s);           /* accepts a zeroed one */
 
-/* The next slice of at most max_pages towards filling the 2 MiB that begin with `page`, the next absent one, or towards getting rid of what
- * is in the place. False: it is not for here; bring the page in another way. */
+/* The next slice of at most max_pages towards filling the 2 MiB that begin with `page`, the next absent one, or towards getting
+ * rid of what is in the place. False: it is not for here; bring the page in another way. */
 bool stage_step(struct pager *p, uint64_t page, uint64_t max_pages);

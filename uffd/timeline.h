@@ -34,7 +34,8 @@ static inline uint64_t timeline_now(const struct timeline *t)
 
 void timeline_put(struct timeline *t, uint64_t ns, uint64_t first_page, uint64_t nr_pages, enum fault_class why);
 
-/* The pages [first, +nr) are there since ns. Joined with the entry before where that is the same moment's, and class, and neighbour. */
+/* The pages [first, +nr) are there since ns. Joined with the entry before where that is the same moment's, and class, and
+ * neighbour. */
 static inline void timeline_add(struct timeline *t, uint64_t ns, uint64_t first_page, uint64_t nr_pages, enum fault_class why)
 {
         if (timeline_is_on(t) && nr_pages > 0)

@@ -106,7 +106,8 @@ int uffd_open(const struct host_caps *caps, uint64_t features, int *ret_fd, stru
                                 "setfacl -m u:$USER:rw /dev/userfaultfd, or sysctl -w vm.unprivileged_userfaultfd=1",
                                 strerror(-fd));
         if (fd == -ENOSYS)
-                return err_host(e, fd, "userfaultfd: expected a kernel with CONFIG_USERFAULTFD, found none; boot one that has it");
+                return err_host(e, fd,
+                                "userfaultfd: expected a kernel with CONFIG_USERFAULTFD, found none; boot one that has it");
         if (fd < 0)
                 return err_host(e, fd, "userfaultfd: open: %s", strerror(-fd));
         r = handshake(fd, features, &got);

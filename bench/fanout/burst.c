@@ -38,7 +38,8 @@ struct clone {
         int      error;   /* of the start: errno */
         uint64_t due_ns;
         bool     ended_by_us;
-        /* the watcher's, until state is not CLONE_WAITING: that store is a release, whoever reads the stamps loads it with acquire */
+        /* the watcher's, until state is not CLONE_WAITING: that store is a release, whoever reads the stamps loads it with
+         * acquire */
         uint64_t first_ns, answer_ns;
         char     line[LINE_MAX_BYTES];
         size_t   line_len;
@@ -55,7 +56,8 @@ struct burst {
         bool                        low_memory;
 };
 
-/* Who starts clones and who reads the clock must not wait for a CPU that clones keep busy. Nobody inherits it, threads neither. */
+/* Who starts clones and who reads the clock must not wait for a CPU that clones keep busy. Nobody inherits it, threads
+ * neither. */
 bool burst_at_once(bool at_once)
 {
         struct sched_param p = {.sched_priority = at_once};
@@ -151,7 +153,8 @@ struct child_args {
         int                         error; /* written by the child, which shares our memory until it has exec'ed */
 };
 
-/* In the child, on a stack of its own in our memory: system calls only. It joins the cgroup by itself, so that its first page counts there. */
+/* In the child, on a stack of its own in our memory: system calls only. It joins the cgroup by itself, so that its first page
+ * counts there. */
 static int child(void *arg)
 {
         struct child_args *a = arg;
@@ -282,13 +285,16 @@ static void explain(const struct burst *b, const struct clone *c, char *ret, siz
 
         last_line(c->said_fd, said, sizeof(said));
         if (!c->pid && b->low_memory && c->error == ENOMEM)
-                snprintf(ret, size, "not started: less than %llu MiB of memory were left", (unsigned long long)(KEEP_FREE_BYTES / MIB));
+                snprintf(ret, size, "not started: less than %llu MiB of memory were left",
+                         (unsigned long long)(KEEP_FREE_BYTES / MIB));
         else if (!c->pid)
                 snprintf(ret, size, "could not be started: %s", strerror(c->error));
         else if (waitid(P_PID, (id_t)c->pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid == c->pid)
-                snprintf(ret, size, "%s %d before it answered%s%s", si.si_code == CLD_EXITED ? "exit" : "signal", si.si_status, said[0] ? ": " : "", said);
+                snprintf(ret, size, "%s %d before it answered%s%s", si.si_code == CLD_EXITED ? "exit" : "signal", si.si_status,
+                         said[0] ? ": " : "", said);
         else
-                snprintf(ret, size, "no answer within %g s%s%s", (double)b->q->timeout_ns / (double)NS_PER_S, said[0] ? ": " : "", said);
+                snprintf(ret, size, "no answer within %g s%s%s", (double)b->q->timeout_ns / (double)NS_PER_S, said[0] ? ": " : "",
+                         said);
 }
 
 static void sum_up(const struct burst *b, struct burst_result *ret)

@@ -1,6 +1,7 @@
 /* bench/fanout/burst.h: many clones of one snapshot, started at once or at a steady rate, each watched at its serial port.
  * Owns:    nothing after burst_run: every process of it has ended and is reaped.
- * Threads: the caller's, which starts the clones, and one that reads their serial ports, so that no stamp waits for a spawn. One burst at a time.
+ * Threads: the caller's, which starts the clones, and one that reads their serial ports, so that no stamp waits for a spawn. One
+ *          burst at a time.
  * Blocks:  until all have answered or failed, and the time to settle has passed.
  *
  * A clone is a command line: today's is `rouse restore`; whoever has another way to make clones gives another one. */
@@ -37,5 +38,6 @@ struct burst_result {
 int burst_run(const struct burst_request *q, struct burst_result *ret, struct err *e);
 void burst_result_free(struct burst_result *r);
 
-/* The calling thread gets real-time priority, or its ordinary one back; false: not allowed. A burst does it by itself, where it may. */
+/* The calling thread gets real-time priority, or its ordinary one back; false: not allowed. A burst does it by itself, where it
+ * may. */
 bool burst_at_once(bool at_once);

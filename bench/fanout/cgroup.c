@@ -79,7 +79,8 @@ static bool make_v1(struct burst_cgroup *c)
         return make_in(c, 1, access(dir, F_OK) == 0 ? dir : ROOT_V1);
 }
 
-/* A child has a memory.current where its parent hands the memory controller on; and no process may be in a cgroup that does, but for the root. */
+/* A child has a memory.current where its parent hands the memory controller on; and no process may be in a cgroup that does, but
+ * for the root. */
 static bool make_v2(struct burst_cgroup *c)
 {
         char dir[PATH_MAX] = ROOT_V2, own[PATH_MAX - 64] = "";
@@ -91,7 +92,8 @@ static bool make_v2(struct burst_cgroup *c)
                         return make_in(c, 2, dir);
                 *strrchr(dir, '/') = 0;
         }
-        snprintf(c->why, sizeof(c->why), "no cgroup from " ROOT_V2 "%s up hands the memory controller on (cgroup.subtree_control)", own);
+        snprintf(c->why, sizeof(c->why),
+                 "no cgroup from " ROOT_V2 "%s up hands the memory controller on (cgroup.subtree_control)", own);
         return false;
 }
 
@@ -139,7 +141,8 @@ static void less_above(bool v1, const char *root, uint64_t *left)
         own_path(v1, own, sizeof(own));
         snprintf(dir, sizeof(dir), "%s%s", root, own);
         while (strlen(dir) >= strlen(root)) {
-                if (read_number(dir, v1 ? "memory.limit_in_bytes" : "memory.max", &limit) && read_number(dir, v1 ? "memory.usage_in_bytes" : "memory.current", &used))
+                if (read_number(dir, v1 ? "memory.limit_in_bytes" : "memory.max", &limit) &&
+                    read_number(dir, v1 ? "memory.usage_in_bytes" : "memory.current", &used))
                         *left = MIN(*left, limit > used ? limit - used : 0);
                 *strrchr(dir, '/') = 0;
         }

@@ -1,5 +1,5 @@
-/* bench/fanout/cgroup.h: a cgroup of the bench's own, so that the kernel itself says what the VMs in it hold: page tables, page cache and shared memory that
- * they were the first to touch, too. Version 1 (the memory controller's hierarchy) or 2.
+/* bench/fanout/cgroup.h: a cgroup of the bench's own, so that the kernel itself says what the VMs in it hold: page tables, page
+ * cache and shared memory that they were the first to touch, too. Version 1 (the memory controller's hierarchy) or 2.
  * Owns:    the cgroup; burst_cgroup_remove.
  * Threads: one.
  * Blocks:  never. */

@@ -43,7 +43,8 @@ int fanout_limits(struct fanout *f, struct err *e);
 int fanout_rounds(struct fanout *f, struct err *e);
 void fanout_words(struct fanout *f);
 
-/* Starts of a steady phase of so many VMs at a time: until there are as many, and then for a while as they make room for each other. */
+/* Starts of a steady phase of so many VMs at a time: until there are as many, and then for a while as they make room for each
+ * other. */
 unsigned fanout_steady_starts(unsigned clones);
 
 /* The group of so many clones; made where it is not there. */

@@ -1,5 +1,6 @@
-/* bench/fanout/memory.h: what the VMs of a burst hold together, on every basis that there is. None is the truth: PSS leaves page tables and page cache out, a
- * cgroup charges what is shared to whoever touched it first, and MemAvailable is the whole machine's.
+/* bench/fanout/memory.h: what the VMs of a burst hold together, on every basis that there is. None is the truth: PSS leaves page
+ * tables and page cache out, a cgroup charges what is shared to whoever touched it first, and MemAvailable is the whole
+ * machine's.
  * Owns:    nothing.
  * Threads: one.
  * Blocks:  while page tables are walked (smaps_rollup), a millisecond or so for each process. */

@@ -48,7 +48,8 @@ static void make_words(const struct subject *s, const struct arm *a, char *timeo
         argv[n] = NULL;
 }
 
-static int run_burst(struct fanout *f, size_t arm, unsigned clones, enum fanout_phase phase, unsigned *ret_starts, struct burst_result *ret, struct err *e)
+static int run_burst(struct fanout *f, size_t arm, unsigned clones, enum fanout_phase phase, unsigned *ret_starts,
+                     struct burst_result *ret, struct err *e)
 {
         struct subject *s = fanout_subject(f);
         const char *argv[WORDS_MAX];
@@ -112,7 +113,8 @@ static void keep_memory(struct bench_arm *a, uint32_t round, const struct burst_
         keep(a, round, "memory.template", "bytes", BENCH_NEITHER, (double)m->template_bytes);
 }
 
-/* Of a burst in which a clone failed only the count is kept: the times and the memory of those that are left are another burst's. */
+/* Of a burst in which a clone failed only the count is kept: the times and the memory of those that are left are another
+ * burst's. */
 static void keep_burst(struct fanout *f, const struct cell *c, uint32_t round, unsigned starts, const struct burst_result *r)
 {
         struct bench_arm *a = arm_of(f, c);
@@ -121,7 +123,8 @@ static void keep_burst(struct fanout *f, const struct cell *c, uint32_t round, u
         if (r->succeeded < starts) {
                 char why[700];
 
-                snprintf(why, sizeof(why), "%u of %u clones answered; the first that did not: %s", r->succeeded, starts, r->failure);
+                snprintf(why, sizeof(why), "%u of %u clones answered; the first that did not: %s", r->succeeded, starts,
+                         r->failure);
                 if (!a->runs_failed++)
                         bench_string_set(&a->failure, why);
                 return;
@@ -190,7 +193,8 @@ int fanout_rounds(struct fanout *f, struct err *e)
                         const struct cell *c = &cells[order[i]];
                         char what[100];
 
-                        snprintf(what, sizeof(what), "round %u, %.40s, %u clones", round, fanout_subject(f)->arms.v[c->arm].name, f->sizes[c->size]);
+                        snprintf(what, sizeof(what), "round %u, %.40s, %u clones", round, fanout_subject(f)->arms.v[c->arm].name,
+                                 f->sizes[c->size]);
                         progress_next(&b->progress, what);
                         r = run_cell(f, c, round, e);
                 }

@@ -122,7 +122,8 @@ static int parse(int argc, char **argv, struct fanout *f)
         if (r)
                 return r;
         if (optind != argc - 1)
-                return bench_usage(WORD, optind == argc ? "DIR is missing" : "expected one DIR, found '%s' too", argv[optind + 1]);
+                return bench_usage(WORD, optind == argc ? "DIR is missing" : "expected one DIR, found '%s' too",
+                                   argv[optind + 1]);
         o->dirs[o->nr_dirs++] = argv[optind];
         o->runs = f->common.runs;
         o->seed = f->common.seed;
@@ -174,14 +175,16 @@ static int report(struct fanout *f, int r, const struct err *e)
 
         if (r == -ECANCELED) {
                 status = 128 + b->stop.signal;
-                bench_failed(WORD, "%s%s", e->text, has_bursts(f, false) ? "; what was measured until then:" : " before anything was measured");
+                bench_failed(WORD, "%s%s", e->text,
+                             has_bursts(f, false) ? "; what was measured until then:" : " before anything was measured");
         }
         if ((r < 0 && r != -ECANCELED) || !b->result.nr_groups)
                 return status ? status : BENCH_EXIT_FAILED;
         fanout_words(f);
         if (r == -ECANCELED)
                 for (size_t i = 0; i < b->result.nr_groups; i++)
-                        bench_word_add(&b->result.groups[i], "The bench was stopped before its end: %u rounds were asked for.", f->common.runs);
+                        bench_word_add(&b->result.groups[i], "The bench was stopped before its end: %u rounds were asked for.",
+                                       f->common.runs);
         bench_describe_end(&b->result);
         r = bench_report(WORD, &b->result, &b->o.outputs);
         if (status || r)

@@ -127,7 +127,8 @@ static void draw_lines(struct fanout *f)
                 bench_word_add(g, "Looked at %g s after the last answer (--settle); what is filled in behind the guests until then counts, what comes later does not.",
                                (double)f->settle_ns / (double)NS_PER_S);
                 if (!f->cgroup.version)
-                        bench_word_add(g, "No cgroup of the bench's own could be made, so that basis is missing: %s.", f->cgroup.why);
+                        bench_word_add(g, "No cgroup of the bench's own could be made, so that basis is missing: %s.",
+                                       f->cgroup.why);
         }
         free(p);
 }
@@ -190,14 +191,16 @@ static void burst_words(struct fanout *f, struct bench_group *g, enum fanout_pha
                 bench_word_add(g, "All clones of all arms answered: %u of %u in every burst.", starts, starts);
         for (size_t i = 0; i < g->nr_arms; i++) {
                 const struct bench_arm *a = &g->arms[i];
-                struct stats_ratio r = stats_ratio_paired(bench_metric_find(a, g->first_metric), mmap ? bench_metric_find(mmap, g->first_metric) : NULL);
+                struct stats_ratio r = stats_ratio_paired(bench_metric_find(a, g->first_metric),
+                                                          mmap ? bench_metric_find(mmap, g->first_metric) : NULL);
                 char text[300];
 
                 add_success(g, a, starts);
                 if (strcmp(a->name, "mmap") == 0 || (r.verdict != STATS_LOWER && r.verdict != STATS_HIGHER)) /* the table says that they cannot be told apart */
                         continue;
                 stats_ratio_words(text, sizeof(text), &r, a->name, "mmap", "sooner", "later");
-                bench_word_add(g, "%s: %s.", phase == FANOUT_AT_ONCE ? "Until the last answered" : "Until a clone that was due answered", text);
+                bench_word_add(g, "%s: %s.",
+                               phase == FANOUT_AT_ONCE ? "Until the last answered" : "Until a clone that was due answered", text);
         }
         if (phase == FANOUT_STEADY)
                 add_rates(f, g);
@@ -210,7 +213,8 @@ void fanout_words(struct fanout *f)
                         continue;
                 burst_words(f, fanout_group(f, f->sizes[i], FANOUT_AT_ONCE), FANOUT_AT_ONCE, f->sizes[i]);
                 if (f->rate > 0)
-                        burst_words(f, fanout_group(f, f->sizes[i], FANOUT_STEADY), FANOUT_STEADY, fanout_steady_starts(f->sizes[i]));
+                        burst_words(f, fanout_group(f, f->sizes[i], FANOUT_STEADY), FANOUT_STEADY,
+                                    fanout_steady_starts(f->sizes[i]));
         }
         draw_lines(f);
         for (size_t i = 0; i < f->nr_sizes && f->bench.result.nr_groups; i++)

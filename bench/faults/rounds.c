@@ -128,7 +128,8 @@ static void add_setting(struct faults *f, struct ground *g, unsigned threads, bo
         struct setting *s = &f->settings[f->nr_settings++];
 
         *s = (struct setting){ .ground = g, .threads = threads, .touches = MAX((unsigned)touches, 1U), .in_order = in_order };
-        snprintf(s->name, sizeof(s->name), "%s, %s, %u thread%s", g->huge ? "2 MiB" : "4 KiB", in_order ? "in order" : "random", threads, threads == 1 ? "" : "s");
+        snprintf(s->name, sizeof(s->name), "%s, %s, %u thread%s", g->huge ? "2 MiB" : "4 KiB", in_order ? "in order" : "random",
+                 threads, threads == 1 ? "" : "s");
         name_arms(f, s);
 }
 

@@ -43,7 +43,8 @@ static void *loop(void *arg)
         return NULL;
 }
 
-struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, const uint8_t *warm, uint64_t len_bytes, uint64_t page_bytes, struct err *e)
+struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, const uint8_t *warm, uint64_t len_bytes,
+                                  uint64_t page_bytes, struct err *e)
 {
         struct bare_loop *l = calloc(1, sizeof(*l));
         int               r;

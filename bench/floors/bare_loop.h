@@ -11,7 +11,9 @@
 struct host_caps;
 struct bare_loop;
 
-/* warm: as long as ram; the page (of page_bytes, as ram's are) at the same place is copied. NULL and *e: this host has no userfaultfd for us. */
-struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, const uint8_t *warm, uint64_t len_bytes, uint64_t page_bytes, struct err *e);
+/* warm: as long as ram; the page (of page_bytes, as ram's are) at the same place is copied. NULL and *e: this host has no
+ * userfaultfd for us. */
+struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, const uint8_t *warm, uint64_t len_bytes,
+                                  uint64_t page_bytes, struct err *e);
 uint64_t          bare_loop_cpu_ns(const struct bare_loop *l); /* of its thread, so far */
 void              bare_loop_stop(struct bare_loop *l);

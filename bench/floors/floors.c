@@ -1,4 +1,5 @@
-/* bench/floors/floors.c: a table of floors. One more is a row, and a function that measures once and adds its metrics to the arm. */
+/* bench/floors/floors.c: a table of floors. One more is a row, and a function that measures once and adds its metrics to the
+ * arm. */
 #include "bench/floors/floors.h"
 
 #include "bench/floors/bare_loop.h"

@@ -1,5 +1,5 @@
-/* bench/floors/floors.h: what this machine does with bare calls, measured in the same run as what stands on them, so that each figure can be read as a
- * ratio. One arm of bench_result.floors for each:
+/* bench/floors/floors.h: what this machine does with bare calls, measured in the same run as what stands on them, so that each
+ * figure can be read as a ratio. One arm of bench_result.floors for each:
  *
  *   "fault: UFFDIO_COPY of 4 KiB"  p50, p99 us: from a touch to the touch done, answered by a loop of poll, one read, one UFFDIO_COPY of warm memory
  *   "UFFDIO_COPY of 2 MiB"         rate, bytes/s: the same call in batches
@@ -26,7 +26,7 @@ struct floors_config {
 
 /* 0; or -errno and *e: the file cannot be opened. */
 int floors_open(const struct floors_config *c, struct floors **ret, struct err *e);
-/* Each floor once, in an order of chance: one value for the round. What this host cannot do is told in the arm (failure). The machine is
- * warmed up before the first round. */
+/* Each floor once, in an order of chance: one value for the round. What this host cannot do is told in the arm (failure). The
+ * machine is warmed up before the first round. */
 void floors_round(struct floors *f, struct bench_result *r, uint32_t round);
 void floors_close(struct floors *f); /* accepts NULL */

@@ -223,7 +223,8 @@ static int measure(const struct mem_layout *l, uint32_t nr_vcpus, const uint8_t 
 int kvm_calls_measure(const struct mem_layout *layout, uint32_t nr_vcpus, double *ret_us, struct err *e)
 {
         struct values *v = aligned_alloc(PAGE_BYTES, align_up(sizeof(*v), PAGE_BYTES));
-        uint8_t *ram = mmap(NULL, layout->total_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        uint8_t *ram = mmap(NULL, layout->total_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                            0);
         double us = 0;
         int r = !v ? -ENOMEM : ram == MAP_FAILED ? -errno : 0;
 

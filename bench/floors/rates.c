@@ -130,7 +130,8 @@ int rate_direct(int fd, const char *name, uint64_t bytes, double *ret, struct er
         return r < 0 ? err_set(e, r, "%s: read with O_DIRECT: %s", name, strerror(-r)) : 0;
 }
 
-static uint64_t unpack(const struct page_map *map, const struct page_source *src, const struct page_chunk *c, uint8_t *packed, uint8_t *to)
+static uint64_t unpack(const struct page_map *map, const struct page_source *src, const struct page_chunk *c, uint8_t *packed,
+                       uint8_t *to)
 {
         uint64_t t0;
 

@@ -17,7 +17,8 @@ struct page_map;
 double rate_memcpy(const uint8_t *warm, uint64_t bytes);
 /* UFFDIO_COPY, 2 MiB at a time, of memory that is there into ram, which nobody has touched. */
 int rate_copy_2m(const struct host_caps *caps, uint8_t *ram, const uint8_t *warm, uint64_t bytes, double *ret, struct err *e);
-/* Reads of the file in order with O_DIRECT, 2 MiB each, two of them under way at any time; its first bytes, or as many as it has. name: for *e. */
+/* Reads of the file in order with O_DIRECT, 2 MiB each, two of them under way at any time; its first bytes, or as many as it has.
+ * name: for *e. */
 int rate_direct(int fd, const char *name, uint64_t bytes, double *ret, struct err *e);
 /* Unpacks every chunk of the map, on one core; bytes that come out, and only the time in the codec. */
 double rate_unpack(const struct page_map *map);

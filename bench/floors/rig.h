@@ -37,8 +37,8 @@ void rig_map_scattered_ram(struct rig *r, uint64_t run_pages);
 
 /* A RAM that nobody has touched, aligned for huge pages and with none; the one before is given back. */
 void rig_new_ram(struct rig *r);
-/* A pager by r->config over ram, the caller's (NULL: a new one of its own): made, and armed. *ret_arm_ns: from the call of pager_arm on.
- * 0, or -errno and *e: this host has no userfaultfd for us. */
+/* A pager by r->config over ram, the caller's (NULL: a new one of its own): made, and armed. *ret_arm_ns: from the call of
+ * pager_arm on. 0, or -errno and *e: this host has no userfaultfd for us. */
 int  rig_start(struct rig *r, uint8_t *ram, uint64_t *ret_arm_ns, struct err *e);
 void rig_stop(struct rig *r); /* checks, by a sample, that RAM is the file's */
 

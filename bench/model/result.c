@@ -21,7 +21,8 @@ static char *copy_of(const char *s)
         return s ? need(strdup(s)) : NULL;
 }
 
-/* One more element of size bytes, zeroed, at the end of the array; *nr counts it. Grows by doubling: at powers of two there is no room left. */
+/* One more element of size bytes, zeroed, at the end of the array; *nr counts it. Grows by doubling: at powers of two there is no
+ * room left. */
 static void *append(void **array, size_t *nr, size_t size)
 {
         if ((*nr & (*nr - 1)) == 0)
@@ -107,7 +108,8 @@ void bench_value_add(struct bench_metric *m, uint32_t round, double value)
         struct bench_value *v;
 
         if (!isfinite(value)) {
-                fprintf(stderr, "rouse bench: round %u of %s: expected a finite value, found %g\n", round, m->id ? m->id : "a metric", value);
+                fprintf(stderr, "rouse bench: round %u of %s: expected a finite value, found %g\n", round,
+                        m->id ? m->id : "a metric", value);
                 exit(1);
         }
         v = append((void **)&m->values, &m->nr, sizeof(*v));

@@ -1,7 +1,8 @@
-/* bench/model/result.h: what one bench measured, as plain data. The runners fill it; the reports (table, JSON, HTML) and `bench compare` read it.
- * Values are kept raw, one a run, each with its round: what stood side by side in one round can be compared in pairs. Medians, intervals and ratios
- * are bench/stats' and stand in no field here.
- * Owns:    all strings and arrays (malloc); bench_result_free frees them, whatever has been filled so far. A zeroed struct is an empty result.
+/* bench/model/result.h: what one bench measured, as plain data. The runners fill it; the reports (table, JSON, HTML) and `bench
+ * compare` read it. Values are kept raw, one a run, each with its round: what stood side by side in one round can be compared in
+ * pairs. Medians, intervals and ratios are bench/stats' and stand in no field here.
+ * Owns:    all strings and arrays (malloc); bench_result_free frees them, whatever has been filled so far. A zeroed struct is an
+ *          empty result.
  * Threads: one.
  * Blocks:  never. Adding exits the program (status 1) where there is no memory, and where a value is not finite. */
 #pragma once
@@ -95,7 +96,8 @@ struct bench_result {
         size_t              nr_groups;
 };
 
-/* The group, arm or metric of that name; added at the end where it was not there. What is returned moves when another one is added. */
+/* The group, arm or metric of that name; added at the end where it was not there. What is returned moves when another one is
+ * added. */
 struct bench_group  *bench_group_get(struct bench_result *r, const char *name);
 struct bench_arm    *bench_arm_get(struct bench_group *g, const char *name);
 struct bench_metric *bench_metric_get(struct bench_arm *a, const char *id, const char *unit, enum bench_better better);

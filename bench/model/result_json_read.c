@@ -1,4 +1,5 @@
-/* JSON to a result. The file is anybody's: each member is asked for by name and type and within bounds, and what is off is told with its place. */
+/* JSON to a result. The file is anybody's: each member is asked for by name and type and within bounds, and what is off is told
+ * with its place. */
 #include "bench/model/result_json.h"
 #include "bench/model/result_words.h"
 #include "core/base/cleanup.h"
@@ -91,7 +92,8 @@ static uint64_t unsigned_of(struct reader *rd, struct json_object *v, const char
         if (json_object_get_type(v) != json_type_int)
                 bad(rd, key, "expected a whole number, found %s", json_type_to_name(json_object_get_type(v)));
         else if ((json_object_get_int64(v) < 0 && n == 0) || n > max)
-                bad(rd, key, "expected a number from 0 to %llu, found %s", (unsigned long long)max, json_object_to_json_string(v));
+                bad(rd, key, "expected a number from 0 to %llu, found %s", (unsigned long long)max,
+                    json_object_to_json_string(v));
         return rd->r ? 0 : n;
 }
 
@@ -139,7 +141,8 @@ static size_t length(struct reader *rd, struct json_object *list, const char *ke
 }
 
 /* The element, of this type; NULL after an error. */
-static struct json_object *element(struct reader *rd, struct json_object *list, size_t i, enum json_type type, size_t least_length)
+static struct json_object *element(struct reader *rd, struct json_object *list, size_t i, enum json_type type,
+                                   size_t least_length)
 {
         struct json_object *v = json_object_array_get_idx(list, i);
 
@@ -420,7 +423,8 @@ static int load(const char *path, char **ret, size_t *ret_bytes, struct err *e)
                 got = fread(text + nr, 1, room - nr, f);
                 nr += got;
                 if (nr > BENCH_JSON_BYTES_MAX)
-                        return err_set(e, -EFBIG, "%s: expected at most %llu bytes, found more", path, (unsigned long long)BENCH_JSON_BYTES_MAX);
+                        return err_set(e, -EFBIG, "%s: expected at most %llu bytes, found more", path,
+                                       (unsigned long long)BENCH_JSON_BYTES_MAX);
         } while (got > 0);
         if (ferror(f))
                 return err_set(e, -EIO, "%s: %s", path, strerror(errno));

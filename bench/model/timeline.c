@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static_assert((int)BENCH_DEMAND == (int)FAULT_DEMAND && (int)BENCH_ZERO == (int)FAULT_ZERO && (int)BENCH_HOST == (int)FAULT_CLASSES, "the classes are the ledger's");
+static_assert((int)BENCH_DEMAND == (int)FAULT_DEMAND && (int)BENCH_ZERO == (int)FAULT_ZERO &&
+              (int)BENCH_HOST == (int)FAULT_CLASSES, "the classes are the ledger's");
 
 #define MAGIC   "# rouse timeline 1\n"
 #define NOTHING "# nothing to log: "
@@ -32,7 +33,8 @@ static bool take_line(const char *line, struct bench_arm *arm)
         char class[16];
         int end = 0, c;
 
-        if (sscanf(line, "%" SCNu64 " 0x%" SCNx64 " %" SCNu32 " %15[a-z]%n", &f.t_us, &f.gpa, &f.pages, class, &end) != 4 || strcmp(line + end, "\n"))
+        if (sscanf(line, "%" SCNu64 " 0x%" SCNx64 " %" SCNu32 " %15[a-z]%n", &f.t_us, &f.gpa, &f.pages, class, &end) != 4 ||
+            strcmp(line + end, "\n"))
                 return false;
         c = find_class(class);
         if (c < 0 || f.pages == 0)

@@ -1,5 +1,5 @@
-/* bench/populate/backings.c: the same file into memory of other kinds. UFFDIO_MOVE, which only private memory has, is off: the rows differ by what
- * stands behind RAM alone. */
+/* bench/populate/backings.c: the same file into memory of other kinds. UFFDIO_MOVE, which only private memory has, is off: the
+ * rows differ by what stands behind RAM alone. */
 #include "bench/floors/memory.h"
 #include "bench/populate/populate.h"
 #include "core/guest_ram.h"

@@ -1,5 +1,5 @@
-/* bench/populate/rounds.c: every step beside every other, in an order of chance: what one leaves behind (memory that the host has found, or has not)
- * is the next one's luck. */
+/* bench/populate/rounds.c: every step beside every other, in an order of chance: what one leaves behind (memory that the host has
+ * found, or has not) is the next one's luck. */
 #include "bench/floors/floors.h"
 #include "bench/floors/memory.h"
 #include "bench/populate/populate.h"

@@ -1,4 +1,5 @@
-/* bench/populate/subject.c: what is given is used as it is; else a small VM is booted, runs for a moment, and is saved. Either is packed too. */
+/* bench/populate/subject.c: what is given is used as it is; else a small VM is booted, runs for a moment, and is saved. Either is
+ * packed too. */
 #include "bench/floors/memory.h"
 #include "bench/populate/populate.h"
 #include "bench/run/scratch.h"
@@ -54,7 +55,9 @@ static int find_guest(char *ret, size_t size, struct err *e)
         snprintf(ret, size, "%s/../../share/rouse/beacon.bin", exe);
         if (access(ret, R_OK) == 0)
                 return 0;
-        return err_set(e, -ENOENT, "a guest to save is neither at %s/guest/beacon.bin nor at %s: 'make' builds it; or name a snapshot", exe, ret);
+        return err_set(e, -ENOENT,
+                       "a guest to save is neither at %s/guest/beacon.bin nor at %s: 'make' builds it; or name a snapshot", exe,
+                       ret);
 }
 
 static int run_and_save(struct maker *m, struct err *e)
@@ -117,7 +120,8 @@ static int open_whole(struct populate_subject *s, const struct populate_options 
         return r < 0 ? err_wrap(e, r, "no snapshot to fill from") : 0;
 }
 
-static int open_packed(struct populate_subject *s, const struct populate_options *o, const char *made, const char *packed, struct err *e)
+static int open_packed(struct populate_subject *s, const struct populate_options *o, const char *made, const char *packed,
+                       struct err *e)
 {
         struct convert_options c = { .src = o->dir ? o->dir : made, .dst = packed, .pack = true, .pack_level = 1, .hints_path = "none" };
         struct convert_report  report;

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of all comparisons of one comparison together: one run of a hundred that changed nothing says otherwise, if the machine shifts with its controls. */
+/* Of all comparisons of one comparison together: one run of a hundred that changed nothing says otherwise, if the machine shifts
+ * with its controls. */
 #define FAMILY_ALPHA 0.01
 
 enum { CONTROLS_MAX = 64 };
@@ -141,7 +142,8 @@ static void add_arm(struct comparison *c, const struct bench_group *ga, const st
                 if (!mb || a->metrics[i].nr == 0 || mb->nr == 0) {
                         compare_note_metric(c, ga, a, &a->metrics[i], mb);
                 } else if (strcmp(mb->unit, a->metrics[i].unit)) {
-                        compare_note(c, "%s, %s, %s: the units differ: %s in A, %s in B", ga->name, a->name, mb->id, a->metrics[i].unit, mb->unit);
+                        compare_note(c, "%s, %s, %s: the units differ: %s in A, %s in B", ga->name, a->name, mb->id,
+                                     a->metrics[i].unit, mb->unit);
                 } else {
                         struct compare_row *row = add_row(c);
 
@@ -190,8 +192,8 @@ static int by_p(const void *x, const void *y)
         return (a > b) - (a < b);
 }
 
-/* Holm: the smallest p counts for all of them, the next for all but one, and so on; none counts for less than one before it. What is looked at first
- * and the many other metrics are two families, so that more columns do not make the first one blunt. */
+/* Holm: the smallest p counts for all of them, the next for all but one, and so on; none counts for less than one before it. What
+ * is looked at first and the many other metrics are two families, so that more columns do not make the first one blunt. */
 static void correct_family(struct comparison *c, bool first)
 {
         struct compare_row **sorted = stats_alloc(c->nr_rows, sizeof(struct compare_row *));
@@ -212,7 +214,8 @@ static void correct_family(struct comparison *c, bool first)
         free(sorted);
 }
 
-/* The part of the ratio that the machine does not account for: 1 where it accounts for all of it, or where the two ways of looking disagree. */
+/* The part of the ratio that the machine does not account for: 1 where it accounts for all of it, or where the two ways of
+ * looking disagree. */
 static double beyond(const struct compare_row *row, double machine)
 {
         double absolute = is_rate(row->a->unit) ? 1 / row->ratio.ratio : row->ratio.ratio, relative = absolute / machine;

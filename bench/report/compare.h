@@ -1,8 +1,10 @@
-/* bench/report/compare.h: two results of the same bench, at two times: what changed beyond noise, and beyond what the machine itself did.
+/* bench/report/compare.h: two results of the same bench, at two times: what changed beyond noise, and beyond what the machine
+ * itself did.
  *
- * What runs within one bench tell of their noise is not all of it: between two benches a machine shifts as a whole (a neighbour, the clock, where memory lies).
- * So a time counts as changed only where it changed as such and also against the controls, which are what both results measured of the same machine: the
- * floors; where there are none, the reference arms and the peers of its group. Where there is nothing of the kind, that is said.
+ * What runs within one bench tell of their noise is not all of it: between two benches a machine shifts as a whole (a neighbour,
+ * the clock, where memory lies). So a time counts as changed only where it changed as such and also against the controls, which
+ * are what both results measured of the same machine: the floors; where there are none, the reference arms and the peers of its
+ * group. Where there is nothing of the kind, that is said.
  * Owns:    a comparison its rows and notes (compare_free); names in it are those of the two results, which must outlive it.
  * Threads: one.
  * Blocks:  never. Exits (status 1) where there is no memory. */
@@ -56,9 +58,11 @@ struct comparison {
         size_t                nr_notes;
 };
 
-void compare_results(const struct bench_result *a, const struct bench_result *b, double threshold_percent, struct comparison *ret);
+void compare_results(const struct bench_result *a, const struct bench_result *b, double threshold_percent,
+                     struct comparison *ret);
 void compare_free(struct comparison *c);
 
 const char *compare_verdict_word(enum compare_verdict v);
-void compare_print(FILE *to, const struct comparison *c, const char *path_a, const struct bench_result *a, const char *path_b, const struct bench_result *b);
+void compare_print(FILE *to, const struct comparison *c, const char *path_a, const struct bench_result *a, const char *path_b,
+                   const struct bench_result *b);
 void compare_json_write(FILE *to, const struct comparison *c, const char *path_a, const char *path_b);

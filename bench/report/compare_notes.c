@@ -49,7 +49,8 @@ static bool is_of_the_hour(const char *name)
         return strncmp(name, "load", 4) == 0;
 }
 
-/* How many bytes at s are an option of where the result goes, or a seed, with its word: what two runs of the same command may differ in. */
+/* How many bytes at s are an option of where the result goes, or a seed, with its word: what two runs of the same command may
+ * differ in. */
 static size_t passing_option(const char *s)
 {
         static const char *const options[] = {" --json", " --html", " --seed"};
@@ -122,7 +123,8 @@ void compare_note_differences(struct comparison *c, const struct bench_result *a
                                 "are none, not at all");
 }
 
-void compare_note_metric(struct comparison *c, const struct bench_group *g, const struct bench_arm *arm, const struct bench_metric *a, const struct bench_metric *b)
+void compare_note_metric(struct comparison *c, const struct bench_group *g, const struct bench_arm *arm,
+                         const struct bench_metric *a, const struct bench_metric *b)
 {
         if (a->nr == 0 && (!b || b->nr == 0))
                 return;

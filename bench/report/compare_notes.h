@@ -10,7 +10,8 @@ void compare_note(struct comparison *c, const char *format, ...) __attribute__((
 /* Machines, subjects, commands, versions that differ; groups and arms that only one has. */
 void compare_note_differences(struct comparison *c, const struct bench_result *a, const struct bench_result *b);
 /* A metric that the other has not, or has no values of. */
-void compare_note_metric(struct comparison *c, const struct bench_group *g, const struct bench_arm *arm, const struct bench_metric *a, const struct bench_metric *b);
+void compare_note_metric(struct comparison *c, const struct bench_group *g, const struct bench_arm *arm,
+                         const struct bench_metric *a, const struct bench_metric *b);
 /* Every arm of a group went the same way: it may be what they share, or a shift that no control saw. */
 void compare_note_common_shift(struct comparison *c);
 

@@ -47,7 +47,8 @@ static char *ratio_cell(const struct stats_ratio *r, const struct bench_look *lo
 static char *verdict_cell(const struct compare_row *row)
 {
         if (row->percent >= COMPARE_LEAST_PERCENT)
-                return text_format("%s by %.1f %%%s", verdict_words[row->verdict], row->percent, row->regression ? ": regression" : "");
+                return text_format("%s by %.1f %%%s", verdict_words[row->verdict], row->percent,
+                                   row->regression ? ": regression" : "");
         return text_format("%s", verdict_words[row->verdict]);
 }
 
@@ -141,10 +142,12 @@ static void print_end(FILE *to, const struct comparison *c)
         if (counts[COMPARE_TOO_FEW])
                 fprintf(to, " %zu had too few runs to tell.", counts[COMPARE_TOO_FEW]);
         if (c->nr_rows)
-                fprintf(to, "\n%zu %s over %g %%.\n", c->nr_regressions, c->nr_regressions == 1 ? "regression" : "regressions", c->threshold_percent);
+                fprintf(to, "\n%zu %s over %g %%.\n", c->nr_regressions, c->nr_regressions == 1 ? "regression" : "regressions",
+                        c->threshold_percent);
 }
 
-void compare_print(FILE *to, const struct comparison *c, const char *path_a, const struct bench_result *a, const char *path_b, const struct bench_result *b)
+void compare_print(FILE *to, const struct comparison *c, const char *path_a, const struct bench_result *a, const char *path_b,
+                   const struct bench_result *b)
 {
         const struct bench_look   look = bench_look_of(to);
         const struct bench_group *last = NULL;

@@ -27,7 +27,8 @@ const char *metric_long_title(const char *id);
 /* Kept for JSON and HTML only: it says again what another one says, as the ledger saw it. */
 bool metric_is_detail(const char *id);
 
-/* Every id that some arm of the group has values of, in the table's order: known ones first. Returns how many; the strings are the result's. */
+/* Every id that some arm of the group has values of, in the table's order: known ones first. Returns how many; the strings are
+ * the result's. */
 enum { GROUP_METRICS_MAX = 64 };
 size_t group_metrics(const struct bench_group *g, const char *ret[GROUP_METRICS_MAX]);
 /* The first metric of the group that an arm has; NULL where no arm has it. */

@@ -22,7 +22,8 @@ static void open_page(FILE *to, const struct bench_result *r)
                 fputs(": ", to);
                 html_text(to, r->groups[0].name);
         }
-        fprintf(to, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">To the results</a>\n", html_style);
+        fprintf(to, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">To the results</a>\n",
+                html_style);
 }
 
 static void write_header(FILE *to, const struct bench_result *r)
@@ -81,9 +82,11 @@ static void write_losses(FILE *to, const struct bench_group *g)
                 html_name(to, a->name);
                 fputs(":", to);
                 if (a->runs_not_cold)
-                        fprintf(to, " %u %s not cold and thrown away.", a->runs_not_cold, a->runs_not_cold == 1 ? "run was" : "runs were");
+                        fprintf(to, " %u %s not cold and thrown away.", a->runs_not_cold,
+                                a->runs_not_cold == 1 ? "run was" : "runs were");
                 if (a->runs_failed)
-                        fprintf(to, " %u %s failed and gave no values%s", a->runs_failed, a->runs_failed == 1 ? "run" : "runs", a->failure ? "; the first: " : ".");
+                        fprintf(to, " %u %s failed and gave no values%s", a->runs_failed, a->runs_failed == 1 ? "run" : "runs",
+                                a->failure ? "; the first: " : ".");
                 html_text(to, a->runs_failed ? a->failure : NULL);
                 fputs("</p>\n", to);
         }

@@ -53,7 +53,8 @@ static void value_axis(FILE *to, const struct axis *bytes)
 
         for (size_t i = 1; i < n; i++) {
                 figure_value(buf, ticks[i], &scale);
-                fprintf(to, "<span class=\"level\" style=\"bottom:%.2f%%\" aria-hidden=\"true\">%s %s</span>", axis_at(bytes, ticks[i]) * 100, buf, scale.unit);
+                fprintf(to, "<span class=\"level\" style=\"bottom:%.2f%%\" aria-hidden=\"true\">%s %s</span>",
+                        axis_at(bytes, ticks[i]) * 100, buf, scale.unit);
         }
 }
 
@@ -74,7 +75,8 @@ static double largest_level(const struct bench_group *g)
 
         for (size_t i = 0; i < g->nr_arms; i++)
                 for (size_t k = 0; k < g->arms[i].nr_levels; k++)
-                        largest = fmax(largest, fmax((double)g->arms[i].levels[k].rss_bytes, (double)g->arms[i].levels[k].pss_bytes));
+                        largest = fmax(largest,
+                                       fmax((double)g->arms[i].levels[k].rss_bytes, (double)g->arms[i].levels[k].pss_bytes));
         return largest;
 }
 

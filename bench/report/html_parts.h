@@ -1,5 +1,5 @@
-/* bench/report/html_parts.h: the parts of the page, and what they share. Text that a reader sees is HTML, so that it keeps its size on a phone; the drawings
- * are SVG that stretches to the width there is, with strokes that do not.
+/* bench/report/html_parts.h: the parts of the page, and what they share. Text that a reader sees is HTML, so that it keeps its
+ * size on a phone; the drawings are SVG that stretches to the width there is, with strokes that do not.
  * Owns:    nothing.
  * Threads: one.
  * Blocks:  on the stream. */

@@ -21,7 +21,8 @@ static void value_range(const struct bench_group *g, const char *id, double *ret
         }
 }
 
-/* Up and down a little, so that equal values are seen; from the round, so that the same run stands at the same height in every arm. */
+/* Up and down a little, so that equal values are seen; from the round, so that the same run stands at the same height in every
+ * arm. */
 static double height_of(uint32_t round)
 {
         return 9 + (double)(round * 11 % 27);
@@ -63,19 +64,23 @@ static void strip(FILE *to, const struct bench_arm *arm, const struct bench_metr
         figure_value(v[4], s->ci.high, scale);
         fputs("<svg class=\"strip\" viewBox=\"0 0 1000 44\" preserveAspectRatio=\"none\" role=\"img\"", to);
         if (s->ci.known)
-                html_label(to, "%s: median %s %s, 95 %% interval %s to %s; %zu runs from %s to %s", arm->name, v[0], scale->unit, v[3], v[4], s->runs, v[1], v[2]);
+                html_label(to, "%s: median %s %s, 95 %% interval %s to %s; %zu runs from %s to %s", arm->name, v[0], scale->unit,
+                           v[3], v[4], s->runs, v[1], v[2]);
         else
-                html_label(to, "%s: median %s %s, too few runs for an interval; %zu runs from %s to %s", arm->name, v[0], scale->unit, s->runs, v[1], v[2]);
+                html_label(to, "%s: median %s %s, too few runs for an interval; %zu runs from %s to %s", arm->name, v[0],
+                           scale->unit, s->runs, v[1], v[2]);
         fputc('>', to);
         axis_grid(to, a, HEIGHT);
         fprintf(to, "<rect class=\"box\" x=\"%.1f\" y=\"6\" width=\"%.1f\" height=\"32\"/>", q1, fmax(q3 - q1, 0.5));
         dots(to, m, a, scale);
         if (s->ci.known)
-                fprintf(to, "<path class=\"ci\" d=\"M%.1f 41h%.1f\"/>", axis_at(a, s->ci.low) * 1000, (axis_at(a, s->ci.high) - axis_at(a, s->ci.low)) * 1000);
+                fprintf(to, "<path class=\"ci\" d=\"M%.1f 41h%.1f\"/>", axis_at(a, s->ci.low) * 1000,
+                        (axis_at(a, s->ci.high) - axis_at(a, s->ci.low)) * 1000);
         fprintf(to, "<path class=\"median\" d=\"M%.1f 3v38\"/></svg>", p50);
 }
 
-static void row(FILE *to, const struct bench_group *g, const struct bench_arm *arm, const char *id, const struct axis *a, const struct figure_scale *scale)
+static void row(FILE *to, const struct bench_group *g, const struct bench_arm *arm, const char *id, const struct axis *a,
+                const struct figure_scale *scale)
 {
         const struct bench_metric *m = bench_metric_find(arm, id);
         struct stats_summary       s;
@@ -84,7 +89,8 @@ static void row(FILE *to, const struct bench_group *g, const struct bench_arm *a
 
         for (size_t i = 0; i < 2; i++)
                 reference |= g->references[i] && bench_arm_find(g, g->references[i]) == arm;
-        fprintf(to, "<div class=\"row%s\"><div class=\"arm\">", reference ? " reference" : arm->control ? " control" : arm->peer ? " peer" : "");
+        fprintf(to, "<div class=\"row%s\"><div class=\"arm\">",
+                reference ? " reference" : arm->control ? " control" : arm->peer ? " peer" : "");
         html_name(to, arm->name);
         fprintf(to, "%s</div>", reference ? " <span class=\"tag\">reference</span>" : arm->control ? " <span class=\"tag\">control</span>"
                                   : arm->peer ? " <span class=\"tag\">peer</span>" : "");

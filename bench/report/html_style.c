@@ -1,5 +1,6 @@
-/* The page's style sheet. Two palettes, of one set of names; every pair of text and ground has a contrast of 4.5 or more, every mark 3 or more. The classes of pages
- * differ in hue as people with any colour vision see it (after Okabe and Ito), and stand in lanes of their own besides. */
+/* The page's style sheet. Two palettes, of one set of names; every pair of text and ground has a contrast of 4.5 or more, every
+ * mark 3 or more. The classes of pages differ in hue as people with any colour vision see it (after Okabe and Ito), and stand in
+ * lanes of their own besides. */
 #include "bench/report/html_parts.h"
 
 const char html_style[] =

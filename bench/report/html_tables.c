@@ -79,7 +79,8 @@ static void first_table(FILE *to, const struct bench_group *g, const struct benc
         struct figure_scale scale = figure_scale_of(first->unit, group_largest(g, first->id));
 
         fprintf(to, "<h3>In figures</h3>\n");
-        open_table(to, "first", number, "Medians, their 95&nbsp;% intervals, and how many times a reference&rsquo;s it was in each round");
+        open_table(to, "first", number,
+                   "Medians, their 95&nbsp;% intervals, and how many times a reference&rsquo;s it was in each round");
         head(to, "arm");
         fprintf(to, "<th scope=\"col\">p50%s", scale.unit[0] ? ", " : "");
         html_text(to, scale.unit);

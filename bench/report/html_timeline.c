@@ -1,5 +1,6 @@
-/* The fault timeline of one run for each arm: time across, guest address up. A drawing has as many marks as it has points to put them, however many
- * faults there were: marks of one class that fall on the same point are drawn once. Below stands a lane for each class, so that colour is not all there is. */
+/* The fault timeline of one run for each arm: time across, guest address up. A drawing has as many marks as it has points to put
+ * them, however many faults there were: marks of one class that fall on the same point are drawn once. Below stands a lane for
+ * each class, so that colour is not all there is. */
 #include "bench/report/html_parts.h"
 
 #include "core/base/cleanup.h"
@@ -82,7 +83,8 @@ static void t3_line(FILE *to, const struct bench_arm *a, const struct axis *time
         double t3;
 
         if (stats_median(bench_metric_find(a, "t3"), &t3) && t3 > time->low && t3 < time->high)
-                fprintf(to, "<path class=\"stamp\" d=\"M%.1f 0v%d\"><title>T3, the median of the measured runs</title></path>", axis_at(time, t3) * WIDTH, HEIGHT);
+                fprintf(to, "<path class=\"stamp\" d=\"M%.1f 0v%d\"><title>T3, the median of the measured runs</title></path>",
+                        axis_at(time, t3) * WIDTH, HEIGHT);
 }
 
 static void t3_name(FILE *to, const struct bench_arm *a, const struct axis *time)
@@ -92,7 +94,8 @@ static void t3_name(FILE *to, const struct bench_arm *a, const struct axis *time
         if (!stats_median(bench_metric_find(a, "t3"), &t3) || t3 <= time->low || t3 >= time->high)
                 return;
         at = axis_at(time, t3) * 100;
-        fprintf(to, "<span class=\"stamp-name%s\" style=\"left:%.2f%%\" aria-hidden=\"true\">T3</span>", at > 85 ? " turned" : "", at);
+        fprintf(to, "<span class=\"stamp-name%s\" style=\"left:%.2f%%\" aria-hidden=\"true\">T3</span>", at > 85 ? " turned" : "",
+                at);
 }
 
 static void timeline(FILE *to, const struct bench_arm *a, const struct axis *time, const struct axis *address)
@@ -158,7 +161,8 @@ static void key(FILE *to, const struct bench_group *g)
                 for (size_t i = 0; i < g->nr_arms; i++)
                         events += count(&g->arms[i]).events[k];
                 if (events)
-                        fprintf(to, "<li><span class=\"swatch %s\"></span><b>%s</b> %s</li>", class_names[k], class_names[k], class_words[k]);
+                        fprintf(to, "<li><span class=\"swatch %s\"></span><b>%s</b> %s</li>", class_names[k], class_names[k],
+                                class_words[k]);
         }
         fputs("</ul>\n", to);
 }

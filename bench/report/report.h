@@ -16,7 +16,8 @@ struct bench_look {
         bool     colour;  /* escapes: never where it is no terminal, or with NO_COLOR */
 };
 
-/* Of an open stream: a terminal's width up to 100 (100 where it is none), the locale's character set (of LC_ALL, LC_CTYPE, LANG). */
+/* Of an open stream: a terminal's width up to 100 (100 where it is none), the locale's character set (of LC_ALL, LC_CTYPE,
+ * LANG). */
 struct bench_look bench_look_of(FILE *to);
 
 /* The table, the second block, floors, words. What fails is left in ferror(to). */
@@ -27,6 +28,6 @@ struct bench_outputs {
         const char *html; /* --html FILE; NULL: none */
 };
 
-/* What every word of rouse bench does at its end: the table on standard output (unless JSON goes there), and the files. word is for messages.
- * An exit status of bench/verb.h; what cannot be written is told. */
+/* What every word of rouse bench does at its end: the table on standard output (unless JSON goes there), and the files. word is
+ * for messages. An exit status of bench/verb.h; what cannot be written is told. */
 int bench_report(const char *word, const struct bench_result *r, const struct bench_outputs *to);

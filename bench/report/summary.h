@@ -27,5 +27,6 @@ void summary_index(FILE *to, const struct bench_result *v, const char *const *pa
 /* As it was called, but for where its results went; the caller frees it. */
 char *summary_command(const struct bench_result *r);
 
-/* Puts text between the two lines of the file. 0; -errno, or -EBADMSG where a line is missing, doubled or out of order: the file is as it was. */
+/* Puts text between the two lines of the file. 0; -errno, or -EBADMSG where a line is missing, doubled or out of order: the file
+ * is as it was. */
 int summary_replace(const char *path, const char *text, struct err *e);

@@ -69,7 +69,8 @@ static void headings(struct grid *g, const char *const *names, size_t nr)
                 grid_add(g, text_format("%s", names[i]));
 }
 
-static void add_first_row(struct grid *t, const struct bench_arm *a, const char *id, const struct figure_scale *scale, const struct bench_look *look)
+static void add_first_row(struct grid *t, const struct bench_arm *a, const char *id, const struct figure_scale *scale,
+                          const struct bench_look *look)
 {
         struct stats_summary s;
         bool                 known = stats_summarize(bench_metric_find(a, id), &s);
@@ -83,7 +84,8 @@ static void add_first_row(struct grid *t, const struct bench_arm *a, const char 
 }
 
 /* Twice: without bars to learn what is left for them, then with. */
-static void print_first(FILE *to, const struct bench_group *g, const char *id, const struct figure_scale *scale, const struct bench_look *look)
+static void print_first(FILE *to, const struct bench_group *g, const char *id, const struct figure_scale *scale,
+                        const struct bench_look *look)
 {
         static const char *const names[] = {"", "p50", "95 % interval", "p95", "p99", "n", ""};
         double                   largest = group_largest(g, id), v;
@@ -140,7 +142,8 @@ static size_t references_of(const struct bench_group *g, const struct bench_arm 
         return n;
 }
 
-static void fill_ratios(struct grid *t, const struct bench_group *g, const char *id, const struct bench_arm *const *refs, size_t nr, const struct bench_look *look)
+static void fill_ratios(struct grid *t, const struct bench_group *g, const char *id, const struct bench_arm *const *refs,
+                        size_t nr, const struct bench_look *look)
 {
         grid_init(t, nr + 1);
         t->left[1] = t->left[2] = true;
@@ -153,7 +156,8 @@ static void fill_ratios(struct grid *t, const struct bench_group *g, const char 
         for (size_t i = 0; i < g->nr_arms; i++) {
                 grid_add(t, arm_name(&g->arms[i], look));
                 for (size_t k = 0; k < nr; k++) {
-                        struct stats_ratio r = stats_ratio_paired(bench_metric_find(&g->arms[i], id), bench_metric_find(refs[k], id));
+                        struct stats_ratio r = stats_ratio_paired(bench_metric_find(&g->arms[i], id),
+                                                                  bench_metric_find(refs[k], id));
 
                         grid_add(t, &g->arms[i] == refs[k] ? text_format("1") : g->arms[i].control ? NULL : ratio_cell(&r, look));
                 }
@@ -167,7 +171,8 @@ static char *doubts(const struct bench_group *g, const char *id, const struct be
 
         for (size_t i = 0; i < g->nr_arms; i++)
                 for (size_t k = 0; k < nr_refs; k++) {
-                        struct stats_ratio   r = stats_ratio_paired(bench_metric_find(&g->arms[i], id), bench_metric_find(refs[k], id));
+                        struct stats_ratio   r = stats_ratio_paired(bench_metric_find(&g->arms[i], id),
+                                                                    bench_metric_find(refs[k], id));
                         _cleanup_free_ char *before = line, *needed = NULL;
 
                         if (g->arms[i].control || &g->arms[i] == refs[k] || (k == 1 && &g->arms[i] == refs[0]) || (r.verdict != STATS_ALIKE && r.verdict != STATS_TOO_FEW)) {
@@ -208,7 +213,8 @@ static void print_ratios(FILE *to, const struct bench_group *g, const char *id, 
 }
 
 /* The medians of these metrics, a column each. */
-static void fill_costs(struct grid *t, const struct bench_group *g, const char *const *ids, size_t nr, const struct bench_look *look)
+static void fill_costs(struct grid *t, const struct bench_group *g, const char *const *ids, size_t nr,
+                       const struct bench_look *look)
 {
         struct figure_scale scales[GRID_COLUMNS_MAX];
 
@@ -249,7 +255,8 @@ static size_t without_zeros(const struct bench_group *g, const char **ids, size_
                         ids[kept++] = ids[i];
                         continue;
                 }
-                more = text_format("%s%s%s", zeros ? zeros : "  0 in the median of every arm that has it: ", zeros ? ", " : "", metric_title(ids[i]));
+                more = text_format("%s%s%s", zeros ? zeros : "  0 in the median of every arm that has it: ", zeros ? ", " : "",
+                                   metric_title(ids[i]));
                 free(zeros);
                 zeros = more;
         }
@@ -297,7 +304,8 @@ static void print_losses(FILE *to, const struct bench_group *g, const struct ben
                 if (!a->runs_not_cold)
                         continue;
                 free(line);
-                line = text_format("  %s: %u %s not cold and thrown away", a->name, a->runs_not_cold, a->runs_not_cold == 1 ? "run was" : "runs were");
+                line = text_format("  %s: %u %s not cold and thrown away", a->name, a->runs_not_cold,
+                                   a->runs_not_cold == 1 ? "run was" : "runs were");
                 text_wrap(to, line, 4, 0, look);
         }
 }
@@ -317,7 +325,8 @@ static char *group_title(const struct bench_group *g, const struct bench_metric 
 
         if (!scale->unit[0] && !better[0])
                 return text_format("%s. %s", g->name, metric_long_title(first->id));
-        return text_format("%s. %s (%s%s)", g->name, metric_long_title(first->id), scale->unit, scale->unit[0] || !better[0] ? better : better + strlen("; "));
+        return text_format("%s. %s (%s%s)", g->name, metric_long_title(first->id), scale->unit, scale->unit[0] ||
+                           !better[0] ? better : better + strlen("; "));
 }
 
 static void print_group(FILE *to, const struct bench_group *g, const struct bench_look *look)

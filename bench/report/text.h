@@ -1,4 +1,5 @@
-/* bench/report/text.h: text that others named (snapshots, peers, files), made fit for a terminal: no control characters, a width that is known.
+/* bench/report/text.h: text that others named (snapshots, peers, files), made fit for a terminal: no control characters, a width
+ * that is known.
  * Owns:    what text_clean and text_fit return (malloc).
  * Threads: any.
  * Blocks:  on the stream that is written to. Exits (status 1) where there is no memory. */

@@ -72,7 +72,8 @@ static int compare(const struct words *w, const struct bench_result *a, const st
         int               status;
 
         if (a->kind != b->kind)
-                return bench_usage("compare", "%s and %s are of different benches: %s and %s", w->a, w->b, result_kind_words[a->kind], result_kind_words[b->kind]);
+                return bench_usage("compare", "%s and %s are of different benches: %s and %s", w->a, w->b,
+                                   result_kind_words[a->kind], result_kind_words[b->kind]);
         compare_results(a, b, w->threshold, &c);
         if (w->json)
                 compare_json_write(stdout, &c, w->a, w->b);

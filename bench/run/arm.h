@@ -1,5 +1,6 @@
-/* bench/run/arm.h: an arm of `rouse bench restore`: one way to wake a snapshot. rouse's own modes are arms (rouse_arm.c), and so is any other VMM
- * (bench/peers). The runner calls them in turns; an arm starts a process tree, has guest_run (guest_run.h) watch it, and ends it.
+/* bench/run/arm.h: an arm of `rouse bench restore`: one way to wake a snapshot. rouse's own modes are arms (rouse_arm.c), and so
+ * is any other VMM (bench/peers). The runner calls them in turns; an arm starts a process tree, has guest_run (guest_run.h) watch
+ * it, and ends it.
  * Owns:    arm_free gives back what stands in it, by ops->cleanup.
  * Threads: one.
  * Blocks:  run, until the guest has answered, or a limit of the request.
@@ -39,7 +40,8 @@ struct arm_request {
 struct arm_ops {
         /* 0, or -errno: then *e says what is missing and the arm is left out. May be NULL. */
         int (*prepare)(struct arm *a, const struct arm_setting *s, struct err *e);
-        /* 0 and *ret; or -errno and *e: the run has failed (-ECANCELED: the user stopped it). Nothing of it is left running either way. */
+        /* 0 and *ret; or -errno and *e: the run has failed (-ECANCELED: the user stopped it). Nothing of it is left running
+         * either way. */
         int (*run)(struct arm *a, const struct arm_request *q, struct metric_values *ret, struct err *e);
         void (*cleanup)(struct arm *a); /* may be NULL */
 };
@@ -50,7 +52,8 @@ struct arm {
         char                 *what; /* one sentence */
         bool                  peer; /* not rouse */
         bool                  in_control; /* takes part in the zero-touch control: it can wake any snapshot that rouse can */
-        /* Files and directories that a run reads beside the snapshot's own: taken out of the page cache for cold runs, and into it for warm ones */
+        /* Files and directories that a run reads beside the snapshot's own: taken out of the page cache for cold runs, and into
+         * it for warm ones */
         char                **paths;
         size_t                nr_paths;
         void                 *own; /* of ops */

@@ -61,7 +61,8 @@ int  bench_open(struct bench *b, struct err *e);
 void bench_close(struct bench *b);
 int  subject_open(struct bench *b, const char *dir, struct subject *ret, struct err *e); /* on failure nothing is left */
 void subject_close(struct subject *s);
-/* Are all its files, and those that the arm reads beside them, in (or out of) the page cache now? *ret_left: pages that would not go. */
+/* Are all its files, and those that the arm reads beside them, in (or out of) the page cache now? *ret_left: pages that would not
+ * go. */
 int subject_fill_cache(const struct subject *s, const struct arm *a, struct err *e);
 int subject_empty_cache(const struct subject *s, const struct arm *a, uint64_t *ret_left, char **ret_file, struct err *e);
 
@@ -79,7 +80,8 @@ int bench_floors(struct bench *b, struct err *e);
 void bench_describe_machine(struct bench *b);
 void bench_words(struct bench *b);
 
-/* rouse with these words (NULL-ended) to its end; its standard output goes to the file, its last line on standard error into the message. */
+/* rouse with these words (NULL-ended) to its end; its standard output goes to the file, its last line on standard error into the
+ * message. */
 int bench_rouse(struct bench *b, const char *out, const char *const *words, struct err *e);
 
 /* One draw of splitmix64. */

@@ -1,5 +1,6 @@
-/* The zero-touch control: a guest that has 64 MiB of data and touches none of it is restored by each arm, and its memory is looked at at T3 and a while
- * later. What has been added by then, nobody asked for: that arm reads everything as eager does, only later. */
+/* The zero-touch control: a guest that has 64 MiB of data and touches none of it is restored by each arm, and its memory is
+ * looked at at T3 and a while later. What has been added by then, nobody asked for: that arm reads everything as eager does, only
+ * later. */
 #include "bench/run/bench.h"
 
 #include "core/base/cleanup.h"
@@ -102,7 +103,8 @@ static int run_arm(struct subject *s, struct bench_group *g, struct arm *a, uint
                 bench_string_set(&ba->failure, why.text);
         if (r >= 0) {
                 metrics_keep(ba, round, &m);
-                bench_value_add(bench_metric_get(ba, "rss.climb", "bytes", BENCH_LOWER), round, m.v[METRIC_RSS_END] - m.v[METRIC_RSS_T3]);
+                bench_value_add(bench_metric_get(ba, "rss.climb", "bytes", BENCH_LOWER), round,
+                                m.v[METRIC_RSS_END] - m.v[METRIC_RSS_T3]);
         }
         return r == -ECANCELED ? r : 0;
 }

@@ -1,4 +1,5 @@
-/* After the rounds, in the same program: what this machine does with bare calls, over the first snapshot's memory file and layout. */
+/* After the rounds, in the same program: what this machine does with bare calls, over the first snapshot's memory file and
+ * layout. */
 #include "bench/run/bench.h"
 
 #include "bench/floors/floors.h"

@@ -90,7 +90,8 @@ static const char *const *wrapped(const struct guest_run *g, const char *const *
         return buf;
 }
 
-/* What the bench blocks for itself, the program has as ever. Its own process group: Ctrl-C is for the bench, which ends the program in order. */
+/* What the bench blocks for itself, the program has as ever. Its own process group: Ctrl-C is for the bench, which ends the
+ * program in order. */
 static int spawn(struct guest_run *g, const char *const *argv, char **env, int out_fd, char *t0_text)
 {
         posix_spawn_file_actions_t fa;
@@ -126,7 +127,8 @@ static int spawn(struct guest_run *g, const char *const *argv, char **env, int o
         return -r;
 }
 
-int guest_run_start(struct guest_run *g, const char *const *argv, char **env, enum guest_serial serial, char *t0_text, struct err *e)
+int guest_run_start(struct guest_run *g, const char *const *argv, char **env, enum guest_serial serial, char *t0_text,
+                    struct err *e)
 {
         _cleanup_close_ int out_fd = -1;
         const char *words[WORDS_MAX];
@@ -143,7 +145,8 @@ int guest_run_start(struct guest_run *g, const char *const *argv, char **env, en
                 out_fd = pipe_fds[1];
                 fcntl(g->serial_fd, F_SETFL, O_NONBLOCK);
         }
-        r = spawn(g, wrapped(g, argv, words, WORDS_MAX), env, out_fd >= 0 ? out_fd : g->stdio_fd >= 0 ? g->stdio_fd : g->stderr_fd, t0_text);
+        r = spawn(g, wrapped(g, argv, words, WORDS_MAX), env,
+                  out_fd >= 0 ? out_fd : g->stdio_fd >= 0 ? g->stdio_fd : g->stderr_fd, t0_text);
         return r < 0 ? err_set(e, r, "%s: %s", argv[0], strerror(-r)) : 0;
 }
 
@@ -349,7 +352,8 @@ int guest_run_explain(struct guest_run *g, enum guest_event ev, const char *arm,
                 return err_set(e, -ECANCELED, "stopped by signal %d", s->stop->signal);
         if (ev == GUEST_ENDED) {
                 how_it_ended(g, how, sizeof(how));
-                return err_set(e, -ECHILD, "%s: %s before the guest %s%s%s", arm, how, g->t3_ns ? "came to the mark" : "said anything", said[0] ? ": " : "", said);
+                return err_set(e, -ECHILD, "%s: %s before the guest %s%s%s", arm, how,
+                               g->t3_ns ? "came to the mark" : "said anything", said[0] ? ": " : "", said);
         }
         if (!g->t3_ns)
                 return err_set(e, -ETIMEDOUT, "%s: no byte at the serial port within %g s (--timeout)%s%s", arm, (double)s->timeout_ns / (double)NS_PER_S,
@@ -409,7 +413,8 @@ static void count_costs(struct guest_run *g)
         struct rusage after;
 
         getrusage(RUSAGE_CHILDREN, &after);
-        metric_set(&g->seen, METRIC_CPU, us_of(after.ru_utime) + us_of(after.ru_stime) - us_of(g->before.ru_utime) - us_of(g->before.ru_stime));
+        metric_set(&g->seen, METRIC_CPU,
+                   us_of(after.ru_utime) + us_of(after.ru_stime) - us_of(g->before.ru_utime) - us_of(g->before.ru_stime));
         metric_set(&g->seen, METRIC_MAJOR_FAULTS, (double)(after.ru_majflt - g->before.ru_majflt));
 }
 

@@ -1,5 +1,5 @@
-/* bench/run/guest_run.h: one run of a VMM, watched from outside: when the first byte and the marked line come out of its serial port, what its process
- * tree holds, and what it has cost. The same code for every arm, so that they can be compared.
+/* bench/run/guest_run.h: one run of a VMM, watched from outside: when the first byte and the marked line come out of its serial
+ * port, what its process tree holds, and what it has cost. The same code for every arm, so that they can be compared.
  * Owns:    the process group and the descriptor of the serial port, until guest_run_end.
  * Threads: one.
  * Blocks:  guest_run_wait until what it waits for; guest_run_end until every process of the tree has ended and been reaped.
@@ -55,10 +55,12 @@ enum guest_serial { GUEST_SERIAL_STDOUT, GUEST_SERIAL_ELSEWHERE };
 /* q is borrowed. 0, or -EINVAL: --mark is no regular expression. */
 int guest_run_init(struct guest_run *g, const struct arm_request *q, struct err *e);
 
-/* T0, then the program as the leader of a process group, standard input /dev/null, standard error to a file of its own. GUEST_SERIAL_STDOUT: its
- * standard output is the guest's serial port; ELSEWHERE: to the same file, and the caller sets serial_fd when it has it. argv may point into a buffer
- * that t0_text, if not NULL, is part of: it gets T0 as decimal digits (32 bytes). env NULL: as ours. */
-int guest_run_start(struct guest_run *g, const char *const *argv, char **env, enum guest_serial serial, char *t0_text, struct err *e);
+/* T0, then the program as the leader of a process group, standard input /dev/null, standard error to a file of its own.
+ * GUEST_SERIAL_STDOUT: its standard output is the guest's serial port; ELSEWHERE: to the same file, and the caller sets serial_fd
+ * when it has it. argv may point into a buffer that t0_text, if not NULL, is part of: it gets T0 as decimal digits (32 bytes).
+ * env NULL: as ours. */
+int guest_run_start(struct guest_run *g, const char *const *argv, char **env, enum guest_serial serial, char *t0_text,
+                    struct err *e);
 
 /* T0 is now, not when the program was started. */
 void guest_run_t0(struct guest_run *g);
@@ -77,6 +79,6 @@ enum guest_event guest_run_wait(struct guest_run *g, int other_fd, short other_e
 #define GUEST_LAST_LINES 3
 int guest_run_explain(struct guest_run *g, enum guest_event ev, const char *arm, struct err *e);
 
-/* Looks at the tree once more if all is well (done), ends it, reaps it, and gives what was seen from outside. Call it whatever happened before; after
- * a guest_run_init that failed, too. */
+/* Looks at the tree once more if all is well (done), ends it, reaps it, and gives what was seen from outside. Call it whatever
+ * happened before; after a guest_run_init that failed, too. */
 void guest_run_end(struct guest_run *g, bool done, struct metric_values *ret);

@@ -1,5 +1,5 @@
-/* Hints are recorded on runs of their own before anything is timed, merged from some of the recordings, and judged by the others: runs that hints
- * were made of judge nothing. */
+/* Hints are recorded on runs of their own before anything is timed, merged from some of the recordings, and judged by the others:
+ * runs that hints were made of judge nothing. */
 #include "bench/run/bench.h"
 
 #include "core/base/units.h"
@@ -40,7 +40,8 @@ static int record(struct bench *b, const struct subject *s, unsigned i, struct e
 static void leave_out_hints(struct bench *b, struct subject *s, const struct err *why)
 {
         fprintf(stderr, "rouse bench restore: %s: no hints: %s\n", s->name, why->text);
-        bench_word_add(bench_subject_group(b, s, CACHE_WARM), "No hints could be recorded, so the arms that replay them are left out: %s", why->text);
+        bench_word_add(bench_subject_group(b, s, CACHE_WARM),
+                       "No hints could be recorded, so the arms that replay them are left out: %s", why->text);
         for (size_t i = 0; i < s->arms.nr; i++)
                 if (rouse_arm_has_hints(&s->arms.v[i])) {
                         s->out[i] = true;
@@ -63,7 +64,8 @@ int bench_record_hints(struct bench *b, struct subject *s, struct err *e)
                 r = record(b, s, i, &why);
         }
         if (r >= 0)
-                r = bench_rouse(b, "/dev/null", (const char *const[]){"hints", "merge", "-o", s->hints, files[0], files[1], NULL}, &why);
+                r = bench_rouse(b, "/dev/null", (const char *const[]){"hints", "merge", "-o", s->hints, files[0], files[1], NULL},
+                                &why);
         if (r == -ECANCELED || why.kind == ERR_SNAPSHOT) {
                 *e = why;
                 return r;
@@ -94,7 +96,8 @@ static void keep_score(struct bench_arm *a, uint32_t round, struct json_object *
                 struct json_object *v = json_at(run, scores[i].path);
 
                 if (v)
-                        bench_value_add(bench_metric_get(a, scores[i].id, scores[i].unit, scores[i].better), round, json_object_get_double(v));
+                        bench_value_add(bench_metric_get(a, scores[i].id, scores[i].unit, scores[i].better), round,
+                                        json_object_get_double(v));
         }
 }
 
@@ -108,7 +111,8 @@ static int read_scores(struct bench *b, struct subject *s, const char *file, str
         }
         for (size_t a = 0; a < s->arms.nr; a++)
                 for (size_t i = 0; i < json_object_array_length(runs) && rouse_arm_has_hints(&s->arms.v[a]) && !s->out[a]; i++)
-                        keep_score(bench_subject_arm(b, s, CACHE_WARM, &s->arms.v[a]), (uint32_t)i + 1, json_object_array_get_idx(runs, i));
+                        keep_score(bench_subject_arm(b, s, CACHE_WARM, &s->arms.v[a]), (uint32_t)i + 1,
+                                   json_object_array_get_idx(runs, i));
         json_object_put(doc);
         return 0;
 }
@@ -123,6 +127,7 @@ int bench_score_hints(struct bench *b, struct subject *s, struct err *e)
         for (unsigned i = 0; i < LEARN + JUDGE; i++)
                 name_recording(s, i, files[i]);
         snprintf(out, sizeof(out), "%s/score.json", s->scratch);
-        r = bench_rouse(b, out, (const char *const[]){"hints", "score", "--json", s->hints, files[LEARN], files[LEARN + 1], NULL}, e);
+        r = bench_rouse(b, out, (const char *const[]){"hints", "score", "--json", s->hints, files[LEARN], files[LEARN + 1], NULL},
+                        e);
         return r >= 0 ? read_scores(b, s, out, e) : r;
 }

@@ -1,4 +1,5 @@
-/* What of the machine decides how restores go, beside what every bench says of it (bench/describe.h): the file system, the governor, who else is at work. */
+/* What of the machine decides how restores go, beside what every bench says of it (bench/describe.h): the file system, the
+ * governor, who else is at work. */
 #include "bench/run/bench.h"
 
 #include "core/base/cleanup.h"

@@ -33,5 +33,6 @@ void metrics_keep(struct bench_arm *a, uint32_t round, const struct metric_value
 {
         for (int i = 0; i < METRICS; i++)
                 if (m->has[i])
-                        bench_value_add(bench_metric_get(a, metric_kinds[i].id, metric_kinds[i].unit, metric_kinds[i].better), round, m->v[i]);
+                        bench_value_add(bench_metric_get(a, metric_kinds[i].id, metric_kinds[i].unit, metric_kinds[i].better),
+                                        round, m->v[i]);
 }

@@ -7,7 +7,8 @@
 #include "bench/model/result.h"
 
 enum metric {
-        /* As seen from outside, by the bench, for every arm alike: what arms are compared by. From T0, the moment before the program is started. */
+        /* As seen from outside, by the bench, for every arm alike: what arms are compared by. From T0, the moment before the
+         * program is started. */
         METRIC_T3, /* the first byte at the serial port */
         METRIC_T4, /* the end of the first line that matches --mark */
         METRIC_CPU, /* of the whole process tree, from its start to its end, user and system */

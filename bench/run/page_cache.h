@@ -10,8 +10,9 @@
 
 #include <stdint.h>
 
-/* *ret_left: pages that are still cached afterwards, as mincore(2) tells; 0 is cold. Those that somebody maps or locks, or holds dirty, stay; and
- * of a file that is another user's mincore tells nothing but that all is there. *ret_file: one that has such pages, for a message; freed by the caller. */
+/* *ret_left: pages that are still cached afterwards, as mincore(2) tells; 0 is cold. Those that somebody maps or locks, or holds
+ * dirty, stay; and of a file that is another user's mincore tells nothing but that all is there. *ret_file: one that has such
+ * pages, for a message; freed by the caller. */
 int page_cache_evict(const char *path, uint64_t *ret_left, char **ret_file, struct err *e);
 
 /* Every file is read, as far as it is not there. */

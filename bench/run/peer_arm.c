@@ -64,7 +64,8 @@ static int make_places(const struct arm_setting *s, unsigned number, char **ret_
 
 /* --- what is run before and after --- */
 
-static int run_commands(const struct peer *p, const struct peer_vars *vars, struct json_object *commands, const struct arm_setting *s, struct err *e)
+static int run_commands(const struct peer *p, const struct peer_vars *vars, struct json_object *commands,
+                        const struct arm_setting *s, struct err *e)
 {
         int r = 0;
 
@@ -93,7 +94,8 @@ static int start_helper(struct peer_run *run, const struct peer_helper *h, struc
         if (!r)
                 run->nr_helpers++;
         if (!r && ready)
-                r = peer_helper_ready(&c, run->helpers[run->nr_helpers - 1], said_fd, ready, run->setting.stop, run->setting.timeout_ns, e);
+                r = peer_helper_ready(&c, run->helpers[run->nr_helpers - 1], said_fd, ready, run->setting.stop,
+                                      run->setting.timeout_ns, e);
         peer_command_free(&c);
         return r;
 }
@@ -124,7 +126,8 @@ static int find_programs(const struct peer *p, const struct peer_vars *vars, str
 static int find_files(struct arm *a, const struct peer *p, const struct peer_vars *vars, struct err *e)
 {
         for (size_t i = 0; p->files && i < json_object_array_length(p->files); i++) {
-                _cleanup_free_ char *path = peer_expand_path(vars, p->dir, json_object_get_string(json_object_array_get_idx(p->files, i)), e);
+                _cleanup_free_ char *path = peer_expand_path(vars, p->dir,
+                                                             json_object_get_string(json_object_array_get_idx(p->files, i)), e);
 
                 if (!path)
                         return -EINVAL;
@@ -239,7 +242,8 @@ static int peer_run(struct arm *a, const struct arm_request *q, struct metric_va
                 r = err_set(e, why.code, "after the run: %s", why.text);
         peer_end_all();
         if (q->timeline)
-                bench_string_set(&q->timeline->no_timeline, "what another VMM's guest touches is not seen from outside; rouse trace records it");
+                bench_string_set(&q->timeline->no_timeline,
+                                 "what another VMM's guest touches is not seen from outside; rouse trace records it");
         end_run(&run);
         return r;
 }
@@ -287,7 +291,8 @@ int peer_arm_add(struct arm_list *l, const char *file, struct err *e)
         what = describe(p);
         for (size_t i = 0; i < l->nr; i++)
                 if (strcmp(l->v[i].name, p->name) == 0)
-                        r = err_usage(e, "--peer %s: there is an arm '%s' already; %s,name=OTHER gives this one another name", file, p->name, file);
+                        r = err_usage(e, "--peer %s: there is an arm '%s' already; %s,name=OTHER gives this one another name",
+                                      file, p->name, file);
         if (!r && what)
                 a = arm_list_add(l, &ops, p->name, what);
         if (!r && !a)

@@ -6,6 +6,6 @@
 
 #include "bench/run/guest_run.h"
 
-/* Connected as soon as somebody listens: the directory's own news wake us, so that no time between two looks is charged to the VMM. GUEST_OTHER and *ret_fd
- * (not blocking); or the event that ended the wait; or a negative errno and *e. */
+/* Connected as soon as somebody listens: the directory's own news wake us, so that no time between two looks is charged to the
+ * VMM. GUEST_OTHER and *ret_fd (not blocking); or the event that ended the wait; or a negative errno and *e. */
 int peer_connect(struct guest_run *g, const char *path, int *ret_fd, struct err *e);

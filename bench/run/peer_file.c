@@ -76,7 +76,8 @@ static int read_vars(struct strict_reader *r, struct peer *p)
                 int ret;
 
                 if (!json_object_is_type(v, json_type_string))
-                        return strict_wrong(r, "/vars", name, "expected a string, found %s", strict_type_words(json_object_get_type(v)));
+                        return strict_wrong(r, "/vars", name, "expected a string, found %s",
+                                            strict_type_words(json_object_get_type(v)));
                 if (peer_vars_get(&r->names, name))
                         return strict_wrong(r, "/vars", name, "this one is rouse's own");
                 ret = strict_text(r, "/vars", name, v);
@@ -87,7 +88,8 @@ static int read_vars(struct strict_reader *r, struct peer *p)
         }
         for (size_t i = 0; i < p->given.nr; i++)
                 if (!strict_member(p->vars, p->given.v[i].name))
-                        return strict_wrong(r, "/vars", p->given.v[i].name, "there is none of that name to be set on the command line");
+                        return strict_wrong(r, "/vars", p->given.v[i].name,
+                                            "there is none of that name to be set on the command line");
         return 0;
 }
 
@@ -184,7 +186,8 @@ static int read_api(const struct strict_reader *r, struct peer *p, struct json_o
                 return strict_wrong(r, "", "api", "expected either http or qmp: the path of the unix socket");
         p->api = strict_member(o, "http") ? PEER_HTTP : PEER_QMP;
         p->api_path = strict_string_member(o, p->api == PEER_HTTP ? "http" : "qmp");
-        return strict_text(r, "/api", p->api == PEER_HTTP ? "http" : "qmp", strict_member(o, p->api == PEER_HTTP ? "http" : "qmp"));
+        return strict_text(r, "/api", p->api == PEER_HTTP ? "http" : "qmp",
+                           strict_member(o, p->api == PEER_HTTP ? "http" : "qmp"));
 }
 
 /* "until": {"/status": "completed"} */
@@ -195,7 +198,8 @@ static int read_until(const struct strict_reader *r, const char *place, struct j
         if (!o)
                 return 0;
         if (json_object_object_length(o) != 1)
-                return strict_wrong(r, place, "until", "expected one member: a JSON pointer into the answer, and what must be there");
+                return strict_wrong(r, place, "until",
+                                    "expected one member: a JSON pointer into the answer, and what must be there");
         at = json_object_iter_begin(o);
         s->until = json_object_iter_peek_name(&at);
         s->until_is = json_object_iter_peek_value(&at);
@@ -207,7 +211,8 @@ static int check_request(const struct strict_reader *r, const char *place, const
         const char *path = strchr(what, ' ');
 
         if (!path || path == what || path[1] != '/' || strpbrk(what, "\r\n") || strchr(path + 1, ' '))
-                return strict_wrong(r, place, "http", "expected a method and a path, as in \"PUT /vm.restore\", found '%s'", what);
+                return strict_wrong(r, place, "http", "expected a method and a path, as in \"PUT /vm.restore\", found '%s'",
+                                    what);
         return 0;
 }
 
@@ -465,7 +470,9 @@ int peer_vars_fill(const struct peer *p, const struct peer_places *at_run, struc
         end = json_object_iter_end(p->vars);
         for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
                 const char *name = json_object_iter_peek_name(&at), *given = peer_vars_get(&p->given, name);
-                _cleanup_free_ char *value = peer_expand(ret, given ? given : json_object_get_string(json_object_iter_peek_value(&at)), e);
+                _cleanup_free_ char *value = peer_expand(ret,
+                                                         given ? given : json_object_get_string(json_object_iter_peek_value(&at)),
+                                                         e);
 
                 if (!value)
                         return -EINVAL;

@@ -1,5 +1,5 @@
-/* bench/run/peer_file.h: a peer file: how another VMM wakes a snapshot, as rouse-bench(1) and bench/peers/README.md tell it. Read strictly: a key that
- * is none, a value of another type, a {name} that is none: refused, with the place.
+/* bench/run/peer_file.h: a peer file: how another VMM wakes a snapshot, as rouse-bench(1) and bench/peers/README.md tell it. Read
+ * strictly: a key that is none, a value of another type, a {name} that is none: refused, with the place.
  * Owns:    the document, which most fields point into; peer_free.
  * Threads: one.
  * Blocks:  on the file. */
@@ -67,7 +67,8 @@ struct peer {
         uint64_t            timeout_ns;    /* 0: the bench's */
 };
 
-/* spec: FILE[,NAME=VALUE...]. A value that names a file which is there becomes absolute. 0, or -errno, kind ERR_USAGE; *ret is freed already then. */
+/* spec: FILE[,NAME=VALUE...]. A value that names a file which is there becomes absolute. 0, or -errno, kind ERR_USAGE; *ret is
+ * freed already then. */
 int  peer_load(struct peer *ret, const char *spec, struct err *e);
 void peer_free(struct peer *p);
 

@@ -90,7 +90,8 @@ static int expand_env(const struct peer *p, const struct peer_vars *vars, char *
         return 0;
 }
 
-int peer_command_expand(const struct peer *p, const struct peer_vars *vars, struct json_object *argv, struct peer_command *ret, struct err *e)
+int peer_command_expand(const struct peer *p, const struct peer_vars *vars, struct json_object *argv, struct peer_command *ret,
+                        struct err *e)
 {
         size_t nr = json_object_array_length(argv);
 
@@ -226,7 +227,8 @@ int peer_command_run(const struct peer_command *c, struct guest_stop *stop, uint
         if (stopped)
                 return err_set(e, -ECANCELED, "stopped by signal %d", stop->signal);
         if (!how[0])
-                return err_set(e, -ETIMEDOUT, "%s: has not ended within %g s%s%s", c->argv[0], (double)timeout_ns / (double)NS_PER_S, said[0] ? ": " : "", said);
+                return err_set(e, -ETIMEDOUT, "%s: has not ended within %g s%s%s", c->argv[0],
+                               (double)timeout_ns / (double)NS_PER_S, said[0] ? ": " : "", said);
         return strcmp(how, "exit 0") == 0 ? 0 : err_set(e, -ECHILD, "%s: %s%s%s", c->argv[0], how, said[0] ? ": " : "", said);
 }
 
@@ -258,7 +260,8 @@ static bool is_ready(const char *path, uint64_t *since_ns)
         return somebody_listens(path) || now_ns() - *since_ns > LISTENING_NS;
 }
 
-int peer_helper_ready(const struct peer_command *c, pid_t pid, int said_fd, const char *path, struct guest_stop *stop, uint64_t timeout_ns, struct err *e)
+int peer_helper_ready(const struct peer_command *c, pid_t pid, int said_fd, const char *path, struct guest_stop *stop,
+                      uint64_t timeout_ns, struct err *e)
 {
         uint64_t until = now_ns() + timeout_ns, since_ns = 0;
         char how[32], said[600];
@@ -268,7 +271,8 @@ int peer_helper_ready(const struct peer_command *c, pid_t pid, int said_fd, cons
                 if (guest_stop_asked(stop))
                         return err_set(e, -ECANCELED, "stopped by signal %d", stop->signal);
                 if (has_ended(pid, how, sizeof(how)) && access(path, F_OK) < 0)
-                        return err_set(e, -ECHILD, "helper %s: %s before there was a %s%s%s", c->argv[0], how, path, said[0] ? ": " : "", said);
+                        return err_set(e, -ECHILD, "helper %s: %s before there was a %s%s%s", c->argv[0], how, path,
+                                       said[0] ? ": " : "", said);
                 if (now_ns() > until)
                         return err_set(e, -ETIMEDOUT, "helper %s: no %s within %g s%s%s", c->argv[0], path, (double)timeout_ns / (double)NS_PER_S,
                                        said[0] ? ": " : "", said);

@@ -16,7 +16,8 @@ struct peer_serial_port {
 
 /* Before the program starts: what has to be there by then. */
 int peer_serial_open(struct peer_serial_port *s, const struct peer *p, const struct peer_vars *vars, struct err *e);
-/* After it was started: gives g its serial_fd. GUEST_OTHER: done (or: an answer will name it); else what ended the wait; a negative errno and *e: failed. */
+/* After it was started: gives g its serial_fd. GUEST_OTHER: done (or: an answer will name it); else what ended the wait; a
+ * negative errno and *e: failed. */
 int peer_serial_attach(struct peer_serial_port *s, struct guest_run *g, struct err *e);
 /* The pty that an answer named; "pty:" before it (QEMU's way) is left out. */
 int peer_serial_named(struct guest_run *g, const char *name, struct err *e);

@@ -178,11 +178,13 @@ static int http_answer(struct talk *k, const struct peer_step *s, struct json_ob
         if (r != GUEST_OTHER)
                 return r;
         if (strncmp(k->buf, "HTTP/1.", 7) != 0 || strlen(k->buf) < 12)
-                return err_set(k->e, -EPROTO, "%s: %s: expected an answer in HTTP/1.1, found '%.40s'", k->t->path, s->what, k->buf);
+                return err_set(k->e, -EPROTO, "%s: %s: expected an answer in HTTP/1.1, found '%.40s'", k->t->path, s->what,
+                               k->buf);
         head = (size_t)(end - k->buf) + 4;
         body = content_length(k->buf, end);
         if (body > ANSWER_MAX - head)
-                return err_set(k->e, -EMSGSIZE, "%s: %s: an answer of %zu bytes; at most %u are taken", k->t->path, s->what, body, ANSWER_MAX);
+                return err_set(k->e, -EMSGSIZE, "%s: %s: an answer of %zu bytes; at most %u are taken", k->t->path, s->what, body,
+                               ANSWER_MAX);
         while (r == GUEST_OTHER && k->len < head + body)
                 r = receive_more(k, s->what);
         if (r == GUEST_OTHER)
@@ -313,7 +315,9 @@ static int take_serial(struct talk *k, const struct peer_step *s, struct json_ob
         if (!s->serial)
                 return GUEST_OTHER;
         if (!answer || json_pointer_get(answer, s->serial, &v) != 0 || !json_object_is_type(v, json_type_string))
-                return err_set(k->e, -EPROTO, "%s: no string at %s of the answer, where the name of the serial port's pty should be", s->what, s->serial);
+                return err_set(k->e, -EPROTO,
+                               "%s: no string at %s of the answer, where the name of the serial port's pty should be", s->what,
+                               s->serial);
         return peer_serial_named(k->g, json_object_get_string(v), k->e) < 0 ? k->e->code : GUEST_OTHER;
 }
 

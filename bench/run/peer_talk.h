@@ -17,7 +17,7 @@ struct peer_talk {
 };
 
 int  peer_talk_prepare(struct peer_talk *t, const struct peer *p, const struct peer_vars *vars, struct err *e);
-/* GUEST_OTHER: all was said and answered as it must be; else what ended the wait (GUEST_DONE: the guest was faster than the last answers); a negative errno
- * and *e: an answer was not as it must be. */
+/* GUEST_OTHER: all was said and answered as it must be; else what ended the wait (GUEST_DONE: the guest was faster than the last
+ * answers); a negative errno and *e: an answer was not as it must be. */
 int  peer_talk_run(struct peer_talk *t, struct guest_run *g, struct err *e);
 void peer_talk_free(struct peer_talk *t);

@@ -70,7 +70,8 @@ static size_t take_brace(const struct peer_vars *vars, const char *text, const c
         snprintf(name, sizeof(name), "%.*s", (int)n, text + 1);
         *ret_value = peer_vars_get(vars, name);
         if (!*ret_value) {
-                err_usage(e, "{%s} is no variable: known are snapshot, scratch, work, serial, rouse, here and those of \"vars\"", name);
+                err_usage(e, "{%s} is no variable: known are snapshot, scratch, work, serial, rouse, here and those of \"vars\"",
+                          name);
                 return 0;
         }
         *ret_len = strlen(*ret_value);

@@ -25,7 +25,8 @@ bool        peer_vars_set(struct peer_vars *vars, const char *name, const char *
 const char *peer_vars_get(const struct peer_vars *vars, const char *name); /* NULL: there is none */
 void        peer_vars_free(struct peer_vars *vars);
 
-/* text with every {name} replaced, "{{" and "}}" by one brace; the caller frees it. NULL and *e: a name that is none, or a brace alone. */
+/* text with every {name} replaced, "{{" and "}}" by one brace; the caller frees it. NULL and *e: a name that is none, or a brace
+ * alone. */
 char *peer_expand(const struct peer_vars *vars, const char *text, struct err *e);
 /* The same, and a name that does not begin with a slash is below dir. */
 char *peer_expand_path(const struct peer_vars *vars, const char *dir, const char *text, struct err *e);

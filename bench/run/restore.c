@@ -37,7 +37,8 @@ static int find_rouse(struct bench *b, struct err *e)
         return err_set(e, -ENOENT, "rouse is neither %s/rouse nor %s; name it with --rouse PATH", exe, b->rouse);
 }
 
-/* Templates, sockets and machines of the runs are found by nobody else, and find nobody else's. Where rouse keeps indexes stays the user's. */
+/* Templates, sockets and machines of the runs are found by nobody else, and find nobody else's. Where rouse keeps indexes stays
+ * the user's. */
 static int keep_apart(const struct bench *b, struct err *e)
 {
         char dir[4200];
@@ -56,7 +57,8 @@ static void watch_at_ease(void)
         sched_setscheduler(0, SCHED_OTHER, &p);
 }
 
-/* Who reads the clock must not wait for a CPU that what is measured keeps busy: on two of them a vCPU and a pager do. Nobody inherits it. */
+/* Who reads the clock must not wait for a CPU that what is measured keeps busy: on two of them a vCPU and a pager do. Nobody
+ * inherits it. */
 static void watch_at_once(struct bench *b)
 {
         struct sched_param p = {.sched_priority = 1};
@@ -170,12 +172,14 @@ static int report(struct bench *b, int r, const struct err *e)
         if (r < 0)
                 status = r == -ECANCELED ? 128 + b->stop.signal : tell(e);
         if (r == -ECANCELED)
-                fprintf(stderr, "rouse bench restore: %s%s\n", e->text, has_values(&b->result) ? "; what was measured until then:" : " before anything was measured");
+                fprintf(stderr, "rouse bench restore: %s%s\n", e->text,
+                        has_values(&b->result) ? "; what was measured until then:" : " before anything was measured");
         if (!has_values(&b->result))
                 return status ? status : BENCH_EXIT_FAILED;
         bench_words(b);
         for (size_t i = 0; i < b->result.nr_groups && r < 0; i++)
-                bench_word_add(&b->result.groups[i], "The bench came to an end before its time (%s): %u rounds were asked for.", e->text, b->o.runs);
+                bench_word_add(&b->result.groups[i], "The bench came to an end before its time (%s): %u rounds were asked for.",
+                               e->text, b->o.runs);
         bench_describe_end(&b->result);
         r = bench_report(WORD, &b->result, &b->o.outputs);
         if (status || r)

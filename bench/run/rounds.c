@@ -142,7 +142,8 @@ int bench_rounds(struct bench *b, struct err *e)
 
 /* --- once each, and thrown away: caches are filled, and what cannot be had here shows --- */
 
-/* Of rouse's own arms, those that nobody named and that this snapshot or host cannot have are left out; any other failure is the arm's, and told. */
+/* Of rouse's own arms, those that nobody named and that this snapshot or host cannot have are left out; any other failure is the
+ * arm's, and told. */
 static int leave_out(struct bench *b, struct subject *s, size_t i, const struct err *why, struct err *e)
 {
         const struct arm *a = &s->arms.v[i];

@@ -16,7 +16,8 @@ int scratch_make(struct scratch *s, struct err *e)
                 int r = errno ? -errno : -ENAMETOOLONG;
 
                 s->path[0] = 0;
-                return err_set(e, r, "no directory for temporary files in %s: %s; TMPDIR may name another one", in && in[0] ? in : "/tmp", strerror(-r));
+                return err_set(e, r, "no directory for temporary files in %s: %s; TMPDIR may name another one", in &&
+                               in[0] ? in : "/tmp", strerror(-r));
         }
         return 0;
 }

@@ -59,7 +59,8 @@ const char *strict_type_words(enum json_type t)
 
 /* --- objects of known keys --- */
 
-static int check_key(const struct strict_reader *r, const char *place, const char *name, struct json_object *value, const struct strict_key *keys, size_t nr)
+static int check_key(const struct strict_reader *r, const char *place, const char *name, struct json_object *value,
+                     const struct strict_key *keys, size_t nr)
 {
         char known[400] = "";
         size_t len = 0;
@@ -68,7 +69,8 @@ static int check_key(const struct strict_reader *r, const char *place, const cha
                 if (strcmp(keys[i].name, name) == 0) {
                         if (keys[i].type == json_type_null || json_object_is_type(value, keys[i].type))
                                 return 0;
-                        return strict_wrong(r, place, name, "expected %s, found %s", strict_type_words(keys[i].type), strict_type_words(json_object_get_type(value)));
+                        return strict_wrong(r, place, name, "expected %s, found %s", strict_type_words(keys[i].type),
+                                            strict_type_words(json_object_get_type(value)));
                 }
                 len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "", keys[i].name);
                 len = MIN(len, sizeof(known) - 1);
@@ -76,7 +78,8 @@ static int check_key(const struct strict_reader *r, const char *place, const cha
         return strict_wrong(r, place, name, "unknown key; known here: %s", known);
 }
 
-int strict_object(const struct strict_reader *r, const char *place, struct json_object *o, const struct strict_key *keys, size_t nr)
+int strict_object(const struct strict_reader *r, const char *place, struct json_object *o, const struct strict_key *keys,
+                  size_t nr)
 {
         struct json_object_iterator at = json_object_iter_begin(o), end = json_object_iter_end(o);
         int ret = 0;

@@ -1,5 +1,5 @@
-/* bench/run/strict_json.h: a JSON document read so that nothing in it is passed over: a key that is none, a type that is another one, a {name} that is none
- * end the reading, with the place as a JSON pointer, and the line where it is sure.
+/* bench/run/strict_json.h: a JSON document read so that nothing in it is passed over: a key that is none, a type that is another
+ * one, a {name} that is none end the reading, with the place as a JSON pointer, and the line where it is sure.
  * Owns:    nothing; members are the document's.
  * Threads: one.
  * Blocks:  never. */
@@ -23,11 +23,13 @@ struct strict_key {
 };
 
 /* "FILE: PLACE/KEY (line N): ...", kind ERR_USAGE; returns its code. */
-int strict_wrong(const struct strict_reader *r, const char *place, const char *key, const char *format, ...) __attribute__((format(printf, 4, 5)));
+int strict_wrong(const struct strict_reader *r, const char *place, const char *key, const char *format,
+                 ...) __attribute__((format(printf, 4, 5)));
 const char *strict_type_words(enum json_type t);
 
 /* Each key of o is one of the keys and of its type, and each that is required is there. */
-int strict_object(const struct strict_reader *r, const char *place, struct json_object *o, const struct strict_key *keys, size_t nr);
+int strict_object(const struct strict_reader *r, const char *place, struct json_object *o, const struct strict_key *keys,
+                  size_t nr);
 /* Every string in value (which may be NULL) can be expanded. */
 int strict_text(const struct strict_reader *r, const char *place, const char *key, struct json_object *value);
 /* The array (which may be NULL) has only strings, which can be expanded, and so many of them at least. */

@@ -39,7 +39,8 @@ static const char *data_dir(char *buf, size_t size)
 static int take_paths(struct subject *s, const struct inspection *i, struct err *e)
 {
         if (i->nr_levels > SUBJECT_PATHS_MAX)
-                return err_set(e, -E2BIG, "%s: a chain of %zu snapshots; the bench takes up to %d", s->dir, i->nr_levels, SUBJECT_PATHS_MAX);
+                return err_set(e, -E2BIG, "%s: a chain of %zu snapshots; the bench takes up to %d", s->dir, i->nr_levels,
+                               SUBJECT_PATHS_MAX);
         for (size_t k = 0; k < i->nr_levels; k++)
                 s->paths[s->nr_paths++] = strdup(i->levels[k].path);
         if (!s->nr_paths)
@@ -47,14 +48,15 @@ static int take_paths(struct subject *s, const struct inspection *i, struct err 
         return 0;
 }
 
-/* A foreign memory file whose zeros nobody has looked for: the first restore would do it behind its guest, and those after it would be others than those
- * before. So it is done now, and kept where that restore would keep it. */
+/* A foreign memory file whose zeros nobody has looked for: the first restore would do it behind its guest, and those after it
+ * would be others than those before. So it is done now, and kept where that restore would keep it. */
 static void know_zeros(struct subject *s, struct inspection *i, const char *data)
 {
         struct err why = {0};
 
         if (!i->pages->zeros_known && !i->nr_levels && inspect_keep_index(i, data, &why) < 0)
-                fprintf(stderr, "rouse bench restore: %s: its zero pages are not known, and no restore knows them: %s\n", s->dir, why.text);
+                fprintf(stderr, "rouse bench restore: %s: its zero pages are not known, and no restore knows them: %s\n", s->dir,
+                        why.text);
 }
 
 static int look(struct subject *s, struct err *e)

@@ -1,5 +1,5 @@
-/* A run of its own for each arm, watched as closely as it takes: nobody keeps its times. Where rouse's pager brings the pages its own log tells of
- * them; where the kernel does (mmap, peers), one more run is traced from outside (rouse trace). */
+/* A run of its own for each arm, watched as closely as it takes: nobody keeps its times. Where rouse's pager brings the pages its
+ * own log tells of them; where the kernel does (mmap, peers), one more run is traced from outside (rouse trace). */
 #include "bench/run/bench.h"
 
 #include "bench/stats/stats.h"
@@ -25,8 +25,8 @@ static double median_us(const struct bench_arm *a, const char *id)
         return stats_summarize(bench_metric_find(a, id), &s) ? s.p50 : 0;
 }
 
-/* Touches are counted from the guest's first entry on: T2, which the timed runs tell; of a peer it is known only that what comes before the first
- * byte comes before T3. */
+/* Touches are counted from the guest's first entry on: T2, which the timed runs tell; of a peer it is known only that what comes
+ * before the first byte comes before T3. */
 static uint64_t first_entry_us(const struct bench_arm *a, const struct hints *h)
 {
         double t2 = median_us(a, "t2"), t3 = median_us(a, "t3");

@@ -1,4 +1,5 @@
-/* Children are told by /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN), a few files each: a look at all of /proc takes milliseconds. */
+/* Children are told by /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN), a few files each: a look at all of /proc takes
+ * milliseconds. */
 #include "bench/run/tree.h"
 
 #include "core/base/cleanup.h"
@@ -50,8 +51,8 @@ size_t tree_list(pid_t root, pid_t *ret, size_t max)
         return nr;
 }
 
-/* The sum of the lines of /proc/PID/NAME that begin with one of the keys, in bytes; each key's own where ret is an array. False: it is gone, or
- * may not be seen. */
+/* The sum of the lines of /proc/PID/NAME that begin with one of the keys, in bytes; each key's own where ret is an array. False:
+ * it is gone, or may not be seen. */
 static bool add_lines(pid_t pid, const char *name, const char *const *keys, size_t nr_keys, uint64_t **ret)
 {
         char path[48], line[160];
@@ -78,7 +79,8 @@ static void look_at(pid_t pid, bool pss, struct tree_levels *l)
                 return;
         l->nr++;
         if (pss)
-                add_lines(pid, "smaps_rollup", rollup_keys, ARRAY_LEN(rollup_keys), (uint64_t *[]){&l->pss_bytes, &l->pss_bytes, &l->pss_bytes});
+                add_lines(pid, "smaps_rollup", rollup_keys, ARRAY_LEN(rollup_keys),
+                          (uint64_t *[]){&l->pss_bytes, &l->pss_bytes, &l->pss_bytes});
 }
 
 void tree_look(pid_t root, bool pss, struct tree_levels *ret)

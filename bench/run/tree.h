@@ -16,8 +16,8 @@ struct tree_levels {
         uint64_t peak_bytes; /* sum of each one's highest RSS */
 };
 
-/* root, its children, theirs, and so on. Whoever asks for itself (getpid()) is not counted: as a subreaper (prctl(2)) it has all that came of what it
- * started below it, daemons too. A process that ends meanwhile is not counted. */
+/* root, its children, theirs, and so on. Whoever asks for itself (getpid()) is not counted: as a subreaper (prctl(2)) it has all
+ * that came of what it started below it, daemons too. A process that ends meanwhile is not counted. */
 void tree_look(pid_t root, bool pss, struct tree_levels *ret);
 /* The same processes without root; returns how many there are, stores the first max. */
 size_t tree_list(pid_t root, pid_t *ret, size_t max);

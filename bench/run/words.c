@@ -1,4 +1,5 @@
-/* The last lines: of each arm against eager and mmap, what moved and what it cost, also where it lost; and what cannot be told. */
+/* The last lines: of each arm against eager and mmap, what moved and what it cost, also where it lost; and what cannot be
+ * told. */
 #include "bench/run/bench.h"
 
 #include "bench/stats/stats.h"
@@ -84,7 +85,8 @@ static void say_ratio(struct text *t, const struct bench_arm *a, const struct be
         else if (r.verdict != STATS_ALIKE)
                 say(t, " (%.3g to %.3g)", r.ci.low, r.ci.high);
         else if (r.runs_needed)
-                say(t, " (%.3g to %.3g; %zu runs cannot tell them apart, about %zu would)", r.ci.low, r.ci.high, r.runs, r.runs_needed);
+                say(t, " (%.3g to %.3g; %zu runs cannot tell them apart, about %zu would)", r.ci.low, r.ci.high, r.runs,
+                    r.runs_needed);
         else
                 say(t, " (%.3g to %.3g; %zu runs cannot tell them apart, more would hardly)", r.ci.low, r.ci.high, r.runs);
 }
@@ -107,7 +109,8 @@ static void say_total(struct text *t, const struct bench_arm *a, const struct be
         if (!median(a, "t6", &mine))
                 return;
         if (median(ref, "t6", &its))
-                say(t, "; total to T6 %.2f ms, %.2f ms %s than %s", ms(mine), ms(mine > its ? mine - its : its - mine), mine > its ? "MORE" : "less", ref->name);
+                say(t, "; total to T6 %.2f ms, %.2f ms %s than %s", ms(mine), ms(mine > its ? mine - its : its - mine),
+                    mine > its ? "MORE" : "less", ref->name);
         else
                 say(t, "; total to T6 %.2f ms, where %s has none", ms(mine), ref->name);
 }
@@ -217,7 +220,8 @@ static void tell_unknown(struct bench *b, struct bench_group *g)
         if (t4 == 0)
                 bench_word_add(g, "What paging cost after T3 is not known: no line was waited for (--mark REGEX stamps T4).");
         if (no_t6.len)
-                bench_word_add(g, "T6, all of the image in memory, was %s for %s.", b->o.settle_ns ? "not reached within --settle" : "not waited for (--settle TIME does)", no_t6.buf);
+                bench_word_add(g, "T6, all of the image in memory, was %s for %s.",
+                               b->o.settle_ns ? "not reached within --settle" : "not waited for (--settle TIME does)", no_t6.buf);
         if (bench_arm_find(g, "mmap"))
                 bench_word_add(g, "mmap has no T6: nobody learns when all is in, and what is not can still be slow, or be cut away with its file.");
 }

@@ -1,5 +1,5 @@
-/* The bootstrap: rounds drawn again, and the median of what they bring. A pool is sorted once; a resample is a count for each round, so its median
- * is one walk along the pool and no sort. */
+/* The bootstrap: rounds drawn again, and the median of what they bring. A pool is sorted once; a resample is a count for each
+ * round, so its median is one walk along the pool and no sort. */
 #include "bench/stats/bootstrap.h"
 
 #include <math.h>

@@ -1,8 +1,9 @@
 /* Two arms: their ratio, its interval, and what may be said of it.
  *
- * Side by side it is the median of the ratios of each round, and not the ratio of the medians: what slows a whole round falls out of it. In 150 drawn samples of 20
- * rounds, with four times as much noise common to a round as each arm's own, its interval was half as wide (0.155 to 0.297 of the logarithm) and held the true
- * ratio 95 times of 100 instead of always; without common noise the two are alike (0.159 to 0.170). */
+ * Side by side it is the median of the ratios of each round, and not the ratio of the medians: what slows a whole round falls out
+ * of it. In 150 drawn samples of 20 rounds, with four times as much noise common to a round as each arm's own, its interval was
+ * half as wide (0.155 to 0.297 of the logarithm) and held the true ratio 95 times of 100 instead of always; without common noise
+ * the two are alike (0.159 to 0.170). */
 #include "bench/stats/bootstrap.h"
 #include "core/base/units.h"
 
@@ -24,7 +25,8 @@ static size_t about(size_t n)
         return (n + unit - 1) / unit * unit;
 }
 
-/* How many runs show a difference of this size 4 times of 5, when the interval is as wide as it is after `runs`: its width goes with 1/sqrt(runs). */
+/* How many runs show a difference of this size 4 times of 5, when the interval is as wide as it is after `runs`: its width goes
+ * with 1/sqrt(runs). */
 static size_t runs_needed(const struct stats_ratio *r)
 {
         double seen = fabs(log(r->ratio)), half = (log(r->ci.high) - log(r->ci.low)) / 2, need;
@@ -120,7 +122,8 @@ struct stats_ratio stats_ratio_apart(const struct bench_metric *a, const struct 
 
 static void alike_words(char *buf, size_t size, const struct stats_ratio *r, const char *a, const char *b)
 {
-        int n = snprintf(buf, size, "%s and %s cannot be told apart by %zu runs: %.3g times (%.3g to %.3g); ", a, b, r->runs, r->ratio, r->ci.low, r->ci.high);
+        int n = snprintf(buf, size, "%s and %s cannot be told apart by %zu runs: %.3g times (%.3g to %.3g); ", a, b, r->runs,
+                         r->ratio, r->ci.low, r->ci.high);
 
         if (n < 0 || (size_t)n >= size)
                 return;
@@ -130,14 +133,16 @@ static void alike_words(char *buf, size_t size, const struct stats_ratio *r, con
                 snprintf(buf + n, size - (size_t)n, "more runs would hardly help");
 }
 
-void stats_ratio_words(char *buf, size_t size, const struct stats_ratio *r, const char *a, const char *b, const char *lower, const char *higher)
+void stats_ratio_words(char *buf, size_t size, const struct stats_ratio *r, const char *a, const char *b, const char *lower,
+                       const char *higher)
 {
         switch (r->verdict) {
         case STATS_NO_RATIO:
                 snprintf(buf, size, "%s cannot be divided by %s: no round has both, or a value is not above 0", a, b);
                 break;
         case STATS_TOO_FEW:
-                snprintf(buf, size, "too few runs to compare %s with %s: %zu, and %d or more give an interval", a, b, r->runs, STATS_RUNS_CI);
+                snprintf(buf, size, "too few runs to compare %s with %s: %zu, and %d or more give an interval", a, b, r->runs,
+                         STATS_RUNS_CI);
                 break;
         case STATS_ALIKE:
                 alike_words(buf, size, r, a, b);

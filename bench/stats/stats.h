@@ -1,9 +1,10 @@
 /* bench/stats/stats.h: what may be said of measured values: quantiles, 95 % intervals, and whether two arms can be told apart.
  *
- * The unit is the round: values of one round stand and fall together (N clones of one burst are no N measurements), and two arms are compared over
- * the rounds that both have. Intervals are percentile bootstraps over rounds, widened for few of them as Hesterberg (2014, "What teachers should know
- * about the bootstrap", section 4.2.3: expanded percentile) does. Not BCa: the jackknife of a median takes two or three values, so BCa's acceleration means
- * nothing here, and its bias correction jumps between them. The draws are seeded by a constant: the same values always give the same interval.
+ * The unit is the round: values of one round stand and fall together (N clones of one burst are no N measurements), and two arms
+ * are compared over the rounds that both have. Intervals are percentile bootstraps over rounds, widened for few of them as
+ * Hesterberg (2014, "What teachers should know about the bootstrap", section 4.2.3: expanded percentile) does. Not BCa: the
+ * jackknife of a median takes two or three values, so BCa's acceleration means nothing here, and its bias correction jumps
+ * between them. The draws are seeded by a constant: the same values always give the same interval.
  * Owns:    nothing that outlives a call.
  * Threads: any.
  * Blocks:  never; an interval of 100 runs takes a millisecond. Exits (status 1) where there is no memory. */
@@ -31,7 +32,8 @@ struct stats_interval {
 
 /* Upwards. */
 void stats_sort(double *v, size_t n);
-/* q from 0 to 1, sorted upwards, n > 0: linear between order statistics (Hyndman and Fan 1996, type 7; R's and numpy's default). */
+/* q from 0 to 1, sorted upwards, n > 0: linear between order statistics (Hyndman and Fan 1996, type 7; R's and numpy's
+ * default). */
 double stats_quantile(const double *sorted, size_t n, double q);
 
 struct stats_summary {
@@ -61,7 +63,8 @@ struct stats_ratio {
         size_t runs;  /* rounds that both have; for two samples apart, the smaller number */
         double ratio; /* a to b: paired: the median of the rounds' ratios; apart: the ratio of the medians */
         struct stats_interval ci; /* 95 % */
-        /* TOO_FEW, ALIKE: runs after which a difference as seen would show 4 times of 5, if the noise stays as it is; 0: more than STATS_RUNS_MAX */
+        /* TOO_FEW, ALIKE: runs after which a difference as seen would show 4 times of 5, if the noise stays as it is; 0: more
+         * than STATS_RUNS_MAX */
         size_t runs_needed;
 };
 
@@ -70,9 +73,11 @@ struct stats_ratio stats_ratio_paired(const struct bench_metric *a, const struct
 /* Two results: the rounds of each are drawn for themselves. */
 struct stats_ratio stats_ratio_apart(const struct bench_metric *a, const struct bench_metric *b);
 
-/* Mann and Whitney's U of two samples, one value (the median) a round; two-sided p by the normal approximation, corrected for ties and continuity. 1 where either
- * is empty or all values are the same. */
+/* Mann and Whitney's U of two samples, one value (the median) a round; two-sided p by the normal approximation, corrected for
+ * ties and continuity. 1 where either is empty or all values are the same. */
 double stats_rank_p(const struct bench_metric *a, const struct bench_metric *b);
 
-/* "hints is lower than mmap: 0.61 times (0.58 to 0.66)", "hints and mmap cannot be told apart: ...". unit_lower, unit_higher: "sooner"/"later", "lower"/"higher". */
-void stats_ratio_words(char *buf, size_t size, const struct stats_ratio *r, const char *a, const char *b, const char *lower, const char *higher);
+/* "hints is lower than mmap: 0.61 times (0.58 to 0.66)", "hints and mmap cannot be told apart: ...". unit_lower, unit_higher:
+ * "sooner"/"later", "lower"/"higher". */
+void stats_ratio_words(char *buf, size_t size, const struct stats_ratio *r, const char *a, const char *b, const char *lower,
+                       const char *higher);

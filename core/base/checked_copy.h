@@ -1,4 +1,5 @@
-/* core/base/checked_copy.h: copies to and from memory that may not be there (a lost page, a file that was cut): an error, not a SIGBUS.
+/* core/base/checked_copy.h: copies to and from memory that may not be there (a lost page, a file that was cut): an error, not a
+ * SIGBUS.
  * Owns:    nothing.
  * Threads: any.
  * Blocks:  while the pager brings a page. */
@@ -12,7 +13,7 @@
 int checked_read(void *to, const void *from, size_t len_bytes);
 int checked_write(void *to, const void *from, size_t len_bytes);
 
-/* Several pieces in one call, in order: piece k of `from` is done before piece k + 1. `to` is one buffer, filled (emptied) front to
- * back. At most 64 pieces. */
+/* Several pieces in one call, in order: piece k of `from` is done before piece k + 1. `to` is one buffer, filled (emptied) front
+ * to back. At most 64 pieces. */
 int checked_gather(void *to, const struct iovec *from, size_t nr);
 int checked_scatter(const struct iovec *to, size_t nr, const void *from);

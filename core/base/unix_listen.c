@@ -36,7 +36,8 @@ int unix_listen(const char *path, int backlog, struct err *e)
         int r;
 
         if (strlen(path) >= sizeof(a.sun_path))
-                return err_set(e, -ENAMETOOLONG, "%s: expected a path of at most %zu bytes for a socket", path, sizeof(a.sun_path) - 1);
+                return err_set(e, -ENAMETOOLONG, "%s: expected a path of at most %zu bytes for a socket", path,
+                               sizeof(a.sun_path) - 1);
         memcpy(a.sun_path, path, strlen(path));
         r = remove_stale(&a, e);
         if (r < 0)

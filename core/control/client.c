@@ -99,7 +99,8 @@ static int ask(int fd, const char *whom, struct json_object *request, struct jso
         return read_reply(f, whom, ret_reply, e);
 }
 
-int control_ask(const char *runtime_dir, const char *name, struct json_object *request, struct json_object **ret_reply, struct err *e)
+int control_ask(const char *runtime_dir, const char *name, struct json_object *request, struct json_object **ret_reply,
+                struct err *e)
 {
         struct sockaddr_un a;
         char whom[80];

@@ -9,9 +9,10 @@
 struct json_object;
 struct sockaddr_un;
 
-/* Sends request (borrowed) and returns what stands behind "return" (json_object_put frees it). An error reply becomes *e. No VM of
- * that name: -ENOENT. */
-int control_ask(const char *runtime_dir, const char *name, struct json_object *request, struct json_object **ret_reply, struct err *e);
+/* Sends request (borrowed) and returns what stands behind "return" (json_object_put frees it). An error reply becomes *e. No VM
+ * of that name: -ENOENT. */
+int control_ask(const char *runtime_dir, const char *name, struct json_object *request, struct json_object **ret_reply,
+                struct err *e);
 
 /* The same at a QMP socket: its greeting and events are passed over. */
 int qmp_ask(const char *path, struct json_object *request, struct json_object **ret_reply, struct err *e);

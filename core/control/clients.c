@@ -1,5 +1,5 @@
-/* Accepts, receives, sends and drops: with a command that is carried out in the middle of another one in mind, so a client is freed only
- * when nobody on the stack speaks of him any more. */
+/* Accepts, receives, sends and drops: with a command that is carried out in the middle of another one in mind, so a client is
+ * freed only when nobody on the stack speaks of him any more. */
 #include "core/control/clients.h"
 
 #include "core/base/cleanup.h"

@@ -1,5 +1,5 @@
-/* core/control/clients.h: those who are connected to a listening unix socket, served by the session thread. What the named VMs' socket and QMP
- * have in common; what the bytes mean is the ops' affair.
+/* core/control/clients.h: those who are connected to a listening unix socket, served by the session thread. What the named VMs'
+ * socket and QMP have in common; what the bytes mean is the ops' affair.
  * Owns:    the clients' descriptors; borrows the listening one.
  * Threads: session thread.
  * Blocks:  never: a client that does not read what it is sent is dropped. */

@@ -42,7 +42,8 @@ static struct json_object *print_device(const struct device_config *d)
         if (d->kind == VIRTIO_CONSOLE)
                 add_bool(o, "listen", d->listen);
         if (d->has_mac) {
-                snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", d->mac[0], d->mac[1], d->mac[2], d->mac[3], d->mac[4], d->mac[5]);
+                snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", d->mac[0], d->mac[1], d->mac[2], d->mac[3], d->mac[4],
+                         d->mac[5]);
                 json_add_str(o, "mac", mac);
         }
         if (d->guest_cid)
@@ -89,7 +90,8 @@ static void fail(struct reading *r, const char *key, const char *expected)
                                expected);
 }
 
-static struct json_object *member(struct reading *r, struct json_object *o, const char *key, enum json_type type, const char *expected)
+static struct json_object *member(struct reading *r, struct json_object *o, const char *key, enum json_type type,
+                                  const char *expected)
 {
         struct json_object *v;
 

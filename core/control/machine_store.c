@@ -102,7 +102,8 @@ void machine_store_close(struct machine_store *m)
         free(m);
 }
 
-/* A lock of the open file, not of the process (Linux 3.15): it goes with a fork, and whether it is held can be asked without taking it. */
+/* A lock of the open file, not of the process (Linux 3.15): it goes with a fork, and whether it is held can be asked without
+ * taking it. */
 int machine_store_lock(struct machine_store *m, struct err *e)
 {
         _cleanup_close_ int fd = openat(m->dir_fd, LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -165,8 +166,8 @@ int machine_store_read(struct machine_store *m, struct machine_definition *ret, 
         return r < 0 ? r : machine_definition_parse(text, path ? path : DEFINITION, ret, e);
 }
 
-/* The directories above were made without waiting, by this process or one that was killed: at most those of ~/.local/state/rouse/machines.
- * One that cannot be opened was not made by this user. */
+/* The directories above were made without waiting, by this process or one that was killed: at most those of
+ * ~/.local/state/rouse/machines. One that cannot be opened was not made by this user. */
 static int sync_parents(const struct machine_store *m)
 {
         static const char *const up[] = {".", "..", "../..", "../../..", "../../../..", "../../../../.."};

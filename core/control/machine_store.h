@@ -9,9 +9,9 @@
  *     STATE_DIR/machines/NAME/lock               locked while it runs
  *     STATE_DIR/machines/NAME/console.log, log   of a machine that runs detached
  *
- * A power loss leaves of each the old one or the new one. A state is removed under another name, ".dropped", so that nobody ever finds half of
- * one. The mark `begun` is what keeps a state from being restored twice: once its guest has written to a disk, the memory in the state no
- * longer fits. It names the state that it speaks of, so that a newer one is not meant. */
+ * A power loss leaves of each the old one or the new one. A state is removed under another name, ".dropped", so that nobody ever
+ * finds half of one. The mark `begun` is what keeps a state from being restored twice: once its guest has written to a disk, the
+ * memory in the state no longer fits. It names the state that it speaks of, so that a newer one is not meant. */
 #pragma once
 
 #include "core/base/err.h"

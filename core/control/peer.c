@@ -23,7 +23,8 @@ struct peer {
         char *name;
 };
 
-/* SO_PEERCRED names whoever called listen(2). He had the socket open after the pidfd was made if it does not say by then that he hung up. */
+/* SO_PEERCRED names whoever called listen(2). He had the socket open after the pidfd was made if it does not say by then that he
+ * hung up. */
 static int find_process(struct peer *p, struct err *e)
 {
         struct pollfd hung_up = {.fd = p->fd, .events = POLLRDHUP};

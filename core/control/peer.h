@@ -14,8 +14,8 @@ struct peer;
 /* No VM of that name: -ENOENT. */
 int   peer_connect(const char *runtime_dir, const char *name, struct peer **ret, struct err *e);
 pid_t peer_pid(const struct peer *p);
-/* Sends request (borrowed) and returns what stands behind "return" (json_object_put frees it). An error reply becomes *e. No answer by
- * until_ns of now_ns() (0: it may take for ever): -ETIMEDOUT; then only waiting and killing are left. */
+/* Sends request (borrowed) and returns what stands behind "return" (json_object_put frees it). An error reply becomes *e. No
+ * answer by until_ns of now_ns() (0: it may take for ever): -ETIMEDOUT; then only waiting and killing are left. */
 int   peer_ask(struct peer *p, struct json_object *request, uint64_t until_ns, struct json_object **ret_reply, struct err *e);
 /* Until its process is gone: 0 or -ETIMEDOUT. */
 int   peer_wait_end(struct peer *p, uint64_t until_ns, struct err *e);

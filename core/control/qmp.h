@@ -1,5 +1,5 @@
-/* core/control/qmp.h: a VM answers QMP on a unix socket, as StratoVirt 2.5.0 does: its replies, error classes and texts, its events and their
- * order (the reply first, then STOP or RESUME).
+/* core/control/qmp.h: a VM answers QMP on a unix socket, as StratoVirt 2.5.0 does: its replies, error classes and texts, its
+ * events and their order (the reply first, then STOP or RESUME).
  * Owns:    the clients; borrows the listening socket.
  * Threads: session thread.
  * Blocks:  while a command is carried out; never on a client.
@@ -23,5 +23,6 @@ struct qmp_server;
 int  qmp_server_new(struct session *s, int listen_fd, struct qmp_server **ret, struct err *e);
 void qmp_server_free(struct qmp_server *srv); /* accepts NULL; before session_free */
 
-/* Answers who waits just now: before session_run, so that one who connected while the VM was made is answered before the guest runs. */
+/* Answers who waits just now: before session_run, so that one who connected while the VM was made is answered before the guest
+ * runs. */
 void qmp_server_serve(struct qmp_server *srv);

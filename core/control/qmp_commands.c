@@ -1,4 +1,5 @@
-/* One table of commands, each with the arguments that it takes. Values have their keys in the order of the alphabet, as StratoVirt's have. */
+/* One table of commands, each with the arguments that it takes. Values have their keys in the order of the alphabet, as
+ * StratoVirt's have. */
 #include "core/control/qmp_vm.h"
 
 #include "core/base/units.h"
@@ -343,7 +344,8 @@ static int err_type(struct json_object *found, const char *expected, struct err 
         case json_type_int:
                 return err_set(e, -EINVAL, "invalid type: integer `%s`, expected %s", text, expected);
         case json_type_double:
-                return err_set(e, -EINVAL, "invalid type: floating point `%.*s`, expected %s", qmp_clip(text, 64), text, expected);
+                return err_set(e, -EINVAL, "invalid type: floating point `%.*s`, expected %s", qmp_clip(text, 64), text,
+                               expected);
         case json_type_boolean:
                 return err_set(e, -EINVAL, "invalid type: boolean `%s`, expected %s", text, expected);
         case json_type_array:
@@ -398,7 +400,8 @@ static int check_arguments(const struct command *c, struct json_object *args, st
         return r;
 }
 
-int qmp_execute(struct qmp_vm *vm, const char *name, struct json_object *arguments, struct json_object *bad_arguments, struct qmp_answer *a)
+int qmp_execute(struct qmp_vm *vm, const char *name, struct json_object *arguments, struct json_object *bad_arguments,
+                struct qmp_answer *a)
 {
         const struct command *c = NULL;
         char expected[80];

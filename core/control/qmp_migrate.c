@@ -1,4 +1,5 @@
-/* migrate and its status machine. The session thread writes the snapshot itself, and serves the other clients from inside of it. */
+/* migrate and its status machine. The session thread writes the snapshot itself, and serves the other clients from inside of
+ * it. */
 #include "core/control/commands.h"
 #include "core/control/qmp_parser.h"
 #include "core/control/qmp_vm.h"
@@ -31,7 +32,8 @@ static int migration_move(enum migration *m, enum migration to, struct err *e)
         };
 
         if (!(may[*m] >> to & 1))
-                return err_set(e, -EINVAL, "Failed to transfer migration status from %s to %s.", migration_name(*m), migration_name(to));
+                return err_set(e, -EINVAL, "Failed to transfer migration status from %s to %s.", migration_name(*m),
+                               migration_name(to));
         *m = to;
         return 0;
 }

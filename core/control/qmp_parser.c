@@ -1,4 +1,5 @@
-/* A scanner that knows braces and strings finds where a request ends; json-c reads it whole, with its checks of UTF-8 and depth. */
+/* A scanner that knows braces and strings finds where a request ends; json-c reads it whole, with its checks of UTF-8 and
+ * depth. */
 #include "core/control/qmp_parser.h"
 
 #include <assert.h>

@@ -1,11 +1,12 @@
-/* core/control/qmp_parser.h: bytes in, QMP requests out. No line framing: a request ends with its closing brace, however many packets it
- * came in, and the next one may follow at once.
+/* core/control/qmp_parser.h: bytes in, QMP requests out. No line framing: a request ends with its closing brace, however many
+ * packets it came in, and the next one may follow at once.
  * Owns:    what has come of a request, QMP_REQUEST_MAX bytes at most.
  * Threads: one at a time.
  * Blocks:  never.
  *
- * Garbage is one error, not one a byte: what cannot become a request any more is skipped up to the next newline, as QEMU does. A text whose
- * braces match but that is no JSON is an error of its own, and what follows it is read. 'Single quotes' are taken, as QEMU takes them. */
+ * Garbage is one error, not one a byte: what cannot become a request any more is skipped up to the next newline, as QEMU does. A
+ * text whose braces match but that is no JSON is an error of its own, and what follows it is read. 'Single quotes' are taken, as
+ * QEMU takes them. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* core/control/qmp_vm.h: what QMP commands act on, and what they answer. Between the server, which knows clients, and the commands, which
- * do not.
+/* core/control/qmp_vm.h: what QMP commands act on, and what they answer. Between the server, which knows clients, and the
+ * commands, which do not.
  * Owns:    nothing; an answer's value belongs to the caller.
  * Threads: session thread.
  * Blocks:  as long as a command takes. */
@@ -38,7 +38,8 @@ struct qmp_answer {
 };
 
 /* Checks arguments and carries the command out: 0, or -errno with error_class and err set. */
-int qmp_execute(struct qmp_vm *vm, const char *name, struct json_object *arguments, struct json_object *bad_arguments, struct qmp_answer *a);
+int qmp_execute(struct qmp_vm *vm, const char *name, struct json_object *arguments, struct json_object *bad_arguments,
+                struct qmp_answer *a);
 
 /* --- qmp_migrate.c --- */
 

@@ -149,7 +149,8 @@ static int listen_at(struct control_server *srv, struct err *e)
         return r < 0 ? err_set(e, r, "listen at %s: %s", path, strerror(-r)) : 0;
 }
 
-int control_server_new(struct session *s, const char *runtime_dir, const char *name, int name_fd, struct control_server **ret, struct err *e)
+int control_server_new(struct session *s, const char *runtime_dir, const char *name, int name_fd, struct control_server **ret,
+                       struct err *e)
 {
         struct control_server *srv = calloc(1, sizeof(*srv));
         int r;

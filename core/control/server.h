@@ -16,8 +16,10 @@ struct control_server;
 
 /* NAME.sock and NAME.lock below runtime_dir (made with mode 0700). A name that is in use is -EADDRINUSE; names are 1 to 64 of
  * [A-Za-z0-9._-], not beginning with a dot. */
-/* Takes the name: a descriptor that holds it until it is closed. Before the VM is made, as what a name stands for is its owner's alone. */
+/* Takes the name: a descriptor that holds it until it is closed. Before the VM is made, as what a name stands for is its owner's
+ * alone. */
 int  control_name_take(const char *runtime_dir, const char *name, struct err *e);
 /* Takes name_fd over, on failure too. */
-int  control_server_new(struct session *s, const char *runtime_dir, const char *name, int name_fd, struct control_server **ret, struct err *e);
+int  control_server_new(struct session *s, const char *runtime_dir, const char *name, int name_fd, struct control_server **ret,
+                        struct err *e);
 void control_server_free(struct control_server *srv); /* accepts NULL; before session_free */

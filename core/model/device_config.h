@@ -1,5 +1,5 @@
-/* core/model/device_config.h: what stands behind a virtio slot on this host: a file, a tap, a socket. No snapshot holds it: it is the
- * user's to say, as a snapshot is untrusted and must not open files.
+/* core/model/device_config.h: what stands behind a virtio slot on this host: a file, a tap, a socket. No snapshot holds it: it is
+ * the user's to say, as a snapshot is untrusted and must not open files.
  * Owns:    nothing; strings are borrowed as long as the VM lives.
  * Threads: plain data.
  * Blocks:  never. */

@@ -19,8 +19,8 @@ enum hint_phase {
         HINT_PHASES,
 };
 
-/* HINT_DIFFERS without HINT_WRITTEN: read first, written later. Such a page is better copied than mapped or shared: the write would cost a
- * copy of its own. HINT_WRITTEN without HINT_DIFFERS: written with the bytes that it had. */
+/* HINT_DIFFERS without HINT_WRITTEN: read first, written later. Such a page is better copied than mapped or shared: the write
+ * would cost a copy of its own. HINT_WRITTEN without HINT_DIFFERS: written with the bytes that it had. */
 enum hint_flags {
         HINT_WRITTEN = 1 << 0, /* the first touch was a write */
         HINT_DIFFERS = 1 << 1, /* its bytes differ from the snapshot's at the end of the recording */
@@ -50,12 +50,13 @@ struct hints {
 };
 
 void hints_free(struct hints *h);
-/* Every page below ram_pages, none twice, seen in 1..recordings, phase by phase; names the first that is not. `file` is how messages call it. */
+/* Every page below ram_pages, none twice, seen in 1..recordings, phase by phase; names the first that is not. `file` is how
+ * messages call it. */
 int hints_check(const struct hints *h, const char *file, struct err *e);
 
-/* In how many recordings a page must have been seen to be worth bringing ahead: of five and more, in two. What a run touches by chance is then
- * left out (a page of chance comes twice rarely), while one that every second run needs is missed in 3 of 16 files of five. Of fewer
- * recordings every page counts. */
+/* In how many recordings a page must have been seen to be worth bringing ahead: of five and more, in two. What a run touches by
+ * chance is then left out (a page of chance comes twice rarely), while one that every second run needs is missed in 3 of 16 files
+ * of five. Of fewer recordings every page counts. */
 #define HINTS_MANY 5
 uint32_t hints_min_seen(const struct hints *h);
 

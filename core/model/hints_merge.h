@@ -16,13 +16,13 @@ struct hints_named {
         struct hints hints;
 };
 
-/* A page's first touch is the median of those of the recordings that saw it: one that was observed, the earlier of the middle two where
- * their number is even; its phase is that observation's. Pages stand phase by phase in the order of that time, and where times are equal in
- * that of its place in its recording. A flag is set where at least half of those recordings have it: to copy a page that is only read
- * costs less than to share one that is written.
+/* A page's first touch is the median of those of the recordings that saw it: one that was observed, the earlier of the middle two
+ * where their number is even; its phase is that observation's. Pages stand phase by phase in the order of that time, and where
+ * times are equal in that of its place in its recording. A flag is set where at least half of those recordings have it: to copy a
+ * page that is only read costs less than to share one that is written.
  *
- * All must be recordings of one run each, of one snapshot and one size of RAM, and either all or none must know times (version 1 of the file
- * did not): else -EBADMSG, naming the file, or both and their identities. */
+ * All must be recordings of one run each, of one snapshot and one size of RAM, and either all or none must know times (version 1
+ * of the file did not): else -EBADMSG, naming the file, or both and their identities. */
 int hints_merge(const struct hints_named *in, size_t nr, uint32_t min_seen, struct hints *ret, struct err *e);
 
 /* Do two files speak of the same snapshot? -EBADMSG, naming both and what they say. */

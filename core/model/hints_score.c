@@ -18,7 +18,8 @@ static void add_pages(struct bitmap *to, const struct hints *h, uint32_t min_see
                         bitmap_set(to, h->v[i].page);
 }
 
-int hints_foreseen_init(struct hints_foreseen *f, const struct hints_named *h, const struct hints_named *from, size_t nr, struct err *e)
+int hints_foreseen_init(struct hints_foreseen *f, const struct hints_named *h, const struct hints_named *from, size_t nr,
+                        struct err *e)
 {
         *f = (struct hints_foreseen){ .known = nr > 0 || h->hints.min_seen <= 1 };
         if (bitmap_init(&f->pages, h->hints.ram_pages) < 0)
@@ -40,7 +41,8 @@ void hints_foreseen_free(struct hints_foreseen *f)
         bitmap_free(&f->pages);
 }
 
-static void count_touches(const struct hints *recording, const struct bitmap *hinted, const struct hints_foreseen *f, struct hints_score *s)
+static void count_touches(const struct hints *recording, const struct bitmap *hinted, const struct hints_foreseen *f,
+                          struct hints_score *s)
 {
         for (size_t i = 0; i < recording->nr; i++) {
                 const struct hint         *t = &recording->v[i];

@@ -33,11 +33,13 @@ struct hints_foreseen {
         bool          known;
 };
 
-/* F by the recordings that h was merged from; nr 0: by h itself, which has them all where no page was left out. Else it is not known. */
-int  hints_foreseen_init(struct hints_foreseen *f, const struct hints_named *h, const struct hints_named *from, size_t nr, struct err *e);
+/* F by the recordings that h was merged from; nr 0: by h itself, which has them all where no page was left out. Else it is not
+ * known. */
+int  hints_foreseen_init(struct hints_foreseen *f, const struct hints_named *h, const struct hints_named *from, size_t nr,
+                         struct err *e);
 void hints_foreseen_free(struct hints_foreseen *f); /* accepts a zeroed one */
 
-/* Judges h, of which pages seen in min_seen recordings count, by one recording, and adds what came of it to *sum. -EBADMSG where they are of
- * different snapshots, naming both. foreseeable stays 0 where f does not know. */
+/* Judges h, of which pages seen in min_seen recordings count, by one recording, and adds what came of it to *sum. -EBADMSG where
+ * they are of different snapshots, naming both. foreseeable stays 0 where f does not know. */
 int hints_score_add(const struct hints_named *h, uint32_t min_seen, const struct hints_foreseen *f, const struct hints_named *recording,
                     struct hints_score *sum, struct err *e);

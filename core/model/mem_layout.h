@@ -30,7 +30,8 @@ struct mem_layout {
         const struct written_pages *written;  /* is told what devices write there; NULL: nobody keeps account */
 };
 
-/* Adds a window after those that are there: gpa and size page-aligned, not zero, no overlap, ascending; else -EINVAL with text. */
+/* Adds a window after those that are there: gpa and size page-aligned, not zero, no overlap, ascending; else -EINVAL with
+ * text. */
 int mem_layout_add(struct mem_layout *l, gpa_t gpa, uint64_t size_bytes, struct err *e);
 
 /* RAM offset of [gpa, gpa+len) if one window holds all of it: true and *ret_offset_bytes; else false. len 0 is false. */

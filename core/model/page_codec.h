@@ -8,6 +8,7 @@
 
 struct page_codec {
         const char *name; /* "lz4" */
-        /* Exactly dst_bytes from src_bytes, or -EBADMSG. Whatever the bytes are, nothing outside of the two buffers is touched. */
+        /* Exactly dst_bytes from src_bytes, or -EBADMSG. Whatever the bytes are, nothing outside of the two buffers is
+         * touched. */
         int (*unpack)(void *dst, size_t dst_bytes, const void *src, size_t src_bytes);
 };

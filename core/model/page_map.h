@@ -13,7 +13,8 @@
 #include <time.h>
 
 /* A page that its snapshot left to a parent has the parent's run: the chain is put together when a snapshot is opened
- * (page_map_put_under), so that nobody behind that meets RUN_PARENT. Remote runs get a kind of their own when something writes them. */
+ * (page_map_put_under), so that nobody behind that meets RUN_PARENT. Remote runs get a kind of their own when something writes
+ * them. */
 enum run_kind {
         RUN_ZERO,   /* reads as zeros; no bytes anywhere */
         RUN_RAW,    /* nr_pages * 4096 bytes at file_offset_bytes of sources[source] */
@@ -40,8 +41,8 @@ struct page_run {
 };
 static_assert(sizeof(struct page_run) == 32, "a run costs 32 bytes, and there are many");
 
-/* Pages that were packed together: they are had together or not at all. The pages of chunk k + 1 follow those of chunk k in RAM, as long
- * as both belong to one run. Every chunk of a run but its last has chunk_pages of its source. */
+/* Pages that were packed together: they are had together or not at all. The pages of chunk k + 1 follow those of chunk k in RAM,
+ * as long as both belong to one run. Every chunk of a run but its last has chunk_pages of its source. */
 struct page_chunk {
         uint64_t file_offset_bytes; /* of its packed bytes, in the source of the run */
         uint32_t packed_bytes;      /* as many as its pages have: they are stored as they are */
@@ -71,8 +72,8 @@ struct page_map {
         /* XXH3-64 (seed 0) of each raw page, where the format has them; else NULL: "memory not verifiable". */
         uint64_t *sums;
         uint64_t  nr_sums;
-        /* Many, and few of them needed at once: they are a mapping of the file that has them, where it has one. Whoever runs beside a guest
-         * reads them by page_sums.h: of a mapped file that is cut nothing is left but a SIGBUS. */
+        /* Many, and few of them needed at once: they are a mapping of the file that has them, where it has one. Whoever runs
+         * beside a guest reads them by page_sums.h: of a mapped file that is cut nothing is left but a SIGBUS. */
         struct sums_file {
                 void    *mapping; /* NULL: `sums` is memory of our own */
                 size_t   mapping_bytes;
@@ -143,11 +144,11 @@ bool page_map_equal(const struct page_map *a, const struct page_map *b);
 /* True while a page is left to a parent. */
 bool page_map_needs_parent(const struct page_map *m);
 
-/* Puts what *parent says in the place of every RUN_PARENT of *m; what it leaves to its own parent stays RUN_PARENT. Its sources become
- * *m's, behind those that are there, its sums and chunks are copied as far as they are used; it is left without sources.
+/* Puts what *parent says in the place of every RUN_PARENT of *m; what it leaves to its own parent stays RUN_PARENT. Its sources
+ * become *m's, behind those that are there, its sums and chunks are copied as far as they are used; it is left without sources.
  * -EINVAL: they have not the same number of pages; -ENOTSUP: two codecs. On failure *m is only good to be freed. */
 int page_map_put_under(struct page_map *m, struct page_map *parent);
 
-/* The same for the runs alone, of maps without sums and chunks: source k of *parent is source_shift + k of *m. A parent without runs counts
- * as zeros. */
+/* The same for the runs alone, of maps without sums and chunks: source k of *parent is source_shift + k of *m. A parent without
+ * runs counts as zeros. */
 int page_map_put_runs_under(struct page_map *m, const struct page_map *parent, uint16_t source_shift);

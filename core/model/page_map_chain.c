@@ -1,5 +1,5 @@
-/* core/model/page_map_chain.c: a chain of snapshots becomes one flat map, level by level from the youngest on: what a level leaves to its
- * parent is cut out of the parent's map.
+/* core/model/page_map_chain.c: a chain of snapshots becomes one flat map, level by level from the youngest on: what a level
+ * leaves to its parent is cut out of the parent's map.
  *
  *   child    R R P P P P Z P P          R raw  Z zero  P the parent's
  *   parent   r r r Z k k k k P          k a packed chunk of four

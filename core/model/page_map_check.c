@@ -1,4 +1,5 @@
-/* core/model/page_map_check.c: what a page map says is believed only after this; no sum here may overflow before it is compared. */
+/* core/model/page_map_check.c: what a page map says is believed only after this; no sum here may overflow before it is
+ * compared. */
 #include "core/model/page_map.h"
 
 #include <inttypes.h>

@@ -13,7 +13,8 @@ static bool move_window(struct page_sums *s, uint64_t index)
 {
         const struct page_map *m = s->map;
         uint64_t               first = index / PAGE_SUMS_WINDOW * PAGE_SUMS_WINDOW, nr = MIN(m->nr_sums - first, (uint64_t)PAGE_SUMS_WINDOW);
-        ssize_t                n = fd_pread_full(m->sums_file.fd, s->v, nr * sizeof(s->v[0]), m->sums_file.offset_bytes + first * sizeof(s->v[0]));
+        ssize_t                n = fd_pread_full(m->sums_file.fd, s->v, nr * sizeof(s->v[0]),
+                                                 m->sums_file.offset_bytes + first * sizeof(s->v[0]));
 
         s->first = first;
         s->nr = n < 0 ? 0 : (uint64_t)n / sizeof(s->v[0]);

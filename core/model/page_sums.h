@@ -1,5 +1,5 @@
-/* core/model/page_sums.h: checksums of raw pages, read a few hundred at a time where the map has them in a file: without a SIGBUS when that is
- * cut, and without memory for all of them.
+/* core/model/page_sums.h: checksums of raw pages, read a few hundred at a time where the map has them in a file: without a SIGBUS
+ * when that is cut, and without memory for all of them.
  * Owns:    its window; borrows the map.
  * Threads: one at a time; a reader each.
  * Blocks:  on the file, when the page cache has given up what was read when the snapshot was opened. */

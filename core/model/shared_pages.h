@@ -1,10 +1,12 @@
-/* core/model/shared_pages.h: memory that many VMs of one snapshot map privately, and which of its pages hold the snapshot's bytes.
+/* core/model/shared_pages.h: memory that many VMs of one snapshot map privately, and which of its pages hold the snapshot's
+ * bytes.
  * Owns:    nothing: plain data, the mappings are core/template.h's.
  * Threads: the bits are set and read by pager threads of many processes.
  * Blocks:  never.
  *
- * That a page is there does not say that its bytes are: a VM that is killed while KVM is about to touch a page of it leaves a page of zeros behind,
- * as nobody answers that fault any more. So a page is the snapshot's only where its bit is set, by who put it there. */
+ * That a page is there does not say that its bytes are: a VM that is killed while KVM is about to touch a page of it leaves a
+ * page of zeros behind, as nobody answers that fault any more. So a page is the snapshot's only where its bit is set, by who put
+ * it there. */
 #pragma once
 
 #include "core/base/units.h"

@@ -1,4 +1,5 @@
-/* core/model/vm_pieces.h: where the bytes of each piece of a saved machine lie, so that whoever goes over all of them needs no list.
+/* core/model/vm_pieces.h: where the bytes of each piece of a saved machine lie, so that whoever goes over all of them needs no
+ * list.
  * Owns:    nothing.
  * Threads: any.
  * Blocks:  never. */

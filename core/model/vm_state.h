@@ -136,7 +136,8 @@ struct device_record       *vm_state_add_device(struct vm_state *s, enum device_
 const struct device_record *vm_state_device(const struct vm_state *s, enum device_kind kind); /* the first one */
 /* The virtio device in that slot, or NULL. */
 const struct virtio_state  *vm_state_virtio(const struct vm_state *s, uint32_t slot);
-/* Byte for byte, padding of kernel structs included. Names the first difference in *ret_what ("vcpu 1 msr 0x10"), at most 80 bytes. */
+/* Byte for byte, padding of kernel structs included. Names the first difference in *ret_what ("vcpu 1 msr 0x10"), at most 80
+ * bytes. */
 bool vm_state_equal(const struct vm_state *a, const struct vm_state *b, char ret_what[80]);
 
 /* "regs", "xsave", ...: as sections, messages and tables name a piece. */

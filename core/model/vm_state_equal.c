@@ -46,7 +46,8 @@ static bool name_vcpu_piece(const struct vcpu_state *v, uint32_t i, enum vcpu_pi
         }
 }
 
-static bool vcpu_piece_equal(const struct vcpu_state *a, const struct vcpu_state *b, uint32_t i, enum vcpu_piece p, char *ret_what)
+static bool vcpu_piece_equal(const struct vcpu_state *a, const struct vcpu_state *b, uint32_t i, enum vcpu_piece p,
+                             char *ret_what)
 {
         struct piece_bytes x = piece_bytes(a, &vcpu_places[p]), y = piece_bytes(b, &vcpu_places[p]);
         size_t             at = first_difference(x, y);

@@ -14,8 +14,8 @@ struct written_pages {
         _Atomic uint64_t *bits;
 };
 
-/* [at, at + len) of RAM is written, or about to be. w NULL: nobody keeps account. Relaxed: who takes the bits has parked the writer,
- * by a lock that orders all of it. */
+/* [at, at + len) of RAM is written, or about to be. w NULL: nobody keeps account. Relaxed: who takes the bits has parked the
+ * writer, by a lock that orders all of it. */
 static inline void written_pages_mark(const struct written_pages *w, const void *at, size_t len)
 {
         uint64_t page, end;

@@ -47,7 +47,8 @@ static bool place_initrd(const struct mem_layout *l, const struct boot_image *im
         return at >= BOOT_IMAGE_MIN;
 }
 
-static int load_initrd(const char *path, const struct mem_layout *l, const struct boot_image *image, struct boot_extras *x, struct err *e)
+static int load_initrd(const char *path, const struct mem_layout *l, const struct boot_image *image, struct boot_extras *x,
+                       struct err *e)
 {
         _cleanup_boot_file_ struct boot_file f = { .fd = -1 };
         int                                  r = boot_file_open("initrd", path, &f, e);

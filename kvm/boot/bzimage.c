@@ -1,4 +1,5 @@
-/* Loads the protected-mode part of a bzImage, to be entered by the 64-bit boot protocol (Linux: Documentation/arch/x86/boot.rst). */
+/* Loads the protected-mode part of a bzImage, to be entered by the 64-bit boot protocol (Linux:
+ * Documentation/arch/x86/boot.rst). */
 #include "kvm/boot/image.h"
 
 #include <assert.h>
@@ -43,7 +44,8 @@ static int check_header(const struct boot_file *f, const struct setup_header *h,
                 return err_set(e, -ENOEXEC, "%s: offset 566: expected a kernel with a 64-bit entry, found xloadflags %#x", f->path,
                                h->xloadflags);
         if (h->code32_start < BOOT_IMAGE_MIN)
-                return err_set(e, -ENOEXEC, "%s: offset 532: expected a load address of 1 MiB or more, found %#x", f->path, h->code32_start);
+                return err_set(e, -ENOEXEC, "%s: offset 532: expected a load address of 1 MiB or more, found %#x", f->path,
+                               h->code32_start);
         return 0;
 }
 

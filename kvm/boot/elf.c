@@ -1,4 +1,5 @@
-/* Loads an ELF kernel at its physical addresses; enters it by its PVH note (Xen: docs/misc/pvh.pandoc), else at its 64-bit entry. */
+/* Loads an ELF kernel at its physical addresses; enters it by its PVH note (Xen: docs/misc/pvh.pandoc), else at its 64-bit
+ * entry. */
 #include "kvm/boot/image.h"
 
 #include "core/base/cleanup.h"
@@ -40,7 +41,8 @@ static int read_header(const struct boot_file *f, Elf64_Ehdr *ret, struct err *e
 }
 
 /* Its bytes from the file, zeros up to its size in memory. */
-static int load_segment(const struct boot_file *f, const Elf64_Phdr *p, const struct mem_layout *l, struct boot_image *image, struct err *e)
+static int load_segment(const struct boot_file *f, const Elf64_Phdr *p, const struct mem_layout *l, struct boot_image *image,
+                        struct err *e)
 {
         uint8_t *hva;
         int      r = 0;
@@ -79,7 +81,8 @@ static bool find_pvh_note(const uint8_t *v, uint64_t len_bytes, gpa_t *ret_entry
                 at = desc + align_up(n.n_descsz, 4);
                 if (desc > len_bytes || n.n_descsz > len_bytes - desc)
                         return false;
-                if (n.n_type != NOTE_PVH || n.n_namesz != 4 || memcmp(v + name, "Xen", 4) != 0 || (n.n_descsz != 4 && n.n_descsz != 8))
+                if (n.n_type != NOTE_PVH || n.n_namesz != 4 || memcmp(v + name, "Xen", 4) != 0 ||
+                    (n.n_descsz != 4 && n.n_descsz != 8))
                         continue;
                 memcpy(&entry, v + desc, n.n_descsz);
                 *ret_entry = entry;
@@ -153,7 +156,8 @@ int elf_load(const struct boot_file *f, const struct mem_layout *l, struct boot_
         if (r < 0)
                 return r;
         if (!physical_entry(segments, h.e_phnum, &image, &image.entry))
-                return err_set(e, -ENOEXEC, "%s: expected an entry inside a loaded segment, found %#" PRIx64, f->path, image.entry);
+                return err_set(e, -ENOEXEC, "%s: expected an entry inside a loaded segment, found %#" PRIx64, f->path,
+                               image.entry);
         if (image.protocol == BOOT_PVH && image.entry > UINT32_MAX)
                 return err_set(e, -ENOEXEC, "%s: expected a PVH entry below 4 GiB, found %#" PRIx64, f->path, image.entry);
         *ret = image;

@@ -1,4 +1,5 @@
-/* What is neither ELF nor bzImage is a flat 64-bit image, loaded and entered at 16 MiB (as StratoVirt does: stratovirt.md 2.6). */
+/* What is neither ELF nor bzImage is a flat 64-bit image, loaded and entered at 16 MiB (as StratoVirt does: stratovirt.md
+ * 2.6). */
 #include "kvm/boot/image.h"
 
 #define FLAT_GPA       (16 * MIB)

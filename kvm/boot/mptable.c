@@ -1,4 +1,5 @@
-/* The MP table that tells a guest without ACPI of its processors and interrupts (Intel MultiProcessor Specification 1.4, chapter 4). */
+/* The MP table that tells a guest without ACPI of its processors and interrupts (Intel MultiProcessor Specification 1.4, chapter
+ * 4). */
 #include "kvm/boot/map.h"
 
 #include <assert.h>

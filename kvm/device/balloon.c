@@ -1,5 +1,6 @@
-/* virtio-balloon (virtio 1.2, section 5.5): the guest gives pages back, and may take them again as zeros. What "give back" means is
- * the session's (env->discard). Free page reporting gives back what the guest does not use just now, and does not ask for again. */
+/* virtio-balloon (virtio 1.2, section 5.5): the guest gives pages back, and may take them again as zeros. What "give back" means
+ * is the session's (env->discard). Free page reporting gives back what the guest does not use just now, and does not ask for
+ * again. */
 #include "kvm/device/balloon.h"
 
 #include "kvm/device/later.h"

@@ -102,7 +102,8 @@ static int blk_sync(struct virtio_device *d, struct err *e)
 
         if (f->fd < 0 || f->readonly || fdatasync(f->fd) == 0)
                 return 0;
-        return err_set(e, -errno, "%s: %s: fdatasync: %s; what the guest wrote there may be lost", d->what, f->path, strerror(errno));
+        return err_set(e, -errno, "%s: %s: fdatasync: %s; what the guest wrote there may be lost", d->what, f->path,
+                       strerror(errno));
 }
 
 /* --- making --- */
@@ -128,7 +129,8 @@ static int check_saved(const struct virtio_state *s, const struct device_config 
                                "the guest knows this disk as writable, and readonly would fail its writes; leave readonly out, and for several "
                                "VMs give each a copy: --disk %u=COPY", s->slot);
         if (c->discard && (s->device_features & FEATURES_DISCARD) != FEATURES_DISCARD)
-                return err_bad(e, place, ERR_NO_OFFSET, "it was made without discard, and the guest would not learn of it; leave discard out");
+                return err_bad(e, place, ERR_NO_OFFSET,
+                               "it was made without discard, and the guest would not learn of it; leave discard out");
         return 0;
 }
 
@@ -164,7 +166,8 @@ static int open_file(struct blk *b, const struct device_config *c, const struct 
         if (!c->path)
                 return 0;
         if (c->discard && readonly)
-                return err_usage(e, "%s: readonly and discard: a disk that cannot be written cannot be discarded; leave one out", c->path);
+                return err_usage(e, "%s: readonly and discard: a disk that cannot be written cannot be discarded; leave one out",
+                                 c->path);
         if ((r = blk_file_open(c->path, readonly, c->direct, &b->file, e)) < 0)
                 return r;
         return saved ? check_capacity(saved, &b->file, e) : 0;
@@ -209,7 +212,8 @@ static const struct virtio_ops blk_ops = {
         .free = blk_free,
 };
 
-static int fill(struct blk *b, const struct device_config *c, const struct virtio_state *saved, struct virtio_env *env, struct err *e)
+static int fill(struct blk *b, const struct device_config *c, const struct virtio_state *saved, struct virtio_env *env,
+                struct err *e)
 {
         uint64_t can = FEATURES_BASE | BLK_F_RO | FEATURES_DISCARD;
         uint64_t offers = FEATURES_BASE | (c->path && c->readonly ? BLK_F_RO : 0) | (c->path && c->discard ? FEATURES_DISCARD : 0);

@@ -15,7 +15,8 @@
 #define SECTOR_BYTES    512
 #define DIRECT_FALLBACK 4096 /* where the kernel does not say (STATX_DIOALIGN, 6.1): no disk has larger blocks */
 
-/* The bytes that StratoVirt locks, and QEMU: "somebody writes", "somebody writes what does not change", "nobody else may write". */
+/* The bytes that StratoVirt locks, and QEMU: "somebody writes", "somebody writes what does not change", "nobody else may
+ * write". */
 static const off_t lock_bytes[] = { 101, 102, 202 };
 
 static int open_node(const char *path, bool readonly, struct err *e)
@@ -29,7 +30,8 @@ static int open_node(const char *path, bool readonly, struct err *e)
         if (errno == EBUSY)
                 return err_set(e, -EBUSY, "%s: the block device is mounted or in use: unmount it, or open it readonly", path);
         if (!readonly && (errno == EACCES || errno == EROFS || errno == EPERM))
-                return err_set(e, -errno, "%s: cannot be opened for writing: %s; `readonly` needs no permission to write", path, strerror(errno));
+                return err_set(e, -errno, "%s: cannot be opened for writing: %s; `readonly` needs no permission to write", path,
+                               strerror(errno));
         return err_set(e, -errno, "%s: %s", path, strerror(errno));
 }
 
@@ -93,8 +95,8 @@ static int in_use(const struct blk_file *f, off_t byte, struct err *e)
                        who, f->readonly ? " for writing" : "");
 }
 
-/* Locks of the open file, not of the process: they conflict with those that StratoVirt takes (F_SETLK), but also between two disks of
- * this process, and closing another descriptor of the same file does not drop them. */
+/* Locks of the open file, not of the process: they conflict with those that StratoVirt takes (F_SETLK), but also between two
+ * disks of this process, and closing another descriptor of the same file does not drop them. */
 static int lock(const struct blk_file *f, struct err *e)
 {
         for (size_t i = 0; i < ARRAY_LEN(lock_bytes); i++) {

@@ -1,7 +1,9 @@
-/* kvm/device/blk_io.h: reads and writes of one file, many under way at once: io_uring, or plainly one after another where a host has none.
+/* kvm/device/blk_io.h: reads and writes of one file, many under way at once: io_uring, or plainly one after another where a host
+ * has none.
  * Owns:    the ring; the descriptor and what an operation points to are borrowed, the latter until it was reaped.
  * Threads: one: the one that made it.
- * Blocks:  wait; with the plain engine also start. Submitting may wait for the pager, when guest memory of an operation is absent. */
+ * Blocks:  wait; with the plain engine also start. Submitting may wait for the pager, when guest memory of an operation is
+ *          absent. */
 #pragma once
 
 #include <stdbool.h>

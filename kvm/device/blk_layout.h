@@ -1,5 +1,5 @@
-/* kvm/device/blk_layout.h: what a disk and its driver pass to one another (virtio 1.2, section 5.2). Ours, as <linux/virtio_blk.h> grows
- * with the kernel and its feature bits are numbers where ours are masks.
+/* kvm/device/blk_layout.h: what a disk and its driver pass to one another (virtio 1.2, section 5.2). Ours, as
+ * <linux/virtio_blk.h> grows with the kernel and its feature bits are numbers where ours are masks.
  * Owns:    nothing.
  * Threads: plain data.
  * Blocks:  never. */

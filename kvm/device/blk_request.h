@@ -1,4 +1,5 @@
-/* kvm/device/blk_request.h: one request of a disk: what the driver asks for, checked, and the operations on the file that it takes.
+/* kvm/device/blk_request.h: one request of a disk: what the driver asks for, checked, and the operations on the file that it
+ * takes.
  * Owns:    nothing; memory is given by the device, once.
  * Threads: one: the device's worker.
  * Blocks:  while the pager brings a page of the guest.
@@ -46,7 +47,8 @@ struct blk_request {
         };
         uint32_t       first, nr;
         enum blk_means means;
-        /* O_DIRECT and pieces that it does not take: needs_bounce after take; then the device gives a buffer, which stays until the end */
+        /* O_DIRECT and pieces that it does not take: needs_bounce after take; then the device gives a buffer, which stays until
+         * the end */
         bool         needs_bounce;
         uint8_t     *bounce; /* BLK_BOUNCE_BYTES */
         struct iovec one;
@@ -66,8 +68,9 @@ enum blk_verdict blk_request_take(struct blk_request *r, const struct virtq_chai
 
 /* Fills r->op with the next operation: true; false when there is none and r->status is final. */
 bool blk_request_next(struct blk_request *r, const struct blk_shape *s);
-/* r->op is not for the engine: blk_io_run does it, through the page cache, while nothing else is in flight. O_DIRECT does not take its
- * offset or length (blocks larger than the guest's sectors; to read, change and write one back, nobody else may), or it is a DISCARD. */
+/* r->op is not for the engine: blk_io_run does it, through the page cache, while nothing else is in flight. O_DIRECT does not
+ * take its offset or length (blocks larger than the guest's sectors; to read, change and write one back, nobody else may), or it
+ * is a DISCARD. */
 bool blk_request_runs_alone(const struct blk_request *r, const struct blk_shape *s);
 /* r->op ended with r->op.result. 0, or -errno where the file failed: for a line to the user; the guest's status is set. */
 int blk_request_done(struct blk_request *r, const struct blk_shape *s);

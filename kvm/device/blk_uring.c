@@ -1,9 +1,12 @@
-/* kvm/device/blk_uring.c: the engine on io_uring: what was started goes down in one system call, and what ended costs none to see.
+/* kvm/device/blk_uring.c: the engine on io_uring: what was started goes down in one system call, and what ended costs none to
+ * see.
  *
- * An eventfd tells of completions, as the ring's own descriptor does not wake an epoll when they are deferred to this thread. It is
- * silent while this thread looks at the ring anyway: from submit, or from when it was heard, until reap has found nothing more.
+ * An eventfd tells of completions, as the ring's own descriptor does not wake an epoll when they are deferred to this thread. It
+ * is silent while this thread looks at the ring anyway: from submit, or from when it was heard, until reap has found nothing
+ * more.
  *
- * The file is not registered: the kernel takes rings down some time after their process, and with it the file's locks would stay. */
+ * The file is not registered: the kernel takes rings down some time after their process, and with it the file's locks would
+ * stay. */
 #include "kvm/device/blk_io.h"
 
 #include "core/base/units.h"
@@ -23,7 +26,8 @@ struct uring {
         struct io_uring ring;
 };
 
-/* The ring is one thread's, and completions run when that thread asks for them, so that they interrupt nobody (both Linux 6.1). */
+/* The ring is one thread's, and completions run when that thread asks for them, so that they interrupt nobody (both Linux
+ * 6.1). */
 #define RING_FLAGS (IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CLAMP)
 #define RING_FLAGS_6_1 (RING_FLAGS | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
 

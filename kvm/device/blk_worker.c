@@ -288,7 +288,8 @@ static uint32_t settle(struct blk *b)
         return n;
 }
 
-/* Writes the statuses of some requests in one copy. Where a page of one is lost the VM is condemned, and nobody misses the answers. */
+/* Writes the statuses of some requests in one copy. Where a page of one is lost the VM is condemned, and nobody misses the
+ * answers. */
 static void write_statuses(const struct blk *b, struct blk_request *const *r, size_t nr)
 {
         struct iovec to[STATUSES_AT_ONCE];

@@ -10,8 +10,8 @@
 #define QUEUE_SIZE      128
 #define CTRL_QUEUE_SIZE 32
 
-/* One port: there is one backend. Each further one would be two queues and two doorbells for nobody; a restored device has as many
- * as it was saved with. */
+/* One port: there is one backend. Each further one would be two queues and two doorbells for nobody; a restored device has as
+ * many as it was saved with. */
 #define NEW_MAX_PORTS 1
 
 /* Nobody knows the terminal at the other end; programs that ask get what they would assume. */

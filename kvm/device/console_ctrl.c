@@ -1,7 +1,8 @@
 /* What the driver and the device tell each other of ports: which there are, which is a console, who is there.
  *
- * RESIZE is never sent. It tells of a change, and a port's size here never does; and Linux's driver reads rows before columns, the
- * specification has them the other way (5.3.6.2): a guest of 80 columns would believe in 25. Without one it assumes 80 times 24. */
+ * RESIZE is never sent. It tells of a change, and a port's size here never does; and Linux's driver reads rows before columns,
+ * the specification has them the other way (5.3.6.2): a guest of 80 columns would believe in 25. Without one it assumes 80 times
+ * 24. */
 #include "kvm/device/console_internal.h"
 
 #include <assert.h>

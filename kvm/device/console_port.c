@@ -1,5 +1,5 @@
-/* Port 0: what the guest writes goes to a socket's client or into a file, what the client says to the guest. Nobody here waits: what
- * the client does not take stays in one buffer, and while that is not empty the guest's queue is left alone. */
+/* Port 0: what the guest writes goes to a socket's client or into a file, what the client says to the guest. Nobody here waits:
+ * what the client does not take stays in one buffer, and while that is not empty the guest's queue is left alone. */
 #include "kvm/device/console_internal.h"
 
 #include "core/base/unix_listen.h"

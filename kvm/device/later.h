@@ -1,5 +1,5 @@
-/* kvm/device/later.h: a device's way to go on later with what it leaves undone now, so that one wake-up has bounded work: its worker
- * looks at what else is asked of it (to park, to end, another queue) in between.
+/* kvm/device/later.h: a device's way to go on later with what it leaves undone now, so that one wake-up has bounded work: its
+ * worker looks at what else is asked of it (to park, to end, another queue) in between.
  * Owns:    an eventfd that is always readable; it is watched only while there is something left.
  * Threads: later_open and later_close: the session thread; the rest the worker's.
  * Blocks:  never. */

@@ -1,5 +1,5 @@
-/* The 16550 of the PC16550D data sheet (register numbers and bits in its section 8), with a transmitter that is always empty: a byte
- * is on its way the moment it is written. */
+/* The 16550 of the PC16550D data sheet (register numbers and bits in its section 8), with a transmitter that is always empty: a
+ * byte is on its way the moment it is written. */
 #include "kvm/device/serial.h"
 
 #include "core/base/units.h"

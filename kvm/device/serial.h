@@ -29,6 +29,6 @@ void    serial_write(struct serial *s, unsigned int reg, uint8_t value);
 size_t serial_receive(struct serial *s, const uint8_t *bytes, size_t len);
 
 void serial_save(struct serial *s, struct serial_state *ret);
-/* rx_len at most SERIAL_RX_MAX: what a foreign VMM's deeper FIFO held is kept and drained. Bits that no 16550 has are dropped. The
- * interrupt line is set as the state asks. */
+/* rx_len at most SERIAL_RX_MAX: what a foreign VMM's deeper FIFO held is kept and drained. Bits that no 16550 has are dropped.
+ * The interrupt line is set as the state asks. */
 void serial_load(struct serial *s, const struct serial_state *st);

@@ -94,7 +94,8 @@ static void vsock_ready(struct virtio_device *d, int fd, uint32_t events)
         take_turn(v);
 }
 
-/* A guest opens and holds connections as it likes: the other half of the process's descriptors is for disks, clients, snapshots. */
+/* A guest opens and holds connections as it likes: the other half of the process's descriptors is for disks, clients,
+ * snapshots. */
 static uint32_t conns_that_fit(void)
 {
         struct rlimit l;

@@ -26,7 +26,7 @@ extern const struct machine machine_microvm;
 
 const struct machine *machine_find(enum machine_kind kind); /* NULL: none */
 /* size_bytes: page-aligned, 1 MiB to 512 GiB. */
-/* What a guest without ACPI must be told of its devices: " virtio_mmio.device=512@0x..:N" of each slot of the mask (bit N: slot N).
- * Writes at most size bytes with the NUL; returns the length that it would have. */
+/* What a guest without ACPI must be told of its devices: " virtio_mmio.device=512@0x..:N" of each slot of the mask (bit N: slot
+ * N). Writes at most size bytes with the NUL; returns the length that it would have. */
 int machine_cmdline(const struct machine *m, uint32_t slots, char *ret, size_t size);
 int machine_layout(const struct machine *m, uint64_t size_bytes, struct mem_layout *ret, struct err *e);

@@ -64,8 +64,8 @@ struct virtio_ops {
         /* Session thread, worker parked. What is the kind's own: u and, where it matters, nothing else; the rest is filled
          * already. -EOPNOTSUPP with text: this device cannot be saved as it is. */
         int (*save)(struct virtio_device *d, struct virtio_state *ret, struct err *e);
-        /* Session thread, any time, also beside the worker: what was answered as done lasts, whatever happens to the host. NULL: there
-         * is nothing outside the VM that could be lost. */
+        /* Session thread, any time, also beside the worker: what was answered as done lasts, whatever happens to the host. NULL:
+         * there is nothing outside the VM that could be lost. */
         int (*sync)(struct virtio_device *d, struct err *e);
         /* Session thread, before the VM runs. Features, queues, status are loaded already. Checks what it takes (ERR_SNAPSHOT).
          * May be NULL where new took all it needs from `saved`. */
@@ -124,8 +124,8 @@ const struct virtio_maker *virtio_maker_find(enum virtio_kind kind);
 
 /* Flushes what was pushed and interrupts the driver if it wants that. */
 void virtio_notify(struct virtio_device *d, uint16_t queue);
-/* One line for the user, which begins with what the device is. At most VIRTIO_MESSAGES_MAX of a device's, whatever its guest does to
- * provoke them: a terminal is no place to flood. Any thread. */
+/* One line for the user, which begins with what the device is. At most VIRTIO_MESSAGES_MAX of a device's, whatever its guest does
+ * to provoke them: a terminal is no place to flood. Any thread. */
 #define VIRTIO_MESSAGES_MAX 16
 void virtio_say(struct virtio_device *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The guest broke its protocol: the device stops until the driver resets it; the reason goes to the user, once. */

@@ -60,7 +60,7 @@ int virtq_flush(struct virtqueue *q);
  * ended, or -EFAULT. */
 ssize_t virtq_chain_read(const struct virtq_chain *c, uint64_t offset_bytes, void *buf, size_t len_bytes);
 ssize_t virtq_chain_write(const struct virtq_chain *c, uint64_t offset_bytes, const void *buf, size_t len_bytes);
-/* The pieces of a part of a chain's out (in) pieces, for readv(2) and the like: fills at most nr_max, returns how many. Pieces of `in` count
- * as written from now on. */
+/* The pieces of a part of a chain's out (in) pieces, for readv(2) and the like: fills at most nr_max, returns how many. Pieces of
+ * `in` count as written from now on. */
 size_t virtq_chain_slice(const struct virtq_chain *c, bool in, uint64_t offset_bytes, uint64_t len_bytes, struct iovec *ret,
                          size_t nr_max);

@@ -1,4 +1,5 @@
-/* tests/e2e/balloon_rig.h: what test_balloon.c and test_balloon_full.c share: a guest whose balloon is moved, and what it must find.
+/* tests/e2e/balloon_rig.h: what test_balloon.c and test_balloon_full.c share: a guest whose balloon is moved, and what it must
+ * find.
  * Owns:    nothing.
  * Threads: one.
  * Blocks:  as long as its VMs take. */
@@ -36,7 +37,8 @@ static inline const char *runtime_dir(const struct tmpdir *t, char buf[4300])
 }
 
 /* Takes args. Returns the number of that name in the answer. */
-static inline uint64_t execute(const struct tmpdir *t, const char *name, const char *command, struct json_object *args, const char *want)
+static inline uint64_t execute(const struct tmpdir *t, const char *name, const char *command, struct json_object *args,
+                               const char *want)
 {
         struct json_object *request = json_object_new_object(), *reply = NULL, *number;
         struct err e = {0};

@@ -1,4 +1,5 @@
-/* tests/e2e/base_rig.h: what test_base.c and test_base_full.c share: VMs that are saved over a base, and what such chains must hold.
+/* tests/e2e/base_rig.h: what test_base.c and test_base_full.c share: VMs that are saved over a base, and what such chains must
+ * hold.
  * Owns:    nothing.
  * Threads: one.
  * Blocks:  as long as its VMs take. */
@@ -46,11 +47,13 @@ static inline uint64_t number(struct json_object *ledger, const char *key)
         return json_object_get_uint64(v);
 }
 
-static inline struct json_object *save(const struct tmpdir *t, const char *name, const char *path, const char *base, const char *then)
+static inline struct json_object *save(const struct tmpdir *t, const char *name, const char *path, const char *base,
+                                       const char *then)
 {
         struct place ledger = in(t, "ledger.json");
         struct child c = base ? RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--base", base, "--then", then, "--ledger", ledger.path) :
-                                RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--then", then, "--ledger", ledger.path);
+                                RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--then", then, "--ledger",
+                                    ledger.path);
         struct json_object *ret;
 
         cr_assert_eq(c.status, 0, "rouse snapshot said: %s", c.err);
@@ -99,8 +102,10 @@ static inline struct child wake(const struct saved *s, const char *name, unsigne
 
 /* --- the same bytes, whichever way it was found out what changed --- */
 
-/* A VM that is stopped, saved over its base and then whole: the chain, made one, is the whole. The ledger of the first. Takes vm. */
-static inline struct json_object *check_equal_of(const struct tmpdir *t, const struct saved *s, const char *tag, struct child vm, const char *name)
+/* A VM that is stopped, saved over its base and then whole: the chain, made one, is the whole. The ledger of the first. Takes
+ * vm. */
+static inline struct json_object *check_equal_of(const struct tmpdir *t, const struct saved *s, const char *tag, struct child vm,
+                                                 const char *name)
 {
         struct place child = in(t, tag), whole = two_words(t, tag, "whole"), flat = two_words(t, tag, "flat");
         struct json_object *ledger;
@@ -114,7 +119,8 @@ static inline struct json_object *check_equal_of(const struct tmpdir *t, const s
         return ledger;
 }
 
-static inline struct json_object *check_equal(const struct tmpdir *t, const struct saved *s, const char *tag, const char *const *words)
+static inline struct json_object *check_equal(const struct tmpdir *t, const struct saved *s, const char *tag,
+                                              const char *const *words)
 {
         char name[64];
         struct child vm = wake(s, unique_name(name), 3, words);

@@ -73,11 +73,15 @@ Test(backings, what_cannot_be_had_together_is_refused_by_name, .timeout = 60)
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct saved s = make(&t);
 
-        assert_refused(2, "--mode mmap cannot have --memory-backing memfd", WORDS("--mode", "mmap", "--memory-backing", "memfd"), &s);
-        assert_refused(2, "--mode mmap cannot have --memory-backing hugetlb", WORDS("--mode", "mmap", "--memory-backing", "hugetlb"), &s);
-        assert_refused(2, "--mode shared cannot have --memory-backing memfd", WORDS("--mode", "shared", "--memory-backing", "memfd"), &s);
+        assert_refused(2, "--mode mmap cannot have --memory-backing memfd", WORDS("--mode", "mmap", "--memory-backing", "memfd"),
+                       &s);
+        assert_refused(2, "--mode mmap cannot have --memory-backing hugetlb",
+                       WORDS("--mode", "mmap", "--memory-backing", "hugetlb"), &s);
+        assert_refused(2, "--mode shared cannot have --memory-backing memfd",
+                       WORDS("--mode", "shared", "--memory-backing", "memfd"), &s);
         assert_refused(2, "--record needs --mode auto or lazy", WORDS("--mode", "shared", "--record", "x"), &s);
-        assert_refused(2, "--record cannot have --memory-backing hugetlb", WORDS("--record", "x", "--memory-backing", "hugetlb"), &s);
+        assert_refused(2, "--record cannot have --memory-backing hugetlb", WORDS("--record", "x", "--memory-backing", "hugetlb"),
+                       &s);
         assert_refused(2, "expected anon, memfd or hugetlb", WORDS("--memory-backing", "huge"), &s);
 }
 
@@ -204,7 +208,8 @@ Test(backings, four_restores_have_what_nobody_writes_once_and_outlive_the_first,
                 uint64_t shmem = rollup_bytes(&vm[i], "Pss_Shmem:"), anon = rollup_bytes(&vm[i], "Pss_Anon:");
 
                 cr_expect_lt(anon, data_bytes, "VM %d has %llu bytes of its own", i, (unsigned long long)anon); /* what it wrote */
-                cr_expect_lt(shmem, data_bytes, "VM %d: %llu of %llu", i, (unsigned long long)shmem, (unsigned long long)data_bytes);
+                cr_expect_lt(shmem, data_bytes, "VM %d: %llu of %llu", i, (unsigned long long)shmem,
+                             (unsigned long long)data_bytes);
                 sum += shmem;
         }
         cr_expect_leq(sum, data_bytes + data_bytes / 8, "%llu bytes for %d VMs, the template has %llu", (unsigned long long)sum, VMS,
@@ -227,14 +232,16 @@ Test(backings, restores_that_are_killed_while_they_begin_leave_the_template_righ
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct saved s = make(&t);
-        struct child keeper = START(rouse_program(), "restore", s.path, "--mode", "shared", "--fill", "off", "--paused", "--timeout", "100s");
+        struct child keeper = START(rouse_program(), "restore", s.path, "--mode", "shared", "--fill", "off", "--paused",
+                                    "--timeout", "100s");
         struct stat st, other;
 
         for (int i = 0; i < 200 && !find_template(keeper.pid, &st); i++)
                 usleep(10000);
         srandom(20261127);
         for (int i = 0; i < 25; i++) {
-                struct child vm = START(rouse_program(), "restore", s.path, "--mode", "shared", "--fill", i % 2 ? "on" : "off", "--timeout", "60s");
+                struct child vm = START(rouse_program(), "restore", s.path, "--mode", "shared", "--fill", i % 2 ? "on" : "off",
+                                        "--timeout", "60s");
 
                 usleep((unsigned)random() % 60000);
                 child_kill(&vm, SIGKILL);

@@ -1,4 +1,5 @@
-/* Guest RAM on a memfd, on huge pages and on a template, at length: saved and woken again and again, saved half fetched, packed. */
+/* Guest RAM on a memfd, on huge pages and on a template, at length: saved and woken again and again, saved half fetched,
+ * packed. */
 #include "core/base/units.h"
 #include "tests/e2e/backings_rig.h"
 #include "tests/support/huge_pool.h"

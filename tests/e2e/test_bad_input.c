@@ -52,7 +52,8 @@ static const char *copy_fixture(const struct tmpdir *t, char buf[4300])
         const char *dir = fixture_dir("stratovirt/microvm-128m");
 
         snprintf(buf, 4300, "%s/copy", t->path);
-        shell("rm -rf %s && mkdir %s && cp --reflink=auto %s/state %s/memory %s/ && chmod u+w %s/*", buf, buf, dir, dir, buf, buf);
+        shell("rm -rf %s && mkdir %s && cp --reflink=auto %s/state %s/memory %s/ && chmod u+w %s/*", buf, buf, dir, dir, buf,
+              buf);
         return buf;
 }
 
@@ -143,14 +144,16 @@ Test(bad_input, a_native_snapshot_with_a_flipped_byte_is_found_by_restore_or_ver
         cr_expect_eq(c.status, 0, "%s", c.err);
         child_free(&c);
 
-        shell("cp -r --sparse=always %s %s && printf '\\377' | dd of=%s/state bs=1 seek=2000 conv=notrunc 2>/dev/null", path, copy, copy);
+        shell("cp -r --sparse=always %s %s && printf '\\377' | dd of=%s/state bs=1 seek=2000 conv=notrunc 2>/dev/null", path,
+              copy, copy);
         assert_refused(4, copy, WORDS("state", "offset", "expected", "found"), WORDS(NULL));
         shell("rm -rf %s && cp -r --sparse=always %s %s && printf '\\377' | dd of=%s/pages bs=1 seek=100 conv=notrunc 2>/dev/null", copy, path, copy, copy);
         assert_refused(4, copy, WORDS("pages", "offset", "expected", "found"), WORDS(NULL));
         shell("rm -rf %s && cp -r --sparse=always %s %s && printf '\\377' | dd of=%s/memory bs=1 seek=33554500 conv=notrunc 2>/dev/null", copy, path, copy, copy);
         c = RUN(30000, rouse_program(), "verify", copy);
         cr_expect_eq(c.status, 4, "exit %d: %s", c.status, c.err);
-        cr_expect(strstr(c.err, "memory") && strstr(c.err, "offset") && strstr(c.err, "expected") && strstr(c.err, "found"), "%s", c.err);
+        cr_expect(strstr(c.err, "memory") && strstr(c.err, "offset") && strstr(c.err, "expected") &&
+                  strstr(c.err, "found"), "%s", c.err);
         child_free(&c);
         assert_refused(4, copy, WORDS("memory", "offset", "expected", "found"), WORDS("--mode", "eager"));
         shell("rm -rf %s && cp -r --sparse=always %s %s && truncate -s 1M %s/memory", copy, path, copy, copy);
@@ -168,7 +171,8 @@ Test(bad_input, wrong_words_exit_2, .timeout = 30)
         for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
                 struct child c = RUN(5000, rouse_program(), words[i][0], words[i][1], words[i][2], words[i][3]);
 
-                cr_expect_eq(c.status, 2, "rouse %s %s %s: exit %d", words[i][0], words[i][1] ? words[i][1] : "", words[i][2] ? words[i][2] : "", c.status);
+                cr_expect_eq(c.status, 2, "rouse %s %s %s: exit %d", words[i][0], words[i][1] ? words[i][1] : "",
+                             words[i][2] ? words[i][2] : "", c.status);
                 child_free(&c);
         }
 }

@@ -1,4 +1,5 @@
-/* A guest whose balloon moves, also while its memory is still coming: what it takes back is zeros, what it kept is what it was. */
+/* A guest whose balloon moves, also while its memory is still coming: what it takes back is zeros, what it kept is what it
+ * was. */
 #include "formats/hints_file.h"
 #include "tests/e2e/balloon_rig.h"
 
@@ -12,7 +13,8 @@ Test(balloon, it_moves_where_auto_maps, .timeout = 200)
         check(WORDS("--mode", "auto", "--verify", "off"));
 }
 
-/* Touched, given back, never touched again: nobody brings such a page any more when the recording is held against the snapshot. */
+/* Touched, given back, never touched again: nobody brings such a page any more when the recording is held against the
+ * snapshot. */
 Test(balloon, a_recording_of_a_guest_that_gave_pages_back_is_kept, .timeout = 100)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
@@ -27,7 +29,8 @@ Test(balloon, a_recording_of_a_guest_that_gave_pages_back_is_kept, .timeout = 10
         snprintf(path, sizeof(path), "%s/snapshot", t.path);
         snprintf(record, sizeof(record), "%s/record", t.path);
         s = make(&t, path);
-        vm = START(rouse_program(), "restore", s.path, "--record", record, "--name", unique_name(name), "--until", " balloon=4000 ", "--timeout", "60s");
+        vm = START(rouse_program(), "restore", s.path, "--record", record, "--name", unique_name(name), "--until",
+                   " balloon=4000 ", "--timeout", "60s");
         cr_assert(child_wait_output(&vm, "TICK ", PATIENCE_MS), "%s", vm.err);
         (void)ask(&t, name, &bytes);
         cr_assert_eq(child_wait(&vm, PATIENCE_MS), 0, "%s", vm.err);

@@ -1,4 +1,5 @@
-/* Snapshots over a base: a chain of them wakes like one, holds what its guest's memory held to the last bit, and no more than changed. */
+/* Snapshots over a base: a chain of them wakes like one, holds what its guest's memory held to the last bit, and no more than
+ * changed. */
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 #include "tests/e2e/base_rig.h"
@@ -105,7 +106,8 @@ Test(base, the_child_of_a_guest_that_never_ran_holds_next_to_nothing, .timeout =
         need_kvm();
         need_uffd();
         s = make_native(in(&t, "first").path, "64M", "1");
-        vm = START(rouse_program(), "restore", s.path, "--timeout", "60s", "--paused", "--fill", "off", "--track-dirty", "--name", unique_name(name));
+        vm = START(rouse_program(), "restore", s.path, "--timeout", "60s", "--paused", "--fill", "off", "--track-dirty", "--name",
+                   unique_name(name));
         for (int i = 0; i < 100; i++) { /* until it has its socket */
                 struct child c = RUN(PATIENCE_MS, rouse_program(), "list");
                 bool there = strstr(c.out, name);
@@ -167,7 +169,8 @@ Test(base, a_foreign_parent_that_was_written_since_is_refused, .timeout = 120)
 
         need_kvm();
         need_uffd();
-        snprintf(command, sizeof(command), "mkdir %s && cp --sparse=always %s/state %s/memory %s", base.path, s.path, s.path, base.path);
+        snprintf(command, sizeof(command), "mkdir %s && cp --sparse=always %s/state %s/memory %s", base.path, s.path, s.path,
+                 base.path);
         cr_assert_eq(system(command), 0); /* NOLINT(cert-env33-c): a test's own words */
         snprintf(s.path, sizeof(s.path), "%.4100s", base.path);
         child = next_generation_with(&s, in(&t, "child").path, 2, WORDS("--mode", "lazy"), WORDS("--base", s.path));
@@ -177,7 +180,8 @@ Test(base, a_foreign_parent_that_was_written_since_is_refused, .timeout = 120)
         assert_restore_refused(child.path, 4, WORDS("its memory was written since"));
 }
 
-static void assert_save_refused(const char *name, int status, const char *path, const char *base, const char *more, const char *expected)
+static void assert_save_refused(const char *name, int status, const char *path, const char *base, const char *more,
+                                const char *expected)
 {
         struct child c = RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--base", base, more);
 

@@ -1,4 +1,5 @@
-/* `rouse bench restore` as its user sees it: what is in the result, what is thrown away, what it ends with. Figures are never judged here. */
+/* `rouse bench restore` as its user sees it: what is in the result, what is thrown away, what it ends with. Figures are never
+ * judged here. */
 #include "tests/e2e/bench_rig.h"
 
 #include <errno.h>
@@ -18,7 +19,8 @@ Test(bench, every_arm_has_a_value_of_every_round_and_the_result_says_how_it_came
         struct json_object *doc;
         const char *const arms[] = {"eager", "eager-naive", "hints"};
 
-        BENCH(&p, 0, fixture_dir("stratovirt/microvm-128m"), "--arms", "eager,eager-naive,hints", "--runs", "3", "--seed", "7", "--without", "control,floors,score");
+        BENCH(&p, 0, fixture_dir("stratovirt/microvm-128m"), "--arms", "eager,eager-naive,hints", "--runs", "3", "--seed", "7",
+              "--without", "control,floors,score");
         doc = read_result(&p);
         cr_expect_str_eq(json_object_get_string(json_at(doc, "kind")), "restore");
         cr_expect_eq(json_object_get_int(json_at(doc, "seed")), 7);
@@ -27,8 +29,10 @@ Test(bench, every_arm_has_a_value_of_every_round_and_the_result_says_how_it_came
                 struct json_object *arm = arm_of(doc, "warm", arms[a]);
 
                 for (size_t i = 0; i < ARRAY_LEN(seen); i++)
-                        cr_expect_eq(nr_values(arm, seen[i]), RUNS, "%s: expected %d values of %s, found %zu", arms[a], RUNS, seen[i], nr_values(arm, seen[i]));
-                cr_expect_gt(json_object_array_length(json_at(arm, "timeline.levels")), 0, "%s: nobody looked at its memory", arms[a]);
+                        cr_expect_eq(nr_values(arm, seen[i]), RUNS, "%s: expected %d values of %s, found %zu", arms[a], RUNS,
+                                     seen[i], nr_values(arm, seen[i]));
+                cr_expect_gt(json_object_array_length(json_at(arm, "timeline.levels")), 0, "%s: nobody looked at its memory",
+                             arms[a]);
         }
         cr_expect_gt(json_object_array_length(json_at(arm_of(doc, "warm", "hints"), "timeline.faults")), 0);
         cr_expect_gt(json_object_array_length(json_at(group_of(doc, "warm"), "words")), 0);
@@ -50,7 +54,8 @@ Test(bench, naive_reads_every_byte_and_holds_every_page_and_eager_leaves_the_zer
         struct place p = place_new();
         struct json_object *doc, *eager, *naive;
 
-        BENCH(&p, 0, fixture_dir("stratovirt/microvm-128m"), "--arms", "eager,eager-naive", "--runs", "1", "--without", "control,floors,timeline,score");
+        BENCH(&p, 0, fixture_dir("stratovirt/microvm-128m"), "--arms", "eager,eager-naive", "--runs", "1", "--without",
+              "control,floors,timeline,score");
         doc = read_result(&p);
         eager = arm_of(doc, "warm", "eager");
         naive = arm_of(doc, "warm", "eager-naive");
@@ -79,14 +84,16 @@ Test(bench, hints_are_recorded_before_anything_is_timed_and_judged_by_recordings
         struct json_object *doc, *arm;
         char *save = NULL;
 
-        BENCH(&p, 0, fixture_dir("stratovirt/microvm-128m"), "--arms", "hints", "--runs", "1", "--without", "control,floors,timeline");
+        BENCH(&p, 0, fixture_dir("stratovirt/microvm-128m"), "--arms", "hints", "--runs", "1", "--without",
+              "control,floors,timeline");
         log = read_log(&p);
         merge = line_with(log, "hints merge -o ");
         score = line_with(log, "hints score --json ");
         cr_expect_lt(strstr(log, "hints merge"), strstr(log, "--t0-ns"));
         cr_expect_eq(count(log, " --record "), count(merge, "recording-") + count(score, "recording-"));
         for (char *word = strtok_r(score, " ", &save); word; word = strtok_r(NULL, " ", &save))
-                cr_expect(!strstr(word, "recording-") || !strstr(merge, word), "%s was merged, and judges what it was merged into", word);
+                cr_expect(!strstr(word, "recording-") ||
+                          !strstr(merge, word), "%s was merged, and judges what it was merged into", word);
         doc = read_result(&p);
         arm = arm_of(doc, "warm", "hints");
         cr_expect_gt(nr_values(arm, "hints.recall"), 0);

@@ -1,4 +1,5 @@
-/* `rouse bench fanout` as its user sees it: what is counted, what is left out, and that what is shared is cheaper. No times are judged here. */
+/* `rouse bench fanout` as its user sees it: what is counted, what is left out, and that what is shared is cheaper. No times are
+ * judged here. */
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 #include "core/control/json_text.h"
@@ -102,7 +103,8 @@ static size_t nr_values(struct json_object *arm, const char *id)
 Test(bench_fanout, all_clones_answer_at_once_and_at_a_rate_and_a_shared_one_costs_less_than_an_eager_one)
 {
         struct place p = place_new();
-        struct child c = FANOUT(&p, 0, "--clones", "1,4", "--arms", "eager,shared", "--runs", "1", "--settle", "100ms", "--rate", "50");
+        struct child c = FANOUT(&p, 0, "--clones", "1,4", "--arms", "eager,shared", "--runs", "1", "--settle", "100ms", "--rate",
+                                "50");
         struct json_object *doc = read_result(&p), *shared = arm_of(doc, "4 clones at once", "shared"), *eager = arm_of(doc, "4 clones at once", "eager");
         struct json_object *line = arm_of(doc, "memory over the number of clones", "shared");
 
@@ -112,7 +114,8 @@ Test(bench_fanout, all_clones_answer_at_once_and_at_a_rate_and_a_shared_one_cost
         cr_assert_eq(nr_values(shared, "burst"), 1, "and the burst is one");
         cr_assert_geq(value_of(shared, "burst"), value_of(shared, "t4"));
         /* 32 MiB of the guest are data, of which it writes to 8 */
-        cr_assert_lt(value_of(line, "slope.pss"), value_of(arm_of(doc, "memory over the number of clones", "eager"), "slope.pss") / 2);
+        cr_assert_lt(value_of(line, "slope.pss"),
+                     value_of(arm_of(doc, "memory over the number of clones", "eager"), "slope.pss") / 2);
         cr_assert_gt(value_of(shared, "memory.template"), 8.0 * (double)MIB, "what they share is charged");
         cr_assert_gt(value_of(shared, "memory.pss"), value_of(shared, "memory.template"), "in full");
         cr_assert_eq(value_of(eager, "memory.template"), 0);
@@ -152,7 +155,8 @@ Test(bench_fanout, a_clone_that_fails_is_counted_with_its_reason_and_its_burst_s
         cr_assert_eq(nr_values(arm, "answered"), 2);
         cr_assert_eq(nr_values(arm, "burst"), 1);
         cr_assert_eq(nr_values(arm, "t3"), 4);
-        cr_assert_str_eq(json_object_get_string(json_at(arm, "failure")), "3 of 4 clones answered; the first that did not: exit 7 before it answered: this one never wakes");
+        cr_assert_str_eq(json_object_get_string(json_at(arm, "failure")),
+                         "3 of 4 clones answered; the first that did not: exit 7 before it answered: this one never wakes");
         cr_assert_not(has_metric(arm, "rate"));
         json_object_put(doc);
         child_free(&c);
@@ -162,7 +166,8 @@ Test(bench_fanout, a_clone_that_fails_is_counted_with_its_reason_and_its_burst_s
 Test(bench_fanout, an_arm_that_cannot_be_had_is_told_before_many_are_started)
 {
         struct place p = place_new();
-        struct child c = FANOUT(&p, 1, "--clones", "512", "--arms", "mmap", "--runs", "1", "--rate", "0", "--settle", "10ms", "--rouse", "/bin/false");
+        struct child c = FANOUT(&p, 1, "--clones", "512", "--arms", "mmap", "--runs", "1", "--rate", "0", "--settle", "10ms",
+                                "--rouse", "/bin/false");
 
         /* an arm that cannot be had: nothing of 512 was tried */
         cr_assert(strstr(c.err, "mmap: left out: exit 1 before it answered"), "%s", c.err);

@@ -23,12 +23,15 @@ Test(bench_full, a_guest_that_touches_nothing_stays_out_of_memory_unless_the_arm
         struct place p = place_new();
         struct json_object *doc;
 
-        BENCH(&p, 0, fixture_dir("stratovirt/microvm-128m"), "--arms", "eager,mmap,lazy,hints", "--runs", "1", "--without", "timeline,score");
+        BENCH(&p, 0, fixture_dir("stratovirt/microvm-128m"), "--arms", "eager,mmap,lazy,hints", "--runs", "1", "--without",
+              "timeline,score");
         doc = read_result(&p);
         cr_expect_gt(last_value(control_arm(doc, "eager"), "rss.t3"), (double)(64 * MIB));
         /* held against eager: a sanitizer's build has more memory of its own */
-        cr_expect_lt(last_value(control_arm(doc, "mmap"), "rss.end"), last_value(control_arm(doc, "eager"), "rss.t3") - (double)(48 * MIB));
-        cr_expect_lt(last_value(control_arm(doc, "lazy, no fill"), "rss.end"), last_value(control_arm(doc, "eager"), "rss.t3") - (double)(48 * MIB));
+        cr_expect_lt(last_value(control_arm(doc, "mmap"), "rss.end"),
+                     last_value(control_arm(doc, "eager"), "rss.t3") - (double)(48 * MIB));
+        cr_expect_lt(last_value(control_arm(doc, "lazy, no fill"), "rss.end"),
+                     last_value(control_arm(doc, "eager"), "rss.t3") - (double)(48 * MIB));
         cr_expect_gt(last_value(control_arm(doc, "lazy"), "rss.end"), last_value(control_arm(doc, "mmap"), "rss.end") + (double)(32 * MIB)); /* its fill asks nobody */
         cr_expect_gt(nr_values(control_arm(doc, "hints"), "rss.climb"), 0);
         cr_expect(json_object_get_boolean(json_at(control_arm(doc, "eager"), "control")));
@@ -44,12 +47,15 @@ Test(bench_full, what_the_kernel_brings_for_mmap_is_told_by_a_trace_and_eager_sa
         struct json_object *doc, *faults;
 
         need_file("/sys/kernel/btf/vmlinux");
-        BENCH(&p, 0, fixture_dir("stratovirt/microvm-128m"), "--arms", "eager,mmap", "--runs", "1", "--without", "control,floors,score");
+        BENCH(&p, 0, fixture_dir("stratovirt/microvm-128m"), "--arms", "eager,mmap", "--runs", "1", "--without",
+              "control,floors,score");
         doc = read_result(&p);
         faults = json_at(arm_of(doc, "warm", "mmap"), "timeline.faults");
-        cr_assert_gt(json_object_array_length(faults), 500, "expected the 2048 pages of a tick or so, found %zu", json_object_array_length(faults));
+        cr_assert_gt(json_object_array_length(faults), 500, "expected the 2048 pages of a tick or so, found %zu",
+                     json_object_array_length(faults));
         for (size_t i = 0; i < json_object_array_length(faults); i++)
-                cr_assert_str_eq(json_object_get_string(json_object_array_get_idx(json_object_array_get_idx(faults, i), 3)), "host");
+                cr_assert_str_eq(json_object_get_string(json_object_array_get_idx(json_object_array_get_idx(faults, i), 3)),
+                                 "host");
         cr_expect_eq(json_object_array_length(json_at(arm_of(doc, "warm", "eager"), "timeline.faults")), 0);
         cr_expect_not_null(json_at(arm_of(doc, "warm", "eager"), "timeline.absent"));
         json_object_put(doc);

@@ -1,5 +1,5 @@
-/* `rouse bench faults` and `rouse bench populate` as their user sees them: what is in the result, and what is said of what this host lacks. Figures are
- * never judged here. */
+/* `rouse bench faults` and `rouse bench populate` as their user sees them: what is in the result, and what is said of what this
+ * host lacks. Figures are never judged here. */
 #include "core/base/units.h"
 #include "core/control/json_text.h"
 #include "core/huge_pool.h"
@@ -78,7 +78,8 @@ static struct json_object *find_arm(struct json_object *doc, const char *group, 
 }
 
 /* RUNS values above 0, of the rounds 1 to RUNS, and a ratio to the reference. */
-static void assert_measured(struct json_object *doc, const char *group, const char *arm, const char *metric, const char *reference)
+static void assert_measured(struct json_object *doc, const char *group, const char *arm, const char *metric,
+                            const char *reference)
 {
         struct json_object *a = find_arm(doc, group, arm), *m = find(a, "metrics", "id", metric), *values = NULL;
 
@@ -111,7 +112,8 @@ Test(bench_micro, faults_has_values_of_every_mechanism_with_ratios_to_the_bare_l
                         assert_measured(doc, groups[g], small_mechanisms[i], "p50", "bare loop");
                         assert_measured(doc, groups[g], small_mechanisms[i], "p99", "bare loop");
                         assert_measured(doc, groups[g], small_mechanisms[i], "cpu_per_touch", "bare loop");
-                        cr_assert_null(find(find_arm(doc, groups[g], small_mechanisms[i]), "metrics", "id", "p999"), "of 64 touches");
+                        cr_assert_null(find(find_arm(doc, groups[g], small_mechanisms[i]), "metrics", "id", "p999"),
+                                       "of 64 touches");
                 }
         assert_measured(doc, groups[0], "MISSING, copy", "pager_cpu_per_touch", "bare loop");
         cr_assert_not_null(find(json_at(doc, "floors"), "arms", "name", "memcpy"));
@@ -207,7 +209,8 @@ Test(bench_micro, words_that_are_wrong_are_told_with_what_was_expected)
         };
 
         for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-                struct child c = RUN(PATIENCE_MS, rouse_program(), "bench", wrong[i].words[0], wrong[i].words[1], wrong[i].words[2]);
+                struct child c = RUN(PATIENCE_MS, rouse_program(), "bench", wrong[i].words[0], wrong[i].words[1],
+                                     wrong[i].words[2]);
 
                 cr_assert_eq(c.status, 2, "%s %s: exit %d", wrong[i].words[0], wrong[i].words[1], c.status);
                 cr_assert(strstr(c.err, wrong[i].said), "expected '%s' in %s", wrong[i].said, c.err);

@@ -1,4 +1,5 @@
-/* The page of a bench in a real browser: it renders, asks nobody for anything, and can be read by everybody. ROUSE_SHOTS=DIR keeps pictures of it. */
+/* The page of a bench in a real browser: it renders, asks nobody for anything, and can be read by everybody. ROUSE_SHOTS=DIR
+ * keeps pictures of it. */
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 #include "tests/support/browser.h"

@@ -1,4 +1,5 @@
-/* Peers of `rouse bench restore`: a slow one is found slower, a dead one is told, nothing is left of any, and Debian's QEMU is measured like rouse. */
+/* Peers of `rouse bench restore`: a slow one is found slower, a dead one is told, nothing is left of any, and Debian's QEMU is
+ * measured like rouse. */
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 #include "core/control/json_text.h"
@@ -154,7 +155,8 @@ static void assert_slow_is_slower(struct json_object *doc)
         qsort(ratios, ROUNDS, sizeof(*ratios), by_value);
         r = named(json_at(slow, "ratios"), "to", "mmap");
         cr_assert(r, "no ratio to mmap in %s", json_object_to_json_string(slow));
-        cr_assert_float_eq(json_object_get_double(json_at(r, "ratio")), ratios[ROUNDS / 2], 0.01 * ratios[ROUNDS / 2], "the ratio is the median of the rounds' ratios");
+        cr_assert_float_eq(json_object_get_double(json_at(r, "ratio")), ratios[ROUNDS / 2], 0.01 * ratios[ROUNDS / 2],
+                           "the ratio is the median of the rounds' ratios");
         cr_assert_str_eq(json_object_get_string(json_at(r, "verdict")), "higher");
         cr_assert_gt(json_object_get_double(json_object_array_get_idx(json_at(r, "ci95"), 0)), 1.0, "the interval excludes 1");
 }
@@ -167,11 +169,13 @@ Test(bench_peer, a_slow_peer_is_found_slower_a_dead_one_is_told_and_no_daemon_is
         struct child c;
 
         snprintf(word, sizeof(word), "sleep 7%d", getpid());
-        snprintf(script, sizeof(script), "(setsid %s &); (%s &); exec {rouse} restore {snapshot} --mode mmap --hints none", word, word);
+        snprintf(script, sizeof(script), "(setsid %s &); (%s &); exec {rouse} restore {snapshot} --mode mmap --hints none", word,
+                 word);
         write_peer(&p, "slow", "sleep 1.5; exec {rouse} restore {snapshot} --mode mmap --hints none");
         write_peer(&p, "dead", "echo cannot open the moon >&2; exit 9");
         write_peer(&p, "daemon", script);
-        c = START_BENCH(&p, "--runs", "7", "--peer", peer_path(&p, "slow", slow), "--peer", peer_path(&p, "dead", dead), "--peer", peer_path(&p, "daemon", daemon));
+        c = START_BENCH(&p, "--runs", "7", "--peer", peer_path(&p, "slow", slow), "--peer", peer_path(&p, "dead", dead), "--peer",
+                        peer_path(&p, "daemon", daemon));
         child_wait(&c, PATIENCE_MS);
         cr_assert_eq(c.status, 1, "an arm that was asked for failed: %d: %s", c.status, c.err);
         cr_assert(strstr(c.err, "dead") && strstr(c.err, "cannot open the moon"), "%s", c.err);

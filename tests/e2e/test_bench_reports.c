@@ -46,7 +46,8 @@ static void write_changed(const char *path, const char *arm, const char *metric,
                         for (size_t m = 0; m < json_object_array_length(metrics); m++) {
                                 struct json_object *metric_o = json_object_array_get_idx(metrics, m), *values = json_at(metric_o, "values");
 
-                                if (strcmp(json_object_get_string(json_at(o, "name")), arm) || strcmp(json_object_get_string(json_at(metric_o, "id")), metric))
+                                if (strcmp(json_object_get_string(json_at(o, "name")), arm) ||
+                                    strcmp(json_object_get_string(json_at(metric_o, "id")), metric))
                                         continue;
                                 for (size_t i = 0; i < json_object_array_length(values); i++) {
                                         struct json_object *pair = json_object_array_get_idx(values, i);

@@ -46,11 +46,13 @@ Test(cpu_mismatch, a_feature_that_is_not_here_is_named_and_the_option_lets_it_pa
         c = RUN(30000, rouse_program(), "restore", to, "--timeout", "20s");
         cr_expect_eq(c.status, 4, "exit %d: %s", c.status, c.err);
         cr_expect_str_empty(c.out);
-        cr_expect(strstr(c.err, "ipred_ctrl") && strstr(c.err, "leaf 0x7.2 edx bit 31") && strstr(c.err, "leaf 0x80000008 ebx bit 13"), "%s", c.err);
+        cr_expect(strstr(c.err, "ipred_ctrl") && strstr(c.err, "leaf 0x7.2 edx bit 31") &&
+                  strstr(c.err, "leaf 0x80000008 ebx bit 13"), "%s", c.err);
         cr_expect(strstr(c.err, "--allow-cpu-mismatch"), "%s", c.err);
         cr_expect_eq(strchr(c.err, '\n'), c.err + c.err_len - 1, "expected one line, found: %s", c.err);
         child_free(&c);
-        c = RUN(30000, rouse_program(), "restore", to, "--allow-cpu-mismatch", "--until", tick_pattern(until, &s, 1), "--timeout", "20s");
+        c = RUN(30000, rouse_program(), "restore", to, "--allow-cpu-mismatch", "--until", tick_pattern(until, &s, 1), "--timeout",
+                "20s");
         cr_expect_eq(c.status, 0, "exit %d: %s", c.status, c.err);
         cr_expect(strstr(c.err, "ipred_ctrl"), "the mismatch is said: %s", c.err);
         assert_joins(&s, c.out, 2);

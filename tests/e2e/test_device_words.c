@@ -19,7 +19,8 @@ static void check(const struct row *rows, size_t nr)
                         argv[k + 1] = rows[i].words[k];
                 c = child_run(10000, argv);
                 cr_expect_eq(c.status, 2, "%s %s: exit %d", rows[i].words[1], rows[i].words[2], c.status);
-                cr_expect(strstr(c.err, rows[i].says), "%s %s: expected '%s' in: %s", rows[i].words[1], rows[i].words[2], rows[i].says, c.err);
+                cr_expect(strstr(c.err, rows[i].says), "%s %s: expected '%s' in: %s", rows[i].words[1], rows[i].words[2],
+                          rows[i].says, c.err);
                 child_free(&c);
         }
 }

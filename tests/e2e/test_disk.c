@@ -42,7 +42,8 @@ static uint64_t writes_on_disk(const char *disk, uint64_t nonce)
                         continue; /* never written */
                 cr_assert_eq(sector[0], nonce, "sector %llu: expected nonce %llx, found %llx", (unsigned long long)i, (unsigned long long)nonce,
                              (unsigned long long)sector[0]);
-                cr_assert_eq(sector[1], i, "sector %llu holds what belongs into sector %llu", (unsigned long long)i, (unsigned long long)sector[1]);
+                cr_assert_eq(sector[1], i, "sector %llu holds what belongs into sector %llu", (unsigned long long)i,
+                             (unsigned long long)sector[1]);
                 sum += sector[2];
         }
         return sum;
@@ -149,7 +150,8 @@ Test(disk, the_user_hears_once_of_a_disk_that_fails_under_the_guest, .timeout = 
         need_kvm();
         snprintf(disk, sizeof(disk), "%s/disk", t.path);
         make_empty_disk(disk, WRITER_DISK_BYTES);
-        c = START(rouse_program(), "run", "--kernel", guest_file("writer"), "--memory", "128M", "--disk", disk, "--timeout", "8s");
+        c = START(rouse_program(), "run", "--kernel", guest_file("writer"), "--memory", "128M", "--disk", disk, "--timeout",
+                  "8s");
         cr_assert(child_wait_output(&c, "TICK 2 ", 30000), "%s", c.err);
         cr_assert_eq(truncate(disk, 0), 0);
         child_wait(&c, 30000);

@@ -31,7 +31,8 @@ static void copy_fixture(const char *name, const char *to)
 
 
 /* Cuts the memory file of a snapshot between its build and its first run; returns how the VM ended. */
-static void run_cut(const char *fixture, enum restore_mode mode, const struct host_caps *caps, struct session_result *ret, bool *ret_answered)
+static void run_cut(const char *fixture, enum restore_mode mode, const struct host_caps *caps, struct session_result *ret,
+                    bool *ret_answered)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct restore_options o = {
@@ -65,7 +66,8 @@ static void check_cut(enum restore_mode mode, bool poison)
         run_cut("stratovirt/microvm-128m", mode, &caps, &result, &answered);
         cr_expect_eq(result.why, SESSION_LOST, "why %d: %s", (int)result.why, result.err.text);
         cr_expect_eq(result.err.kind, ERR_LOST, "so that the exit status is 5");
-        cr_expect(strstr(result.err.text, "memory: offset ") && strstr(result.err.text, "expected") && strstr(result.err.text, "found"), "%s", result.err.text);
+        cr_expect(strstr(result.err.text, "memory: offset ") && strstr(result.err.text, "expected") &&
+                  strstr(result.err.text, "found"), "%s", result.err.text);
         cr_expect_not(answered, "the guest went on over a lost page");
 }
 
@@ -285,7 +287,8 @@ Test(faults, out_of_disk_space_the_vm_goes_on_and_no_directory_is_left, .timeout
         if (mount("tmpfs", small, "tmpfs", 0, "size=8m") != 0)
                 cr_skip_test("mounting a small tmpfs needs root");
         snprintf(path, sizeof(path), "%s/snapshot", small);
-        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", unique_name(name), "--until", "TICK 40 ", "--timeout", "60s");
+        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", unique_name(name), "--until",
+                   "TICK 40 ", "--timeout", "60s");
         cr_assert(child_wait_output(&vm, "TICK 2 ", 60000), "%s", vm.err);
         snap = RUN(30000, rouse_program(), "snapshot", name, path, "--then", "quit");
         cr_expect_eq(snap.status, 1, "exit %d: %s", snap.status, snap.err);

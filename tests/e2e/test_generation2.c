@@ -1,5 +1,6 @@
-/* A StratoVirt snapshot of generation 2 (2.3, 2.4) goes on where it stood, and a read that was under way completes. No StratoVirt restores
- * a microVM of that generation, so a generation 3 one is written anew in the older layout by a writer of the tests' own. */
+/* A StratoVirt snapshot of generation 2 (2.3, 2.4) goes on where it stood, and a read that was under way completes. No StratoVirt
+ * restores a microVM of that generation, so a generation 3 one is written anew in the older layout by a writer of the tests'
+ * own. */
 #include "tests/support/disk.h"
 #include "tests/support/need.h"
 #include "tests/support/sv_generation2.h"

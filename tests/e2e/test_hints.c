@@ -1,4 +1,5 @@
-/* Hints, from the recording to the replay: what a recording says of each touch, what is made of several, and what it is worth for other runs. */
+/* Hints, from the recording to the replay: what a recording says of each touch, what is made of several, and what it is worth for
+ * other runs. */
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 #include "core/probe.h"
@@ -120,8 +121,10 @@ Test(hints, a_recording_tells_what_was_read_written_and_changed_and_before_which
         for (uint32_t k = 0; k < FIXED; k++) {
                 const struct hint *x = touch_of(&h, k);
 
-                cr_assert_eq(x->flags, flags[k % 4], "page %u, k %% 4 = %u: expected flags %u, found %u", x->page, k % 4, flags[k % 4], x->flags);
-                cr_assert_eq(x->phase, k < FIXED / 2 ? HINT_PHASE_T3 : HINT_PHASE_T4, "page %u of k %u in phase %u", x->page, k, x->phase);
+                cr_assert_eq(x->flags, flags[k % 4], "page %u, k %% 4 = %u: expected flags %u, found %u", x->page, k % 4,
+                             flags[k % 4], x->flags);
+                cr_assert_eq(x->phase, k < FIXED / 2 ? HINT_PHASE_T3 : HINT_PHASE_T4, "page %u of k %u in phase %u", x->page, k,
+                             x->phase);
                 cr_assert_gt(x->touch_us, 0);
         }
         for (size_t i = 1; i < h.nr; i++)
@@ -162,7 +165,8 @@ Test(hints, a_snapshot_ends_a_recording_and_that_is_said, .timeout = 120)
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct saved s = make_vary(&t);
         char path[4300], other[4300], name[64];
-        struct child vm = START(rouse_program(), "restore", s.path, "--record", in_dir(path, &t, "r"), "--name", unique_name(name), "--timeout", "60s");
+        struct child vm = START(rouse_program(), "restore", s.path, "--record", in_dir(path, &t, "r"), "--name",
+                                unique_name(name), "--timeout", "60s");
 
         cr_assert(child_wait_output(&vm, "TICK ", PATIENCE_MS), "%s", vm.err);
         (void)save_and_quit(&vm, name, in_dir(other, &t, "other"));
@@ -191,7 +195,8 @@ static void keep_message(void *arg, const char *text)
                 snprintf(arg, 200, "%.199s", text);
 }
 
-/* A host that cannot leave HLT to the guest: KVM's workers take the faults. What differs counts as written, and the user is told. */
+/* A host that cannot leave HLT to the guest: KVM's workers take the faults. What differs counts as written, and the user is
+ * told. */
 Test(hints, where_kvm_hides_who_wrote_what_differs_counts_as_written, .timeout = 120)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
@@ -237,7 +242,8 @@ static uint64_t demand_faults(const struct saved *s, const struct tmpdir *t, con
 
         wake(s, WORDS("--mode", "lazy", "--hints", hints, "--fill", "off", "--ledger", in_dir(ledger, t, "ledger.json")));
         doc = json_object_from_file(ledger);
-        cr_assert(doc && json_object_object_get_ex(doc, "faults", &faults) && json_object_object_get_ex(faults, "demand", &demand));
+        cr_assert(doc && json_object_object_get_ex(doc, "faults", &faults) &&
+                  json_object_object_get_ex(faults, "demand", &demand));
         n = json_object_get_uint64(demand);
         json_object_put(doc);
         return n;
@@ -286,7 +292,8 @@ Test(hints, hints_of_five_runs_foresee_what_can_be_foreseen_and_waste_little, .t
         child_free(&c);
         /* Fixed pages lie 16 apart, so each costs a fault of its own; the replay has 200 ms before the guest wakes. */
         cr_assert_geq(demand_faults(&s, &t, "none"), FIXED);
-        cr_assert_leq(demand_faults(&s, &t, p[0]), FIXED / 4, "hints were replayed, and faults of %d pages are still there", FIXED);
+        cr_assert_leq(demand_faults(&s, &t, p[0]), FIXED / 4, "hints were replayed, and faults of %d pages are still there",
+                      FIXED);
 }
 
 Test(hints, merged_hints_are_found_by_the_snapshots_identity_and_go_along_when_it_is_converted, .timeout = 200)
@@ -324,7 +331,8 @@ Test(hints, a_budget_of_bytes_bounds_what_a_replay_brings, .timeout = 120)
         struct json_object *doc;
 
         wake(&s, WORDS("--record", "auto"));
-        wake(&s, WORDS("--mode", "lazy", "--fill", "off", "--hints-budget", "256K", "--ledger", in_dir(ledger, &t, "ledger.json")));
+        wake(&s,
+             WORDS("--mode", "lazy", "--fill", "off", "--hints-budget", "256K", "--ledger", in_dir(ledger, &t, "ledger.json")));
         doc = json_object_from_file(ledger);
         cr_assert_not_null(doc);
         cr_assert_eq(number_at(doc, "faults", "replay") + number_at(doc, "faults", "demand") >= FIXED, true);
@@ -342,7 +350,8 @@ Test(hints, a_budget_of_time_ends_a_replay, .timeout = 120)
         struct json_object *doc;
 
         wake(&s, WORDS("--record", "auto"));
-        wake(&s, WORDS("--mode", "lazy", "--fill", "off", "--hints-budget", "1us", "--ledger", in_dir(ledger, &t, "ledger.json")));
+        wake(&s,
+             WORDS("--mode", "lazy", "--fill", "off", "--hints-budget", "1us", "--ledger", in_dir(ledger, &t, "ledger.json")));
         doc = json_object_from_file(ledger);
         cr_assert_not_null(doc);
         cr_assert_leq(number_at(doc, "faults", "replay"), FIXED / 2);
@@ -404,7 +413,8 @@ Test(hints, hints_of_another_snapshot_stop_a_restore_that_names_them_and_a_conve
         setenv("XDG_DATA_HOME", t.path, 1);
         write_one(in_dir(a, &t, "a"), ONE, 1);
         c = RUN(PATIENCE_MS, rouse_program(), "restore", dir, "--hints", a);
-        cr_assert(c.status == 4 && strstr(c.err, "expected hints for snapshot ") && strstr(c.err, "found them for " ONE), "%d: %s", c.status, c.err);
+        cr_assert(c.status == 4 && strstr(c.err, "expected hints for snapshot ") &&
+                  strstr(c.err, "found them for " ONE), "%d: %s", c.status, c.err);
         child_free(&c);
         c = RUN(PATIENCE_MS, rouse_program(), "convert", dir, in_dir(out, &t, "out"), "--hints", a);
         cr_assert(c.status == 4 && strstr(c.err, "found them for " ONE), "%d: %s", c.status, c.err);

@@ -1,4 +1,5 @@
-/* Named machines whose files, disks or surroundings are not as they were: what is refused, what is said, and what stays as it was. */
+/* Named machines whose files, disks or surroundings are not as they were: what is refused, what is said, and what stays as it
+ * was. */
 #include "core/base/cleanup.h"
 #include "kvm/cpuid_cache.h"
 #include "tests/support/edit_native.h"
@@ -256,7 +257,8 @@ Test(machines, a_closed_standard_output_is_no_other_file)
         char command[600], path[300];
         struct stat st;
 
-        snprintf(command, sizeof(command), "%s run --kernel %s --memory 64M --name web --timeout 500ms >&- 2>&-", rouse_program(), guest_path());
+        snprintf(command, sizeof(command), "%s run --kernel %s --memory 64M --name web --timeout 500ms >&- 2>&-", rouse_program(),
+                 guest_path());
         cr_expect_eq(WEXITSTATUS(system(command)), 124);
         snprintf(path, sizeof(path), "%s/rouse/web.lock", machines_dir()); /* the first file that it opens */
         cr_assert_eq(stat(path, &st), 0);

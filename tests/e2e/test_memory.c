@@ -37,7 +37,8 @@ static void check_format(const char *pack)
         need_kvm();
         need_uffd();
         snprintf(path, sizeof(path), "%s/snapshot", t.path);
-        snprintf(command, sizeof(command), "%s convert --pack %s %s %s >/dev/null", rouse_program(), pack, fixture_dir("stratovirt/microvm-1g-busy"), path);
+        snprintf(command, sizeof(command), "%s convert --pack %s %s %s >/dev/null", rouse_program(), pack,
+                 fixture_dir("stratovirt/microvm-1g-busy"), path);
         cr_assert_eq(system(command), 0);
         check(path, t.path, RESTORE_LAZY);
         check(path, t.path, RESTORE_AUTO);

@@ -70,7 +70,8 @@ static void try_restore(struct lab *lab, const char *what)
         }
         lab->refused++;
         cr_assert_eq(err.kind, ERR_SNAPSHOT, "%s: refused with kind %d: %s", what, (int)err.kind, err.text);
-        cr_assert(strlen(err.text) > strlen(lab->dir.path) && !strchr(err.text, '\n'), "%s: no message of one line: '%s'", what, err.text);
+        cr_assert(strlen(err.text) > strlen(lab->dir.path) &&
+                  !strchr(err.text, '\n'), "%s: no message of one line: '%s'", what, err.text);
 }
 
 static void lab_open(struct lab *lab)
@@ -82,7 +83,8 @@ static void lab_open(struct lab *lab)
         lab->dir = tmpdir_new();
         snprintf(path, sizeof(path), "%s/state", fixture);
         read_file(path, &lab->state, &lab->state_len);
-        snprintf(command, sizeof(command), "cp --sparse=always %s/memory %s/memory && chmod u+w %s/memory", fixture, lab->dir.path, lab->dir.path);
+        snprintf(command, sizeof(command), "cp --sparse=always %s/memory %s/memory && chmod u+w %s/memory", fixture,
+                 lab->dir.path, lab->dir.path);
         cr_assert_eq(system(command), 0);
 }
 
@@ -104,7 +106,8 @@ static size_t mutate(uint8_t *to, const struct lab *lab, uint64_t *seed, char wh
                 at = r & 0x200 ? next_random(seed) % 8000 : lab->state_len - 1 - next_random(seed) % 14000;
         len = at + len > lab->state_len ? lab->state_len - at : len;
         memcpy(to, lab->state, lab->state_len);
-        snprintf(what, 80, "mutation %llu at %llu+%llu", (unsigned long long)(r % 6), (unsigned long long)at, (unsigned long long)len);
+        snprintf(what, 80, "mutation %llu at %llu+%llu", (unsigned long long)(r % 6), (unsigned long long)at,
+                 (unsigned long long)len);
         switch (r % 6) {
         case 0:
                 to[at] ^= (uint8_t)(1u << (r >> 16 & 7));
@@ -145,7 +148,8 @@ static void check_state_mutants(unsigned count, uint64_t seed)
         }
         free(mutant);
         cr_log_info("%u mutants: %u refused, %u restored", count, lab.refused, lab.restored);
-        cr_expect(lab.refused > count / 4 && lab.restored > count / 50, "of %u mutants %u were refused and %u restored", count, lab.refused, lab.restored);
+        cr_expect(lab.refused > count / 4 &&
+                  lab.restored > count / 50, "of %u mutants %u were refused and %u restored", count, lab.refused, lab.restored);
         lab_close(&lab);
 }
 
@@ -183,7 +187,8 @@ Test(mutants, every_boundary_of_memory_cut_or_grown_is_refused, .timeout = 60)
 
                         if (size < 0 || size == 12288 + (128ll << 20))
                                 continue;
-                        snprintf(command, sizeof(command), "cp --sparse=always %s/memory %s", fixture_dir("stratovirt/microvm-128m"), path);
+                        snprintf(command, sizeof(command), "cp --sparse=always %s/memory %s",
+                                 fixture_dir("stratovirt/microvm-128m"), path);
                         unlink(path);
                         cr_assert_eq(system(command), 0);
                         chmod(path, 0600);

@@ -15,7 +15,8 @@
 
 static struct child boot(const char *name)
 {
-        struct child vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", name, "--timeout", "60s");
+        struct child vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", name, "--timeout",
+                                "60s");
 
         cr_assert(child_wait_output(&vm, "TICK 1 ", 60000), "%s", vm.err);
         return vm;

@@ -1,4 +1,5 @@
-/* A guest that talks ARP and ICMP with its host through a tap, in a network namespace of the test's own, before and after it is woken. */
+/* A guest that talks ARP and ICMP with its host through a tap, in a network namespace of the test's own, before and after it is
+ * woken. */
 #include "tests/support/need.h"
 #include "tests/support/tmpdir.h"
 #include "tests/support/vm.h"
@@ -52,7 +53,8 @@ Test(network, a_guest_asks_and_is_answered_through_its_tap_in_every_mode, .timeo
         }
 }
 
-/* The last whole tick, once it tells of so many. Two may come in one tick, and a busy host asks for the guest's address in between. */
+/* The last whole tick, once it tells of so many. Two may come in one tick, and a busy host asks for the guest's address in
+ * between. */
 static struct beacon_tick await_answers(struct child *vm, uint64_t nr)
 {
         struct beacon_tick last = {0};
@@ -99,6 +101,7 @@ Test(network, an_active_card_without_a_tap_is_refused_with_its_slot_mac_and_opti
         s = boot_ping(&t);
         c = RUN(20000, rouse_program(), "restore", s.path, "--timeout", "10s");
         cr_assert_eq(c.status, 4, "expected exit 4, found %d: %s", c.status, c.err);
-        cr_assert(strstr(c.err, "slot 4") && strstr(c.err, "52:54:00:12:34:56") && strstr(c.err, "--net 4=tap=NAME"), "found: %s", c.err);
+        cr_assert(strstr(c.err, "slot 4") && strstr(c.err, "52:54:00:12:34:56") &&
+                  strstr(c.err, "--net 4=tap=NAME"), "found: %s", c.err);
         child_free(&c);
 }

@@ -46,7 +46,8 @@ static struct saved make_packed(const char *path, const char *level)
         struct saved s = {0};
 
         cr_assert(child_wait_output(&vm, "TICK 2 ", 60000), "%s%s", vm.out, vm.err);
-        snap = RUN_OK(rouse_program(), "snapshot", name, path, "--pack", "lz4", "--pack-level", level, "--ledger", "-", "--then", "quit");
+        snap = RUN_OK(rouse_program(), "snapshot", name, path, "--pack", "lz4", "--pack-level", level, "--ledger", "-", "--then",
+                      "quit");
         cr_expect(strstr(snap.err, "stored)"), "%s", snap.err);
         cr_assert_eq(child_wait(&vm, 60000), 0, "%s", vm.err);
         cr_assert(beacon_last(vm.out, &s.next));
@@ -76,7 +77,8 @@ static void assert_wakes_packed(const struct saved *s, const struct tmpdir *t)
         assert_wakes(s, TICKS, WORDS("--mode", "lazy", "--hints", "none", "--memory-backing", "memfd"));
         refused = RUN(20000, rouse_program(), "restore", s->path, "--mode", "mmap");
         cr_expect_eq(refused.status, 2, "exit %d: %s", refused.status, refused.err);
-        cr_expect(strstr(refused.err, "packed") && strstr(refused.err, "--mode auto") && strstr(refused.err, "convert --pack none"), "%s", refused.err);
+        cr_expect(strstr(refused.err, "packed") && strstr(refused.err, "--mode auto") &&
+                  strstr(refused.err, "convert --pack none"), "%s", refused.err);
         child_free(&refused);
 }
 
@@ -289,7 +291,8 @@ Test(packed, a_snapshot_with_a_flipped_byte_is_refused_or_loses_pages_but_never_
                 byte ^= 0x24;
                 cr_assert_eq(pwrite(fd, &byte, 1, at), 1);
                 c = RUN(40000, rouse_program(), "restore", path, "--hints", "none", "--until", "TICK", "--timeout", "30s");
-                cr_expect(c.status == 0 || c.status == 4 || c.status == 5, "%s, byte %lld: exit %d: %s%s", files[i % 4], (long long)at, c.status, c.out, c.err);
+                cr_expect(c.status == 0 || c.status == 4 ||
+                          c.status == 5, "%s, byte %lld: exit %d: %s%s", files[i % 4], (long long)at, c.status, c.out, c.err);
                 cr_expect(c.status == 4 || !strstr(c.out, "bad=") || strstr(c.out, "bad=0"), "%s", c.out);
                 lost += c.status == 5;
                 refused += c.status == 4;

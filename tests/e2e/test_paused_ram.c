@@ -19,7 +19,8 @@ static uint64_t expected_hash(const char *dir)
 
         snprintf(path, sizeof(path), "%s/expect.json", dir);
         doc = json_object_from_file(path);
-        cr_assert(doc && json_object_object_get_ex(doc, "memory", &memory) && json_object_object_get_ex(memory, "xxh3_64_of_all_ram", &hash));
+        cr_assert(doc && json_object_object_get_ex(doc, "memory", &memory) &&
+                  json_object_object_get_ex(memory, "xxh3_64_of_all_ram", &hash));
         v = strtoull(json_object_get_string(hash), NULL, 16);
         json_object_put(doc);
         return v;

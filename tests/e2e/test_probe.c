@@ -39,7 +39,8 @@ static void assert_fact(const char *key, struct json_object *f)
 
         cr_expect(is_one_of(state, "ok slow lack info unknown"), "%s: state %s", key, state);
         cr_expect(json_object_is_type(member(f, "text"), json_type_string), "%s", key);
-        cr_expect(!value || json_object_is_type(value, json_type_boolean) || json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_string), "%s", key);
+        cr_expect(!value || json_object_is_type(value, json_type_boolean) || json_object_is_type(value, json_type_int) ||
+                  json_object_is_type(value, json_type_string), "%s", key);
         if (strcmp(state, "unknown") == 0)
                 cr_expect_null(value, "%s is unknown, but has a value", key);
         if (strcmp(state, "slow") != 0 && strcmp(state, "lack") != 0)
@@ -77,7 +78,8 @@ static struct json_object *parse(const struct child *c)
         struct json_object *doc = json_tokener_parse_ex(t, c->out, (int)c->out_len);
 
         cr_assert_not_null(doc, "%s%s", c->out, c->err);
-        cr_expect_leq(c->out_len - json_tokener_get_parse_end(t), 1, "more than one document: %s", c->out + json_tokener_get_parse_end(t));
+        cr_expect_leq(c->out_len - json_tokener_get_parse_end(t), 1, "more than one document: %s",
+                      c->out + json_tokener_get_parse_end(t));
         cr_expect_eq(c->err_len, 0, "%s", c->err);
         json_tokener_free(t);
         cr_expect_eq(json_object_get_int(member(doc, "version")), 1);
@@ -112,7 +114,8 @@ Test(probe, the_document_has_every_fact_with_its_members, .timeout = 60)
 
         cr_expect_gt(json_object_object_length(member(doc, "facts")), 80);
         cr_expect_null(member(doc, "dir"));
-        cr_expect_eq(json_object_get_int64(member(member(member(doc, "facts"), "cpu.count"), "value")), sysconf(_SC_NPROCESSORS_ONLN));
+        cr_expect_eq(json_object_get_int64(member(member(member(doc, "facts"), "cpu.count"), "value")),
+                     sysconf(_SC_NPROCESSORS_ONLN));
         json_object_put(doc);
 }
 
@@ -131,7 +134,8 @@ Test(probe, a_directory_adds_the_facts_of_what_holds_it, .timeout = 60)
                 of_dir += strncmp(key, "dir.", 4) == 0;
         }
         cr_expect_gt(of_dir, 5);
-        cr_expect_eq((size_t)json_object_object_length(member(doc, "facts")), (size_t)json_object_object_length(member(without, "facts")) + of_dir);
+        cr_expect_eq((size_t)json_object_object_length(member(doc, "facts")),
+                     (size_t)json_object_object_length(member(without, "facts")) + of_dir);
         json_object_put(doc);
         json_object_put(without);
 }
@@ -162,7 +166,8 @@ Test(probe, an_unprivileged_user_gets_the_same_keys_and_is_told_what_to_mend, .t
         if (geteuid() != 0)
                 need_lacks("root, who can be somebody else", EPERM);
         copy_for_all(dir, program);
-        c = RUN(20000, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", program, "probe", "--json");
+        c = RUN(20000, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", program, "probe",
+                "--json");
         unlink(program);
         rmdir(dir);
         doc = parse(&c);

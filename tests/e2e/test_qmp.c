@@ -138,13 +138,15 @@ Test(qmp, a_session_as_qemus_clients_have_it_works, .timeout = 90)
         struct rig *r = boot();
         char expected[400];
 
-        qmp_expect(&r->q, "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": []}, \"id\": 1}\r\n", "{\"return\":{},\"id\":1}");
+        qmp_expect(&r->q, "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": []}, \"id\": 1}\r\n",
+                   "{\"return\":{},\"id\":1}");
         qmp_expect(&r->q, "{\"execute\":\"query-version\",\"id\":{\"n\":[null,1.5]}}",
                    "{\"return\":{\"package\":\"rouse-" ROUSE_VERSION "\",\"qemu\":{\"major\":5,\"micro\":1,\"minor\":0}},\"id\":{\"n\":[null,1.5]}}");
         qmp_expect(&r->q, "{'execute':'query-kvm','id':'a'}", "{\"return\":{\"enabled\":true,\"present\":true},\"id\":\"a\"}");
         qmp_expect(&r->q, CMD("query-name"), OK);
         qmp_expect(&r->q, CMD("query-target"), "{\"return\":{\"arch\":\"x86_64\"}}");
-        qmp_expect(&r->q, CMD("query-events"), "{\"return\":[{\"name\":\"RESUME\"},{\"name\":\"SHUTDOWN\"},{\"name\":\"STOP\"}]}");
+        qmp_expect(&r->q, CMD("query-events"),
+                   "{\"return\":[{\"name\":\"RESUME\"},{\"name\":\"SHUTDOWN\"},{\"name\":\"STOP\"}]}");
         qmp_send(&r->q, CMD("query-commands"));
         cr_expect(strstr(qmp_line(&r->q), "{\"name\":\"query-migrate\"},"), "%s", r->q.line);
         qmp_send(&r->q, CMD("query-cpus"));
@@ -167,16 +169,22 @@ Test(qmp, errors_have_the_classes_and_texts_of_stratovirt, .timeout = 90)
                   "%s", r->q.line);
         qmp_expect(&r->q, CMD("migrate"), ERROR("missing field `arguments`"));
         qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{}}", ERROR("missing field `uri`"));
-        qmp_expect(&r->q, "{\"execute\":\"stop\",\"arguments\":\"isdf\"}", ERROR("invalid type: string \\\"isdf\\\", expected struct stop"));
+        qmp_expect(&r->q, "{\"execute\":\"stop\",\"arguments\":\"isdf\"}",
+                   ERROR("invalid type: string \\\"isdf\\\", expected struct stop"));
         qmp_expect(&r->q, "{\"execute\":\"stop\",\"arguments\":{\"x\":1}}", ERROR("unknown field `x`, there are no fields"));
-        qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:1.2.3.4:5\"}}", ERROR("MicroVM does not support migration"));
-        qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"exec:rm\"}}", ERROR("Unknown mode: invalid uri exec:rm"));
+        qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:1.2.3.4:5\"}}",
+                   ERROR("MicroVM does not support migration"));
+        qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"exec:rm\"}}",
+                   ERROR("Unknown mode: invalid uri exec:rm"));
         qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"dir\"}}", ERROR("Invalid uri: dir"));
-        qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"file:,mapped=true\"}}", ERROR("Invalid uri: file:,mapped=true"));
-        qmp_expect(&r->q, "{\"execute\":\"balloon\",\"arguments\":{\"value\":-1}}", ERROR("invalid value: integer `-1`, expected u64"));
+        qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"file:,mapped=true\"}}",
+                   ERROR("Invalid uri: file:,mapped=true"));
+        qmp_expect(&r->q, "{\"execute\":\"balloon\",\"arguments\":{\"value\":-1}}",
+                   ERROR("invalid value: integer `-1`, expected u64"));
         qmp_expect(&r->q, "{\"execute\":\"balloon\",\"arguments\":{\"value\":1}}",
                    "{\"error\":{\"class\":\"DeviceNotActive\",\"desc\":\"No balloon device has been activated\"}}");
-        qmp_expect(&r->q, CMD("query-balloon"), "{\"error\":{\"class\":\"DeviceNotActive\",\"desc\":\"No balloon device has been activated\"}}");
+        qmp_expect(&r->q, CMD("query-balloon"),
+                   "{\"error\":{\"class\":\"DeviceNotActive\",\"desc\":\"No balloon device has been activated\"}}");
         qmp_expect(&r->q, CMD("query-migrate"), "{\"return\":{\"status\":\"setup\"}}");
         quit(r);
 }
@@ -368,7 +376,8 @@ Test(qmp, rouse_snapshot_finds_a_vm_by_its_qmp_socket, .timeout = 120)
 
 static struct child start_at(const char *arg)
 {
-        return RUN(20000, rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--qmp", arg, "--until", "TICK 1 ", "--timeout", "30s");
+        return RUN(20000, rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--qmp", arg, "--until",
+                   "TICK 1 ", "--timeout", "30s");
 }
 
 Test(qmp, only_a_dead_socket_is_replaced, .timeout = 120)
@@ -440,7 +449,8 @@ Test(qmp, balloon_says_how_much_memory_the_guest_keeps_and_query_balloon_how_muc
 
         need_kvm();
         rig_paths(r);
-        r->vm = START(rouse_program(), "run", "--kernel", guest_file("balloon"), "--balloon", "--memory", "128M", "--qmp", r->arg, "--timeout", "60s");
+        r->vm = START(rouse_program(), "run", "--kernel", guest_file("balloon"), "--balloon", "--memory", "128M", "--qmp", r->arg,
+                      "--timeout", "60s");
         qmp_open(&r->q, r->path);
         cr_assert(child_wait_output(&r->vm, "TICK 1 ", 60000), "%s", r->vm.err);
         qmp_expect(&r->q, CMD("query-balloon"), "{\"return\":{\"actual\":134217728}}");

@@ -183,7 +183,8 @@ Test(qmp_restore, a_migrate_that_waits_for_pages_is_active_can_be_cancelled_and_
         while (strcmp(qmp_line(&r->second), "{\"return\":{\"status\":\"completed\"}}") == 0);
         cr_expect_str_eq(r->second.line, "{\"return\":{\"status\":\"active\"}}");
         qmp_expect(&r->second, migrate, refused);
-        qmp_expect(&r->second, CMD("query-status"), "{\"return\":{\"running\":true,\"singlestep\":false,\"status\":\"running\"}}");
+        qmp_expect(&r->second, CMD("query-status"),
+                   "{\"return\":{\"running\":true,\"singlestep\":false,\"status\":\"running\"}}");
         qmp_expect(&r->second, CMD("stop"), OK); /* said for later */
         qmp_expect(&r->second, CMD("cont"), OK);
         cr_expect_not(qmp_has_line(&r->q, 100), "migrate answered: %s", r->q.buf);
@@ -219,7 +220,8 @@ Test(qmp_restore, a_stop_during_a_snapshot_that_works_holds_after_it, .timeout =
         struct silent_file f = start_silent(r, "30s");
         char snapshot[400];
 
-        snprintf(snapshot, sizeof(snapshot), "{\"execute\":\"x-rouse-snapshot\",\"arguments\":{\"dir\":\"%.250s/again\"}}", r->t.path);
+        snprintf(snapshot, sizeof(snapshot), "{\"execute\":\"x-rouse-snapshot\",\"arguments\":{\"dir\":\"%.250s/again\"}}",
+                 r->t.path);
         qmp_send(&r->q, snapshot);
         usleep(100000);
         qmp_open(&r->second, r->path);

@@ -52,7 +52,8 @@ Test(serial_socket, a_client_reads_what_was_said_before_it_came_and_the_next_one
         cr_assert_not_null(mkdtemp(dir));
         snprintf(path, sizeof(path), "%s/s", dir);
         snprintf(word, sizeof(word), "unix=%s", path);
-        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--serial", word, "--mark", "TICK 3 ", "--timeout", "40s");
+        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--serial", word, "--mark", "TICK 3 ",
+                   "--timeout", "40s");
         fd = connect_to(path);
         expect_text(fd, "BOOT ");
         expect_text(fd, "TICK 2 ");
@@ -109,7 +110,8 @@ Test(serial_socket, a_file_is_appended_to, .timeout = 60)
         need_kvm();
         tmpdir_write(&t, "log", "before\n", 7);
         snprintf(word, sizeof(word), "file=%s/log", t.path);
-        vm = RUN(50000, rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--serial", word, "--until", "TICK 1 ", "--timeout", "40s");
+        vm = RUN(50000, rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--serial", word, "--until",
+                 "TICK 1 ", "--timeout", "40s");
         cr_expect_eq(vm.status, 0, "%s", vm.err);
         cr_expect_str_empty(vm.out);
         fd = openat(t.fd, "log", O_RDONLY | O_CLOEXEC);

@@ -155,7 +155,8 @@ Test(stateful, without_space_it_is_not_saved_and_goes_on)
         machine_expect_state("web", "running");
         cr_expect_neq(access(machine_file(path, "web", "state"), F_OK), 0);
         cr_expect_eq(child_wait(&vm, 40000), 0, "it did not go on: %s%s", vm.out, vm.err);
-        beacon_assert_goes_on(strstr(vm.out, "TICK "), 1, ({ struct beacon_tick t; cr_assert(beacon_first(vm.out, &t)); t.nonce; }), 60);
+        beacon_assert_goes_on(strstr(vm.out, "TICK "), 1,
+                              ({ struct beacon_tick t; cr_assert(beacon_first(vm.out, &t)); t.nonce; }), 60);
         umount2(small, MNT_DETACH);
         child_free(&vm);
         child_free(&c);

@@ -30,7 +30,8 @@ static bool has_state(void)
         return access(machine_file(path, "web", "state"), F_OK) == 0;
 }
 
-/* How long a save takes on this host today, start of `rouse stop` to its end: a kill at a random moment must be able to meet either side of it. */
+/* How long a save takes on this host today, start of `rouse stop` to its end: a kill at a random moment must be able to meet
+ * either side of it. */
 static uint64_t save_takes_us(void)
 {
         uint64_t longest = 0;
@@ -58,7 +59,8 @@ static uint64_t expect_whole(uint64_t least)
         c = START(rouse_program(), "restore", path, "--until", "TICK ", "--timeout", "20s");
         cr_assert_eq(child_wait(&c, 30000), 0, "%s", c.err);
         cr_assert(beacon_first(c.out, &t), "%s", c.out);
-        cr_expect_geq(t.n, least, "the state went back from tick %llu to %llu", (unsigned long long)least, (unsigned long long)t.n);
+        cr_expect_geq(t.n, least, "the state went back from tick %llu to %llu", (unsigned long long)least,
+                      (unsigned long long)t.n);
         child_free(&c);
         return t.n;
 }
@@ -76,7 +78,8 @@ Test(stateful_full, a_vm_that_is_killed_while_it_saves_leaves_the_old_state_or_t
         for (int i = 0; i < ROUNDS; i++) {
                 uint64_t before = tick;
 
-                /* In the foreground, so that the test knows whom to kill. Its state has no disk: it can be woken again after a kill. */
+                /* In the foreground, so that the test knows whom to kill. Its state has no disk: it can be woken again after a
+                 * kill. */
                 started = START(rouse_program(), "start", "web", "--console");
                 cr_assert(child_wait_output(&started, "TICK ", 30000), "%s", started.err);
                 if (i % 2)
@@ -127,7 +130,8 @@ Test(stateful_full, a_run_that_is_killed_at_any_moment_leaves_a_definition_that_
 
         for (int i = 0; i < ROUNDS; i++) {
                 /* another definition each time */
-                struct child vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", i % 2 ? "64M" : "128M", "--name", "web", "--timeout", "20s");
+                struct child vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", i % 2 ? "64M" : "128M",
+                                        "--name", "web", "--timeout", "20s");
 
                 usleep((useconds_t)rand_r(&seed) % 30000);
                 child_kill(&vm, SIGKILL);

@@ -1,4 +1,5 @@
-/* What `rouse restore --timeline` writes of a VM that runs: every page once, in order of time, and as many as the ledger counts. */
+/* What `rouse restore --timeline` writes of a VM that runs: every page once, in order of time, and as many as the ledger
+ * counts. */
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 #include "core/session.h"
@@ -136,7 +137,8 @@ Test(timeline, a_mode_without_a_pager_says_that_there_is_nothing_to_log, .timeou
         struct logged l = logged_new();
 
         for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
-                struct child c = RUN(PATIENCE_MS, rouse_program(), "restore", l.s.path, "--mode", modes[i], "--timeline", l.path, "--until", "TICK");
+                struct child c = RUN(PATIENCE_MS, rouse_program(), "restore", l.s.path, "--mode", modes[i], "--timeline", l.path,
+                                     "--until", "TICK");
 
                 cr_assert_eq(c.status, 0, "%s", c.err);
                 cr_assert(strstr(c.err, "nothing to log"), "%s", c.err);

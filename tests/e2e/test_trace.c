@@ -1,4 +1,5 @@
-/* rouse trace: what a guest is seen to touch, whoever runs it, beside what a recording says; and what is said where tracing cannot be. */
+/* rouse trace: what a guest is seen to touch, whoever runs it, beside what a recording says; and what is said where tracing
+ * cannot be. */
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 #include "formats/hints_file.h"
@@ -74,8 +75,8 @@ static struct saved make_vm(const struct tmpdir *t, const char *guest)
         return make_vm_at(t, guest, 0);
 }
 
-/* Traces a restore until the guest has done a whole tick, wherever in one it was saved. Returns what was said on standard error, for the caller
- * to free. */
+/* Traces a restore until the guest has done a whole tick, wherever in one it was saved. Returns what was said on standard error,
+ * for the caller to free. */
 static char *trace_restore(const struct saved *s, const char *out, const char *mode)
 {
         char tick[64];
@@ -119,7 +120,8 @@ Test(trace, the_trace_of_an_mmap_restore_has_95_percent_of_what_a_lazy_one_recor
         need_trace(&t);
         need_uffd();
         s = make_vm(&t, "beacon");
-        c = RUN(PATIENCE_MS, rouse_program(), "restore", s.path, "--record", in_dir(record, &t, "record"), "--until", tick_pattern(tick, &s, 1), "--timeout", "60s");
+        c = RUN(PATIENCE_MS, rouse_program(), "restore", s.path, "--record", in_dir(record, &t, "record"), "--until",
+                tick_pattern(tick, &s, 1), "--timeout", "60s");
         cr_assert_eq(c.status, 0, "exit %d: %s", c.status, c.err);
         child_free(&c);
         recorded = read_hints(record);
@@ -132,9 +134,11 @@ Test(trace, the_trace_of_an_mmap_restore_has_95_percent_of_what_a_lazy_one_recor
         common = count_common(&recorded, &traced);
         cr_assert_geq(common * 100, recorded.nr * 95, "expected 95%% of the %zu recorded pages, found %zu", recorded.nr, common);
         common = count_common(&traced, &recorded);
-        cr_assert_geq(common * 100, traced.nr * 95, "expected 95%% of the %zu traced pages to be recorded ones, found %zu", traced.nr, common);
+        cr_assert_geq(common * 100, traced.nr * 95, "expected 95%% of the %zu traced pages to be recorded ones, found %zu",
+                      traced.nr, common);
 
-        c = RUN(PATIENCE_MS, rouse_program(), "restore", s.path, "--mode", "lazy", "--hints", trace, "--until", tick, "--timeout", "60s", "--ledger", "-");
+        c = RUN(PATIENCE_MS, rouse_program(), "restore", s.path, "--mode", "lazy", "--hints", trace, "--until", tick, "--timeout",
+                "60s", "--ledger", "-");
         cr_assert_eq(c.status, 0, "exit %d: %s", c.status, c.err);
         cr_assert_gt(number_after(c.err, "\nreplay pages"), traced.nr / 2, "the hints of the trace were not replayed: %s", c.err);
         child_free(&c);
@@ -157,7 +161,8 @@ static bool walk_is_whole(const struct saved *s, const struct hints *h)
 
 Test(trace, a_trace_tells_reads_from_writes_and_what_came_before_the_first_answer, .timeout = 120)
 {
-        /* By k % 4: only read; read and written later; written; written with the bytes it had: of a VM that has ended none can be compared. */
+        /* By k % 4: only read; read and written later; written; written with the bytes it had: of a VM that has ended none can be
+         * compared. */
         static const uint8_t flags[] = {0, HINT_DIFFERS, HINT_WRITTEN | HINT_DIFFERS, HINT_WRITTEN | HINT_DIFFERS};
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         _cleanup_(hints_free) struct hints h = {0};
@@ -177,8 +182,10 @@ Test(trace, a_trace_tells_reads_from_writes_and_what_came_before_the_first_answe
                 const struct hint *x = find_page(&h, page);
 
                 cr_assert_not_null(x, "the guest touched page %u, and the trace does not have it", page);
-                cr_assert_eq(x->flags, flags[k % 4], "page %u, k %% 4 = %u: expected flags %u, found %u", page, k % 4, flags[k % 4], x->flags);
-                cr_assert_eq(x->phase, k < FIXED / 2 ? HINT_PHASE_T3 : HINT_PHASE_T4, "page %u of k %u in phase %u", page, k, x->phase);
+                cr_assert_eq(x->flags, flags[k % 4], "page %u, k %% 4 = %u: expected flags %u, found %u", page, k % 4,
+                             flags[k % 4], x->flags);
+                cr_assert_eq(x->phase, k < FIXED / 2 ? HINT_PHASE_T3 : HINT_PHASE_T4, "page %u of k %u in phase %u", page, k,
+                             x->phase);
                 cr_assert_geq(x->touch_us, last_us, "page %u was touched before the one before it", page);
                 last_us = x->touch_us;
         }
@@ -303,7 +310,8 @@ static void let_run(struct watched *w, const struct saved *s)
         char tick[64];
 
         qmp_send(&w->q, "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"cont\"}\n");
-        cr_assert(child_wait_output(&w->vm, tick_pattern(tick, s, 1) + strlen("^"), PATIENCE_MS), "the VM said: %s%s", w->vm.out, w->vm.err);
+        cr_assert(child_wait_output(&w->vm, tick_pattern(tick, s, 1) + strlen("^"), PATIENCE_MS), "the VM said: %s%s", w->vm.out,
+                  w->vm.err);
 }
 
 static void end_watched(struct watched *w)
@@ -347,7 +355,8 @@ Test(trace, a_trace_ends_by_its_timeout_and_a_guest_that_asked_for_nothing_makes
         s = make_vm(&t, "beacon");
         w = watch_paused(&t, &s, "--timeout", "50ms");
         cr_expect_eq(child_wait(&w.tracer, PATIENCE_MS), 1);
-        cr_expect(strstr(w.tracer.err, "the guest asked for no page: nothing was traced, no file is written"), "%s", w.tracer.err);
+        cr_expect(strstr(w.tracer.err, "the guest asked for no page: nothing was traced, no file is written"), "%s",
+                  w.tracer.err);
         cr_expect_eq(access(w.out, F_OK), -1);
         cr_expect_eq(kill(w.vm.pid, 0), 0, "the VM was ended");
         end_watched(&w);
@@ -408,8 +417,10 @@ Test(trace, without_btf_or_kvm_it_is_said_what_is_missing, .timeout = 60)
         static const char hide[] = "mount -t tmpfs none $1 && exec \"$2\" trace --out /tmp/none -- true";
 
         need_trace(&t);
-        expect_refusal(RUN(PATIENCE_MS, "unshare", "-m", "sh", "-c", hide, "sh", "/sys/kernel/btf", rouse_program()), 1, "/sys/kernel/btf/vmlinux: No such file");
-        expect_refusal(RUN(PATIENCE_MS, "unshare", "-m", "sh", "-c", hide, "sh", "/sys/module", rouse_program()), 1, "KVM is not loaded");
+        expect_refusal(RUN(PATIENCE_MS, "unshare", "-m", "sh", "-c", hide, "sh", "/sys/kernel/btf", rouse_program()), 1,
+                       "/sys/kernel/btf/vmlinux: No such file");
+        expect_refusal(RUN(PATIENCE_MS, "unshare", "-m", "sh", "-c", hide, "sh", "/sys/module", rouse_program()), 1,
+                       "KVM is not loaded");
 }
 
 Test(trace, what_cannot_be_traced_is_refused_before_anything_is_written, .timeout = 60)
@@ -422,15 +433,22 @@ Test(trace, what_cannot_be_traced_is_refused_before_anything_is_written, .timeou
         in_dir(path, &t, "trace");
         snprintf(pid, sizeof(pid), "%d", getpid());
         expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--pid", pid), 1, "has no VM of KVM's");
-        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--pid", "2147483647"), 1, "there is no such process");
-        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--", "/no/such/vmm"), 1, "cannot be started: No such file");
-        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--", "false"), 1, "ended with status 1, and no guest ran in it");
-        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--snapshot", t.path, "--", "true"), 4, "expected a snapshot");
-        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", "/no/such/folder/trace", "--", "true"), 1, "/no/such/folder");
-        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "sh", "-c", "exit 3"), 1, "sh ended with status 3, and no guest ran in it");
+        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--pid", "2147483647"), 1,
+                       "there is no such process");
+        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--", "/no/such/vmm"), 1,
+                       "cannot be started: No such file");
+        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--", "false"), 1,
+                       "ended with status 1, and no guest ran in it");
+        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--snapshot", t.path, "--", "true"), 4,
+                       "expected a snapshot");
+        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", "/no/such/folder/trace", "--", "true"), 1,
+                       "/no/such/folder");
+        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "sh", "-c", "exit 3"), 1,
+                       "sh ended with status 3, and no guest ran in it");
         expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path), 2, "expected --pid PID or -- COMMAND");
         expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", "auto", "--", "true"), 2, "expected --snapshot DIR");
-        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--buffer", "5K", "--", "true"), 2, "a power of 2");
+        expect_refusal(RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--buffer", "5K", "--", "true"), 2,
+                       "a power of 2");
         cr_expect_eq(stat(path, &st), -1, "a file was written");
 }
 
@@ -469,7 +487,8 @@ Test(trace, a_vm_and_its_snapshot_are_found_behind_a_shell_that_ended_and_in_a_p
         h = read_hints(path);
         cr_assert_geq(h.nr, 1000);
 
-        c = RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--", "sh", "-c", script, "sh", rouse_program(), s.path, tick);
+        c = RUN(PATIENCE_MS, rouse_program(), "trace", "--out", path, "--", "sh", "-c", script, "sh", rouse_program(), s.path,
+                tick);
         cr_assert_eq(c.status, 0, "exit %d: %s", c.status, c.err);
         cr_assert(strstr(c.err, "guest memory is mapped from"), "%s", c.err);
         child_free(&c);

@@ -1,6 +1,6 @@
-/* fuzz_hints: any bytes as a hints file are refused in one line, or they are hints that are written and read back as they are, can be
- * summed up, and, where they are of one recording, merged and judged by themselves. The checksums are made right first: what lies behind
- * them is of interest. Bytes: a header without its sums, then entries. */
+/* fuzz_hints: any bytes as a hints file are refused in one line, or they are hints that are written and read back as they are,
+ * can be summed up, and, where they are of one recording, merged and judged by themselves. The checksums are made right first:
+ * what lies behind them is of interest. Bytes: a header without its sums, then entries. */
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "core/base/units.h"

@@ -1,5 +1,6 @@
-/* fuzz_native_pages: any bytes as `pages` of a native snapshot and, behind them, its `memory`: refused in one line, or a page map whose every
- * page can be asked for. Checksums are made right first, so that what is behind them is seen; counts are kept small. */
+/* fuzz_native_pages: any bytes as `pages` of a native snapshot and, behind them, its `memory`: refused in one line, or a page map
+ * whose every page can be asked for. Checksums are made right first, so that what is behind them is seen; counts are kept
+ * small. */
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "formats/codec/lz4.h"

@@ -1,5 +1,5 @@
-/* What a QMP client sends, in any packets: the requests that come out must not depend on where the packets end, and nothing that a reply
- * quotes may be broken UTF-8. The first byte says how large the packets are. */
+/* What a QMP client sends, in any packets: the requests that come out must not depend on where the packets end, and nothing that
+ * a reply quotes may be broken UTF-8. The first byte says how large the packets are. */
 #include "core/control/qmp_parser.h"
 #include "core/control/qmp_vm.h"
 

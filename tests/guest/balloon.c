@@ -1,8 +1,8 @@
 /* balloon: a guest that gives memory away and takes it back, and proves that what comes back is zeros.
  *
- * Beside the memory that every guest walks it has a pool of pages that hold a pattern from its nonce. Each tick it looks at what its
- * virtio-balloon asks for, and gives pages of the pool, or takes back those that it gave first, a few batches a tick. A page that comes
- * back must be zero in every byte; then it gets another pattern. The pages that it has are checked in turn.
+ * Beside the memory that every guest walks it has a pool of pages that hold a pattern from its nonce. Each tick it looks at what
+ * its virtio-balloon asks for, and gives pages of the pool, or takes back those that it gave first, a few batches a tick. A page
+ * that comes back must be zero in every byte; then it gets another pattern. The pages that it has are checked in turn.
  *
  *   TICK n nonce=.. walked=512 bad=0 balloon=PAGES dirty=0 cpus=1 stuck=0 irq=ok
  *

@@ -1,5 +1,5 @@
-/* blkbench: a guest that reads its disk as bench/blk reads the file on the host, and says how long that took. It polls: what is measured
- * is the way of a request through the device, not that of an interrupt through an interrupt controller.
+/* blkbench: a guest that reads its disk as bench/blk reads the file on the host, and says how long that took. It polls: what is
+ * measured is the way of a request through the device, not that of an interrupt through an interrupt controller.
  *
  *   BLK <row> reads=N errors=0 cycles=<all of them> p50=<cycles of one> p99=<cycles of one>
  *

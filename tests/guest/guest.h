@@ -1,7 +1,9 @@
-/* tests/guest/guest.h: what the guests beside beacon share: beacon's boot assembly (beacon.S) calls build_tables, then beacon_main at
- * CPL 3. Memory that proves itself, a timer, lines on the serial port, and virtio-mmio devices driven by interrupt.
+/* tests/guest/guest.h: what the guests beside beacon share: beacon's boot assembly (beacon.S) calls build_tables, then
+ * beacon_main at CPL 3. Memory that proves itself, a timer, lines on the serial port, and virtio-mmio devices driven by
+ * interrupt.
  *
- * Each guest is one file that includes this one and defines `guest_main(const char *cmdline)`. Freestanding: no library at all. */
+ * Each guest is one file that includes this one and defines `guest_main(const char *cmdline)`. Freestanding: no library at
+ * all. */
 #pragma once
 
 typedef unsigned char u8;

@@ -1,5 +1,5 @@
-/* idle: has FILL_PAGES pages full of data, which guest.h writes at boot, and touches none of them any more; it says a line every 20 ms. The control of rouse bench: whoever restores it
- * and still gains memory is bringing in what nobody asked for.
+/* idle: has FILL_PAGES pages full of data, which guest.h writes at boot, and touches none of them any more; it says a line every
+ * 20 ms. The control of rouse bench: whoever restores it and still gains memory is bringing in what nobody asked for.
  *
  *   IDLE n */
 #include "tests/guest/guest.h"

@@ -1,5 +1,6 @@
-/* ping: a guest with a network card. Each tick it asks by ARP for 10.77.0.1, pings it, and waits for both answers; it answers ARP and
- * pings that come for 10.77.0.2 itself. A question that is not answered is asked again, at most RETRIES times, then it counts as bad.
+/* ping: a guest with a network card. Each tick it asks by ARP for 10.77.0.1, pings it, and waits for both answers; it answers ARP
+ * and pings that come for 10.77.0.2 itself. A question that is not answered is asked again, at most RETRIES times, then it counts
+ * as bad.
  *
  *   TICK n nonce=.. walked=512 bad=0 sent=N received=N answered=N again=0 cpus=1 stuck=0 irq=ok */
 #include "tests/guest/guest.h"

@@ -1,6 +1,6 @@
-/* touch: reads every page of its memory at each tick, one after the other, and says before each 64th how far it is: what a page that cannot
- * be had does to a guest. At CPL 3, where KVM runs it natively and such a page is a SIGBUS; touch0.c is the same at CPL 0, where KVM may
- * emulate and such a page is an MMIO access.
+/* touch: reads every page of its memory at each tick, one after the other, and says before each 64th how far it is: what a page
+ * that cannot be had does to a guest. At CPL 3, where KVM runs it natively and such a page is a SIGBUS; touch0.c is the same at
+ * CPL 0, where KVM may emulate and such a page is an MMIO access.
  *
  *   at N                         pages below N were right
  *   TICK n nonce=.. walked=512 bad=0 cpus=1 stuck=0 irq=ok */

@@ -1,5 +1,6 @@
-/* vary: a guest that touches most of the same pages in every run, and a tenth of others by chance. Each tick it walks FIXED pages that lie 16
- * apart, so that no fault brings two of them, and CHANCE others drawn by the time stamp counter; says "go" in the middle, and a line at its end:
+/* vary: a guest that touches most of the same pages in every run, and a tenth of others by chance. Each tick it walks FIXED pages
+ * that lie 16 apart, so that no fault brings two of them, and CHANCE others drawn by the time stamp counter; says "go" in the
+ * middle, and a line at its end:
  *
  *   go
  *   TICK n nonce=.. walked=512 bad=0 cpus=1 stuck=0 irq=ok
@@ -8,7 +9,8 @@
  *   0  only read                        2  written first, with other bytes
  *   1  read, and written later          3  written with the bytes that it has
  *
- * Between ticks it sleeps some 200 ms: whoever saves it after a line finds it asleep, and what is replayed is there when it wakes. */
+ * Between ticks it sleeps some 200 ms: whoever saves it after a line finds it asleep, and what is replayed is there when it
+ * wakes. */
 #define FILL_PAGES 16384UL
 #include "tests/guest/guest.h"
 

@@ -1,5 +1,6 @@
-/* writer: a guest that writes its disk by interrupt and remembers in RAM what must stand there. Each tick it reads some sectors, compares
- * them, and writes them anew, several requests at once; a request that completes twice, never, or for another is counted as bad.
+/* writer: a guest that writes its disk by interrupt and remembers in RAM what must stand there. Each tick it reads some sectors,
+ * compares them, and writes them anew, several requests at once; a request that completes twice, never, or for another is counted
+ * as bad.
  *
  *   TICK n nonce=.. walked=512 bad=0 writes=N lost=0 doubled=0 wrong=0 cpus=1 stuck=0 irq=ok
  *

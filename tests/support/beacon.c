@@ -12,7 +12,8 @@ static bool parse(const char *line, struct beacon_tick *ret)
         unsigned long long n, nonce;
         struct beacon_tick t = {0};
 
-        if (!strchr(line, '\n') || sscanf(line, "TICK %llu nonce=%llx%255[^\n]", &n, &nonce, t.words) != 3 || strncmp(t.words, " walked=", 8))
+        if (!strchr(line, '\n') || sscanf(line, "TICK %llu nonce=%llx%255[^\n]", &n, &nonce, t.words) != 3 ||
+            strncmp(t.words, " walked=", 8))
                 return false;
         t.n = n;
         t.nonce = nonce;
@@ -66,7 +67,8 @@ struct beacon_tick beacon_assert_goes_on(const char *text, uint64_t first_n, uin
                         continue;
                 cr_assert_eq(t.n, first_n + seen, "expected TICK %llu, found TICK %llu in:\n%s", (unsigned long long)(first_n + seen),
                              (unsigned long long)t.n, text);
-                cr_assert_eq(t.nonce, nonce, "expected nonce %llx, found %llx", (unsigned long long)nonce, (unsigned long long)t.nonce);
+                cr_assert_eq(t.nonce, nonce, "expected nonce %llx, found %llx", (unsigned long long)nonce,
+                             (unsigned long long)t.nonce);
                 cr_assert(t.good, "expected bad=0 stuck=0 irq=ok, found: %.200s", l);
                 seen++;
         }

@@ -111,7 +111,8 @@ static void read_more(struct browser *b, uint64_t until_ns)
                 b->buf = realloc(b->buf, b->room);
                 cr_assert_not_null(b->buf);
         }
-        cr_assert(now < until_ns && poll(&p, 1, (int)((until_ns - now) / NS_PER_MS)) > 0, "chromium did not answer within %d s", ANSWER_MS / 1000);
+        cr_assert(now < until_ns &&
+                  poll(&p, 1, (int)((until_ns - now) / NS_PER_MS)) > 0, "chromium did not answer within %d s", ANSWER_MS / 1000);
         n = read(b->from_fd, b->buf + b->nr, b->room - b->nr);
         cr_assert_gt(n, 0, "chromium ended");
         b->nr += (size_t)n;
@@ -163,7 +164,8 @@ static struct json_object *call(struct browser *b, const char *method, struct js
                 json_object_object_add(command, "sessionId", json_object_new_string(b->session));
         text = json_object_to_json_string(command);
         cr_assert_not_null(text);
-        cr_assert_eq(write(b->to_fd, text, strlen(text) + 1), (ssize_t)strlen(text) + 1, "chromium takes no commands: %s", strerror(errno));
+        cr_assert_eq(write(b->to_fd, text, strlen(text) + 1), (ssize_t)strlen(text) + 1, "chromium takes no commands: %s",
+                     strerror(errno));
         while (!pump(b, b->last_id, until, &answer))
                 ;
         cr_assert(json_object_object_get_ex(answer, "result", &result), "%s: %s", method, json_object_to_json_string(answer));
@@ -323,7 +325,8 @@ static void write_decoded(FILE *f, const char *s)
 
 void browser_screenshot(struct browser *b, const char *png_path)
 {
-        _cleanup_json_ struct json_object *shot = call(b, "Page.captureScreenshot", params_of("captureBeyondViewport", json_object_new_boolean(true)));
+        _cleanup_json_ struct json_object *shot = call(b, "Page.captureScreenshot",
+                                                       params_of("captureBeyondViewport", json_object_new_boolean(true)));
         _cleanup_fclose_ FILE             *f = fopen(png_path, "we");
 
         cr_assert_not_null(f, "%s: %s", png_path, strerror(errno));

@@ -1,4 +1,5 @@
-/* tests/support/browser.h: headless Chromium, driven over a pair of pipes (DevTools protocol, --remote-debugging-pipe): a page as a browser really shows it.
+/* tests/support/browser.h: headless Chromium, driven over a pair of pipes (DevTools protocol, --remote-debugging-pipe): a page as
+ * a browser really shows it.
  *
  *     _cleanup_browser_ struct browser *b = browser_start();
  *     browser_open(b, "/tmp/page.html", &(struct browser_view){.width = 390, .height = 844, .phone = true, .dark = true});
@@ -26,7 +27,8 @@ struct browser_view {
 /* Loads the file and waits until it is there. What an earlier page complained of is forgotten. */
 void browser_open(struct browser *b, const char *path, const struct browser_view *view);
 
-/* The first of what went wrong since browser_open: a message of the console above "info", an exception, a request to anywhere. NULL: nothing. */
+/* The first of what went wrong since browser_open: a message of the console above "info", an exception, a request to anywhere.
+ * NULL: nothing. */
 const char *browser_complaint(const struct browser *b);
 
 /* The value of a JavaScript expression, which must be a string or a number; the caller frees it. An exception fails the test. */

@@ -50,7 +50,8 @@ void assert_disk_words(const char *text)
                 if (strncmp(l, "TICK ", 5) != 0 || !strchr(l, '\n') || !beacon_first(l, &t))
                         continue;
                 snprintf(expected, sizeof(expected), " disk=%08x ", (unsigned)mix(t.n % (DISK_BYTES / 512) * 64));
-                cr_assert(strstr(t.words, expected), "TICK %llu: expected%s, found:%s", (unsigned long long)t.n, expected, t.words);
+                cr_assert(strstr(t.words, expected), "TICK %llu: expected%s, found:%s", (unsigned long long)t.n, expected,
+                          t.words);
                 seen++;
         }
         cr_assert_gt(seen, 0, "no TICK in:\n%s", text);

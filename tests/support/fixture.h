@@ -1,5 +1,6 @@
 /* tests/support/fixture.h: real snapshots, unpacked once as the VMM wrote them.
- * Owns:    $ROUSE_FIXTURE_CACHE (/tmp/rouse-fixtures-UID by default), which stays for the next run; its files are for reading only.
+ * Owns:    $ROUSE_FIXTURE_CACHE (/tmp/rouse-fixtures-UID by default), which stays for the next run; its files are for reading
+ *          only.
  * Threads: one per process; processes may race for the same fixture.
  * Blocks:  while tar and zstd unpack.
  *
@@ -10,7 +11,8 @@
  * there is no such fixture (CI=true: fails). The string lives as long as the process. */
 const char *fixture_dir(const char *name);
 
-/* A copy of it at `to`, which must not be there: for who must be alone with its files (another test's mapping keeps them in the page cache). */
+/* A copy of it at `to`, which must not be there: for who must be alone with its files (another test's mapping keeps them in the
+ * page cache). */
 void fixture_copy(const char *name, const char *to);
 
 /* The same without unpacking: the directory of the packed fixture. */

@@ -106,7 +106,8 @@ void machine_expect_state(const char *name, const char *state)
         for (size_t i = 0; i < json_object_array_length(doc); i++) {
                 struct json_object *row = json_object_array_get_idx(doc, i);
 
-                if (json_object_object_get_ex(row, "name", &v) && strcmp(json_object_get_string(v), name) == 0 && json_object_object_get_ex(row, "state", &v))
+                if (json_object_object_get_ex(row, "name", &v) && strcmp(json_object_get_string(v), name) == 0 &&
+                    json_object_object_get_ex(row, "state", &v))
                         snprintf(found, sizeof(found), "%s", json_object_get_string(v));
         }
         json_object_put(doc);

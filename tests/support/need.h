@@ -1,4 +1,5 @@
-/* tests/support/need.h: what a test cannot do without. Where it lacks, the test is skipped with the reason, and under CI=true it fails.
+/* tests/support/need.h: what a test cannot do without. Where it lacks, the test is skipped with the reason, and under CI=true it
+ * fails.
  * Owns:    nothing.
  * Threads: the test's own.
  * Blocks:  never. */

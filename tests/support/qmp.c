@@ -108,5 +108,6 @@ void qmp_expect_event(struct qmp *q, const char *name, const char *holds)
         char begin[300];
 
         snprintf(begin, sizeof(begin), "{\"event\":\"%s\",\"data\":{%s},\"timestamp\":{\"seconds\":", name, holds);
-        cr_assert(strncmp(qmp_line(q), begin, strlen(begin)) == 0 && strstr(q->line, ",\"microseconds\":"), "expected %s: %s", begin, q->line);
+        cr_assert(strncmp(qmp_line(q), begin, strlen(begin)) == 0 &&
+                  strstr(q->line, ",\"microseconds\":"), "expected %s: %s", begin, q->line);
 }

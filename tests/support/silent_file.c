@@ -1,5 +1,5 @@
-/* The least of a FUSE server: its root is one regular file. While it is to be silent it does not even take requests, so that whoever waits
- * for one can still be killed. */
+/* The least of a FUSE server: its root is one regular file. While it is to be silent it does not even take requests, so that
+ * whoever waits for one can still be killed. */
 #include "tests/support/silent_file.h"
 
 #include <criterion/criterion.h>

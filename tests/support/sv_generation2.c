@@ -1,4 +1,5 @@
-/* tests/support/sv_generation2.c: a machine to the bytes of a generation 2 snapshot, each at the offset of reference/stratovirt.md. */
+/* tests/support/sv_generation2.c: a machine to the bytes of a generation 2 snapshot, each at the offset of
+ * reference/stratovirt.md. */
 #include "tests/support/sv_generation2.h"
 
 #include "core/base/cleanup.h"

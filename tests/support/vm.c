@@ -119,7 +119,8 @@ struct saved next_generation(const struct saved *s, const char *path, unsigned t
         return next_generation_with(s, path, ticks, words, WORDS(NULL));
 }
 
-struct saved next_generation_with(const struct saved *s, const char *path, unsigned ticks, const char *const *words, const char *const *save_words)
+struct saved next_generation_with(const struct saved *s, const char *path, unsigned ticks, const char *const *words,
+                                  const char *const *save_words)
 {
         char name[64], text[64];
         const char *head[] = {rouse_program(), "restore", s->path, "--timeout", "60s", "--name", unique_name(name)};

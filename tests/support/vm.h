@@ -44,7 +44,8 @@ struct saved save_and_quit(struct child *vm, const char *name, const char *path)
 
 /* The same two with more words for rouse snapshot (NULL-ended). */
 struct saved save_and_quit_with(struct child *vm, const char *name, const char *path, const char *const *words);
-struct saved next_generation_with(const struct saved *s, const char *path, unsigned ticks, const char *const *words, const char *const *save_words);
+struct saved next_generation_with(const struct saved *s, const char *path, unsigned ticks, const char *const *words,
+                                  const char *const *save_words);
 
 /* Asserts that what a restored VM printed joins on to the snapshot without a seam, for at least `least` ticks. */
 struct beacon_tick assert_joins(const struct saved *s, const char *text, size_t least);

@@ -1,4 +1,5 @@
-/* tools/trace/compare.h: at the end of a trace: which of the touched pages are zero in the snapshot, and which differ from it by now.
+/* tools/trace/compare.h: at the end of a trace: which of the touched pages are zero in the snapshot, and which differ from it by
+ * now.
  * Owns:    nothing.
  * Threads: main thread; the VM may run meanwhile.
  * Blocks:  on the file system: the touched pages of the snapshot are read. */

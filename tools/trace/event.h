@@ -32,7 +32,8 @@ struct trace_slot {
         unsigned int          tgid; /* as the kernel's first pid namespace has it */
 };
 
-/* Guest pages of which the BPF program itself remembers that they were told: 256 GiB; the tracer sorts out what is told twice beyond. */
+/* Guest pages of which the BPF program itself remembers that they were told: 256 GiB; the tracer sorts out what is told twice
+ * beyond. */
 #define TRACE_SEEN_PAGES (1u << 26)
 #define TRACE_PER_WORD   32u /* two bits a page: touched, written */
 #define TRACE_SLOTS_MAX  1024

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /* First touches of guest memory, as the kernel sees them: KVM's requests for guest frames, and page faults on the host's side.
  *
- * kvm_mmu_spte_requested is what holds on every host. It comes with the guest frame and its slot, whatever the paging: kvm_page_fault has a
- * guest-virtual address under shadow paging, and KVM without VMX or SVM has no such event at all. It comes for every page that the guest
- * touches and that KVM has not mapped, whether the host has mapped it (fault-around) or not. What touches guest memory beside the guest
- * (the VMM's devices, KVM's own walks of guest page tables, vhost) takes ordinary page faults; the slots tell which of them are guest memory. */
+ * kvm_mmu_spte_requested is what holds on every host. It comes with the guest frame and its slot, whatever the paging:
+ * kvm_page_fault has a guest-virtual address under shadow paging, and KVM without VMX or SVM has no such event at all. It comes
+ * for every page that the guest touches and that KVM has not mapped, whether the host has mapped it (fault-around) or not. What
+ * touches guest memory beside the guest (the VMM's devices, KVM's own walks of guest page tables, vhost) takes ordinary page
+ * faults; the slots tell which of them are guest memory. */
 #include "tools/trace/kernel_types.h"
 
 #include "tools/trace/event.h"
@@ -64,8 +65,9 @@ struct {
         __type(value, __u8);
 } slots SEC(".maps");
 
-/* What KVM mapped ahead, by the address of its entry. Under shadow paging it fills up to 8 entries at a fault, of pages that the host has and
- * the guest used before: no touch, and none of them will fault. It leaves their accessed bits clear, so these tell of the touch. */
+/* What KVM mapped ahead, by the address of its entry. Under shadow paging it fills up to 8 entries at a fault, of pages that the
+ * host has and the guest used before: no touch, and none of them will fault. It leaves their accessed bits clear, so these tell
+ * of the touch. */
 struct ahead {
         __u64 gfn, spte;
 };
@@ -99,8 +101,8 @@ static struct mm_struct *current_mm(void)
         return BPF_CORE_READ(t, mm);
 }
 
-/* Is the process that runs the one that the tracer was pointed at? Where the two count processes differently it is asked once for each,
- * and remembered. */
+/* Is the process that runs the one that the tracer was pointed at? Where the two count processes differently it is asked once for
+ * each, and remembered. */
 static bool is_root(__u32 tgid)
 {
         struct bpf_pidns_info in_ns = {};
@@ -213,7 +215,8 @@ static void note_slot(struct kvm_memory_slot *slot)
                 __sync_fetch_and_add(&unfollowed, 1);
 }
 
-/* Tells of a page the first time it is touched, and the first time it is written. What had no room is forgotten, and told the next time. */
+/* Tells of a page the first time it is touched, and the first time it is written. What had no room is forgotten, and told the
+ * next time. */
 static void touch(__u64 gfn, __u32 kind)
 {
         __u64 bits = (kind & TRACE_WRITE ? 3ULL : 1ULL) << gfn % TRACE_PER_WORD * 2, before;
@@ -393,8 +396,8 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
         return 0;
 }
 
-/* `live` counts down before this; of two threads that both find it 0 one finds the process still listed. Of the first process the tracer
- * learns in its own way that it has ended. */
+/* `live` counts down before this; of two threads that both find it 0 one finds the process still listed. Of the first process the
+ * tracer learns in its own way that it has ended. */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {

@@ -1,5 +1,5 @@
-/* tools/trace/kernel_types.h: the fields of the kernel's structures that the BPF program reads, and no others. Where they lie is found out
- * when it is loaded (CO-RE), by names, from the BTF of the kernel that runs: the kernel that builds has no say.
+/* tools/trace/kernel_types.h: the fields of the kernel's structures that the BPF program reads, and no others. Where they lie is
+ * found out when it is loaded (CO-RE), by names, from the BTF of the kernel that runs: the kernel that builds has no say.
  * Owns:    nothing.
  * Threads: any.
  * Blocks:  never. */

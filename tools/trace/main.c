@@ -39,7 +39,8 @@ static bool take_pid(const char *text, pid_t *ret)
 
 static bool take_buffer(const char *text, uint64_t *ret_bytes)
 {
-        if (cli_size(text, ret_bytes) && *ret_bytes >= PAGE_BYTES && *ret_bytes <= BUFFER_MAX && (*ret_bytes & (*ret_bytes - 1)) == 0)
+        if (cli_size(text, ret_bytes) && *ret_bytes >= PAGE_BYTES && *ret_bytes <= BUFFER_MAX &&
+            (*ret_bytes & (*ret_bytes - 1)) == 0)
                 return true;
         cli_usage("trace", "--buffer: expected a power of 2 from 4K to 1G, found '%s'", text);
         return false;

@@ -89,8 +89,8 @@ bool place_has_folder(const struct place *p, const char *folder)
         return is_same_folder(p->snapshot.path, folder);
 }
 
-/* What is one block of memory to the process has one distance between guest and host addresses; what lies between its slots (a VGA hole) is
- * of it, too, only never touched. */
+/* What is one block of memory to the process has one distance between guest and host addresses; what lies between its slots (a
+ * VGA hole) is of it, too, only never touched. */
 struct block {
         uint64_t first_gfn, end_gfn, distance;
 };

@@ -17,7 +17,8 @@ struct place {
         struct mem_layout slots;
 };
 
-/* The one file that guest memory of process pid is mapped from: true and its path. False: anonymous, several, or not to be seen. */
+/* The one file that guest memory of process pid is mapped from: true and its path. False: anonymous, several, or not to be
+ * seen. */
 bool place_find_file(pid_t pid, const struct touches *t, char *ret, size_t size);
 
 int  place_open(const char *dir, const struct inspect_options *how, struct place *ret, struct err *e);
@@ -28,7 +29,8 @@ void place_free(struct place *p);
 /* Is folder the bound snapshot's, or a parent's of it? */
 bool place_has_folder(const struct place *p, const char *folder);
 
-/* Does each slot lie within one window of the memory, or beside all of them? One that does not belongs to a VM with other memory. */
+/* Does each slot lie within one window of the memory, or beside all of them? One that does not belongs to a VM with other
+ * memory. */
 bool place_fits_slots(const struct place *p, const struct touches *t, gpa_t *ret_gpa, uint64_t *ret_bytes);
 
 const struct mem_layout *place_layout(const struct place *p);

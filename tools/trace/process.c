@@ -66,7 +66,8 @@ int process_attach(pid_t pid, struct process *ret, struct err *e)
         if (p.pidfd < 0 && errno == ESRCH)
                 return err_set(e, -ESRCH, "--pid %d: there is no such process", pid);
         if (p.pidfd < 0)
-                return err_set(e, -errno, "--pid %d: %s", pid, errno == EINVAL ? "a thread of a process; give the process's own number" : strerror(errno));
+                return err_set(e, -errno, "--pid %d: %s", pid,
+                               errno == EINVAL ? "a thread of a process; give the process's own number" : strerror(errno));
         p.pid = pid;
         read_name(pid, p.name);
         r = has_vm(pid, e);

@@ -1,5 +1,7 @@
-/* tools/trace/process.h: whose VM is traced: a process that runs, or a command that is started for it and held until all is armed.
- * Owns:    a descriptor of the process. process_free gives it back; the process itself is left alone, but for a command that was not let go.
+/* tools/trace/process.h: whose VM is traced: a process that runs, or a command that is started for it and held until all is
+ * armed.
+ * Owns:    a descriptor of the process. process_free gives it back; the process itself is left alone, but for a command that was
+ *          not let go.
  * Threads: main thread.
  * Blocks:  process_let_go until the command's program is loaded or is known not to be. */
 #pragma once
@@ -24,8 +26,9 @@ struct process {
 /* A process with a VM of KVM's. */
 int process_attach(pid_t pid, struct process *ret, struct err *e);
 
-/* argv[0] is looked for in PATH. It does nothing before process_let_go; signals are its caller's own again (mask). Without huge_pages it and
- * its children get none (but for hugetlbfs): a huge page is mapped whole at its first touch, and hides the others in it. */
+/* argv[0] is looked for in PATH. It does nothing before process_let_go; signals are its caller's own again (mask). Without
+ * huge_pages it and its children get none (but for hugetlbfs): a huge page is mapped whole at its first touch, and hides the
+ * others in it. */
 int process_start(char **argv, const sigset_t *mask, bool huge_pages, struct process *ret, struct err *e);
 int process_let_go(struct process *p, struct err *e);
 

@@ -19,7 +19,9 @@ void report_no_snapshot(const char *file, const struct err *why)
 
 void report_other_snapshot(const char *said, const char *file)
 {
-        fprintf(stderr, "rouse: guest memory is mapped from %s, which is not of %s: these hints may be those of another snapshot\n", file, said);
+        fprintf(stderr,
+                "rouse: guest memory is mapped from %s, which is not of %s: these hints may be those of another snapshot\n", file,
+                said);
 }
 
 void report_other_memory(const char *snapshot, gpa_t gpa, uint64_t bytes)
@@ -44,7 +46,9 @@ void report_counts(const struct tracer_counts *c, uint64_t buffer_bytes)
 int report_nothing(const struct process *p, struct err *e)
 {
         if (p->command && p->ended)
-                return err_set(e, -ENODATA, "%s ended with status %d, and no guest ran in it: nothing was traced, no file is written", p->command, p->status);
+                return err_set(e, -ENODATA,
+                               "%s ended with status %d, and no guest ran in it: nothing was traced, no file is written",
+                               p->command, p->status);
         return err_set(e, -ENODATA, "the guest asked for no page: nothing was traced, no file is written; what KVM has mapped once is not asked for again, so trace a VM "
                        "from its start: rouse trace ... -- COMMAND");
 }
@@ -83,5 +87,6 @@ void report_done(const struct hints *h, const struct first_touches *first, const
         report_blind(first, outside);
         if (!bound)
                 fprintf(stderr, "rouse: the hints are for no snapshot: 'rouse hints show' takes them, a restore does not; --snapshot DIR says which one\n");
-        fprintf(stderr, "rouse: %zu of %" PRIu64 " pages were touched; hints in %s%s\n", h->nr, h->ram_pages, out, ending(p, end, sizeof(end)));
+        fprintf(stderr, "rouse: %zu of %" PRIu64 " pages were touched; hints in %s%s\n", h->nr, h->ram_pages, out,
+                ending(p, end, sizeof(end)));
 }

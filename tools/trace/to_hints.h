@@ -16,6 +16,7 @@ struct to_hints_report {
         uint64_t outside_gfn;   /* the first of them */
 };
 
-/* first_ns and serial_ns as in tracer_counts. A page that was ever seen written counts as one that differs (compare.h knows better). */
+/* first_ns and serial_ns as in tracer_counts. A page that was ever seen written counts as one that differs (compare.h knows
+ * better). */
 int to_hints(const struct first_touches *t, const struct place *p, uint64_t first_ns, uint64_t serial_ns, struct hints *ret, struct to_hints_report *report,
              struct err *e);

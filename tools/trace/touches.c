@@ -1,4 +1,5 @@
-/* From events to first touches: host addresses become guest pages by the slots, and of several touches of a page the first one counts. */
+/* From events to first touches: host addresses become guest pages by the slots, and of several touches of a page the first one
+ * counts. */
 #include "tools/trace/touches.h"
 
 #include "core/base/cleanup.h"
@@ -126,7 +127,8 @@ static void merge_same_pages(struct first_touches *t)
 }
 
 /* Is it a touch of guest memory, and of which page? */
-static bool to_guest_page(const struct touches *t, const struct trace_event *e, uint64_t vm_mm, uint64_t first_ns, uint64_t *ret_gfn, uint64_t *filled)
+static bool to_guest_page(const struct touches *t, const struct trace_event *e, uint64_t vm_mm, uint64_t first_ns,
+                          uint64_t *ret_gfn, uint64_t *filled)
 {
         if (kind_of(e) == TRACE_GUEST) {
                 *ret_gfn = e->page;
@@ -134,8 +136,8 @@ static bool to_guest_page(const struct touches *t, const struct trace_event *e, 
         }
         if (kind_of(e) != TRACE_HOST || e->mm != vm_mm || !find_slot(t, e->page, ret_gfn))
                 return false;
-        /* A process that writes to guest memory before the guest runs brings in what was saved, or a kernel. What the guest needs of it, it
-         * asks for itself. */
+        /* A process that writes to guest memory before the guest runs brings in what was saved, or a kernel. What the guest needs
+         * of it, it asks for itself. */
         if (e->ns < first_ns && e->kind & TRACE_WRITE) {
                 ++*filled;
                 return false;

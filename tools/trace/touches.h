@@ -1,5 +1,5 @@
-/* tools/trace/touches.h: what was traced, kept as it came, and made into first touches of guest pages at the end: only then are all slots
- * known, and with them which host addresses were guest memory.
+/* tools/trace/touches.h: what was traced, kept as it came, and made into first touches of guest pages at the end: only then are
+ * all slots known, and with them which host addresses were guest memory.
  * Owns:    its arrays; touches_free gives them back.
  * Threads: one at a time.
  * Blocks:  never. */

@@ -67,7 +67,8 @@ static int read_btf(struct kernel_btf *ret, struct err *e)
                 return err_host(e, -errno, "/sys/kernel/btf/vmlinux: %s: tracing needs a kernel that describes its types (BTF); Debian's and most others do, one of "
                                 "your own is to be built with CONFIG_DEBUG_INFO_BTF=y", strerror(errno == ESRCH ? ENOENT : errno)); /* ESRCH: libbpf looked in many places */
         if (stat("/sys/module/kvm", &st) < 0)
-                return err_host(e, -ENODEV, "KVM is not loaded, and its events are not there to be traced; modprobe kvm_intel or kvm_amd");
+                return err_host(e, -ENODEV,
+                                "KVM is not loaded, and its events are not there to be traced; modprobe kvm_intel or kvm_amd");
         ret->kvm = btf__parse_split("/sys/kernel/btf/kvm", ret->kernel);
         return 0;
 }
@@ -137,7 +138,8 @@ static int arm(struct tracer *t, const struct tracer_options *o, const struct ke
                 return cannot_load(r, "loading the BPF program", e);
         t->ring = ring_buffer__new(bpf_map__fd(t->bpf->maps.events), on_record, t, NULL);
         if (!t->ring)
-                return err_set(e, -errno, "the ring buffer of %llu bytes: %s", (unsigned long long)o->ring_bytes, strerror(errno));
+                return err_set(e, -errno, "the ring buffer of %llu bytes: %s", (unsigned long long)o->ring_bytes,
+                               strerror(errno));
         r = first_touch__attach(t->bpf);
         return r < 0 ? cannot_load(r, "attaching to the kernel's trace points", e) : 0;
 }

@@ -18,7 +18,8 @@ struct tracer_options {
         bool     follow;     /* or one of a child of its, started later */
         uint64_t ring_bytes; /* room for events that were not read yet: a power of 2, of a page or more */
         bool     debug;      /* libbpf says what it does, on standard error */
-        /* One of tools/trace/event.h's records, in the order in which they happened. Not 0: no memory for it, it counts as lost. */
+        /* One of tools/trace/event.h's records, in the order in which they happened. Not 0: no memory for it, it counts as
+         * lost. */
         int (*record)(void *arg, const void *data, size_t size);
         void *arg;
 };

@@ -1,4 +1,5 @@
-/* test_need: the tests' own support: a lack is a skip, under CI=true a failure; a temporary directory goes without following links. */
+/* test_need: the tests' own support: a lack is a skip, under CI=true a failure; a temporary directory goes without following
+ * links. */
 #include "tests/support/need.h"
 #include "tests/support/tmpdir.h"
 

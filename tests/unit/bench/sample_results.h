@@ -1,4 +1,5 @@
-/* tests/unit/bench/sample_results.h: drawn results of every kind, small, always the same. tests/data/bench/KIND.json holds what they give.
+/* tests/unit/bench/sample_results.h: drawn results of every kind, small, always the same. tests/data/bench/KIND.json holds what
+ * they give.
  * Owns:    *ret: bench_result_free. */
 #pragma once
 

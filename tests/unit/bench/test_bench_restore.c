@@ -182,7 +182,8 @@ Test(bench_restore, the_words_say_when_lazy_loses)
         arm(g, "mmap", 10, 10000, 0, 0);
         arm(g, "lazy", 10, 30000, 0, 200000);
         bench_words(b);
-        cr_expect(strstr(word_that_begins(g, "lazy: "), "T3 LOST 20.00 ms, 3 times mmap's (3 to 3)"), "%s", word_that_begins(g, "lazy: "));
+        cr_expect(strstr(word_that_begins(g, "lazy: "), "T3 LOST 20.00 ms, 3 times mmap's (3 to 3)"), "%s",
+                  word_that_begins(g, "lazy: "));
         done(b);
 }
 

@@ -1,4 +1,5 @@
-/* Two results, and what is said to have changed: nothing where nothing did, what did where it did, and not what only the machine did. */
+/* Two results, and what is said to have changed: nothing where nothing did, what did where it did, and not what only the machine
+ * did. */
 #include "bench/report/compare.h"
 
 #include "tests/support/json_schema.h"
@@ -50,7 +51,8 @@ static void measure(struct draws *d, const struct session *s, struct bench_resul
 static const struct session quiet = {1, 1, 1, 1, 20, false, false};
 
 /* The comparison of two sessions; its rows' names are those of *ret_a. */
-static void compare_sessions(uint64_t seed, const struct session *sa, const struct session *sb, struct bench_result *ret_a, struct bench_result *ret_b, struct comparison *ret)
+static void compare_sessions(uint64_t seed, const struct session *sa, const struct session *sb, struct bench_result *ret_a,
+                             struct bench_result *ret_b, struct comparison *ret)
 {
         struct draws d = {seed};
 
@@ -120,7 +122,8 @@ Test(compare, two_runs_of_the_same_report_no_change_in_20_tries)
         }
 }
 
-/* 200 more comparisons of the same: at most 1 of 100 tries may say otherwise by how the test is made; 6 of 200 would be three times that. */
+/* 200 more comparisons of the same: at most 1 of 100 tries may say otherwise by how the test is made; 6 of 200 would be three
+ * times that. */
 Test(compare, false_alarms_are_as_rare_as_they_are_said_to_be)
 {
         unsigned alarms = 0;
@@ -148,7 +151,8 @@ Test(compare, an_arm_made_20_percent_slower_is_found_and_the_others_are_not)
 
                 compare_sessions(seed, &quiet, &slower, &a, &b, &c);
                 row = row_of(&c, "hints", "t3");
-                cr_assert_eq(row->verdict, COMPARE_WORSE, "seed %llu: %s", (unsigned long long)seed, compare_verdict_word(row->verdict));
+                cr_assert_eq(row->verdict, COMPARE_WORSE, "seed %llu: %s", (unsigned long long)seed,
+                             compare_verdict_word(row->verdict));
                 cr_assert(row->regression);
                 cr_assert(row->percent > 10 && row->percent < 30, "%g", row->percent);
                 cr_assert_eq(row_of(&c, "mmap", "t3")->verdict, COMPARE_SAME);
@@ -180,8 +184,10 @@ Test(compare, a_rate_that_falls_is_worse_and_one_that_rises_is_better)
 
                 sample_facts(&a, BENCH_POPULATE, "");
                 sample_facts(&b, BENCH_POPULATE, "");
-                sample_values(bench_arm_get(bench_group_get(&a, "g"), "copy"), "rate", "bytes/s", BENCH_HIGHER, &d, 20, 4e9, 0.03);
-                sample_values(bench_arm_get(bench_group_get(&b, "g"), "copy"), "rate", "bytes/s", BENCH_HIGHER, &d, 20, rises ? 5e9 : 3e9, 0.03);
+                sample_values(bench_arm_get(bench_group_get(&a, "g"), "copy"), "rate", "bytes/s", BENCH_HIGHER, &d, 20, 4e9,
+                              0.03);
+                sample_values(bench_arm_get(bench_group_get(&b, "g"), "copy"), "rate", "bytes/s", BENCH_HIGHER, &d, 20,
+                              rises ? 5e9 : 3e9, 0.03);
                 compare_results(&a, &b, 5, &c);
                 cr_assert_eq(c.rows[0].verdict, rises ? COMPARE_BETTER : COMPARE_WORSE);
                 cr_assert_eq(c.nr_regressions, rises ? 0 : 1);
@@ -216,7 +222,8 @@ Test(compare, an_arm_that_is_slower_beyond_a_slower_machine_is_found_by_that_muc
         slow.hints = 1.3;
         compare_sessions(6, &quiet, &slow, &a, &b, &c);
         cr_assert_eq(row_of(&c, "hints", "t3")->verdict, COMPARE_WORSE);
-        cr_assert(row_of(&c, "hints", "t3")->percent > 15 && row_of(&c, "hints", "t3")->percent < 45, "%g", row_of(&c, "hints", "t3")->percent);
+        cr_assert(row_of(&c, "hints", "t3")->percent > 15 &&
+                  row_of(&c, "hints", "t3")->percent < 45, "%g", row_of(&c, "hints", "t3")->percent);
         cr_assert_eq(row_of(&c, "lazy", "t3")->verdict, COMPARE_MACHINE);
         done(&a, &b, &c);
 }

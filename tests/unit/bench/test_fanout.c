@@ -41,7 +41,8 @@ Test(line, two_points_have_no_error_and_one_place_has_no_line)
         cr_assert_not(line_fit((const double[]){4}, (const double[]){5}, 1, &l));
 }
 
-static int burst_of(const char *script, const char *mark, unsigned starts, unsigned alive, uint64_t every_ns, struct burst_result *ret)
+static int burst_of(const char *script, const char *mark, unsigned starts, unsigned alive, uint64_t every_ns,
+                    struct burst_result *ret)
 {
         struct burst_cgroup none = {.procs_fd = -1};
         const char *argv[] = {"/bin/sh", "-c", script, NULL};
@@ -77,7 +78,8 @@ Test(burst, a_clone_that_fails_is_counted_with_its_reason_and_the_others_go_on)
 
         cr_assert(mkdtemp(dir));
         /* whoever makes the directory is the one that fails */
-        snprintf(script, sizeof(script), "mkdir %s/x 2>/dev/null && { echo no memory for this one >&2; exit 5; }; echo up; exec sleep 100", dir);
+        snprintf(script, sizeof(script),
+                 "mkdir %s/x 2>/dev/null && { echo no memory for this one >&2; exit 5; }; echo up; exec sleep 100", dir);
         cr_assert_eq(burst_of(script, NULL, 4, 4, 0, &r), 0);
         cr_assert_eq(r.succeeded, 3);
         cr_assert_str_eq(r.failure, "exit 5 before it answered: no memory for this one");

@@ -1,4 +1,5 @@
-/* The page: its bytes, what is escaped in it, and that it asks for nothing from anywhere. tests/e2e/test_bench_page.c looks at it in a browser. */
+/* The page: its bytes, what is escaped in it, and that it asks for nothing from anywhere. tests/e2e/test_bench_page.c looks at it
+ * in a browser. */
 #include "bench/report/html.h"
 
 #include "bench/model/result_json.h"

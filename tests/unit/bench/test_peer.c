@@ -100,7 +100,8 @@ Test(peer_file, every_example_can_be_read)
                         continue;
                 snprintf(path, sizeof(path), "bench/peers/%s", entry->d_name);
                 cr_assert_eq(peer_load(&p, path, &e), 0, "%s", e.text);
-                cr_assert_eq(strncmp(p.name, entry->d_name, (size_t)(dot - entry->d_name)), 0, "%s is called '%s'", entry->d_name, p.name);
+                cr_assert_eq(strncmp(p.name, entry->d_name, (size_t)(dot - entry->d_name)), 0, "%s is called '%s'", entry->d_name,
+                             p.name);
                 peer_free(&p);
                 nr++;
         }
@@ -119,7 +120,8 @@ Test(peer_file, a_variable_is_taken_from_the_command_line_and_may_use_others)
         write_peer(&t, "x", ",\"vars\": {\"a\": \"1\", \"b\": \"{a}{{{snapshot}}}\"}");
         snprintf(spec, sizeof(spec), "%s/peer.json,a=2", t.path);
         cr_assert_eq(peer_load(&p, spec, &e), 0, "%s", e.text);
-        cr_assert_eq(peer_vars_fill(&p, &(struct peer_places){"/snap", "/rouse", "/work", "/scratch", "/serial"}, &vars, &e), 0, "%s", e.text);
+        cr_assert_eq(peer_vars_fill(&p, &(struct peer_places){"/snap", "/rouse", "/work", "/scratch", "/serial"}, &vars, &e), 0,
+                     "%s", e.text);
         cr_assert_str_eq(peer_vars_get(&vars, "b"), "2{/snap}");
         snprintf(expected, sizeof(expected), "%s", t.path);
         cr_assert_str_eq(peer_vars_get(&vars, "here"), expected);
@@ -192,7 +194,8 @@ static void assert_done(const struct outcome *o)
 Test(peer_run, the_first_byte_and_the_marked_line_of_standard_output_are_stamped_and_everything_is_ended)
 {
         /* a child, a grandchild, and a daemon in a session of its own */
-        struct outcome o = run_peer("(setsid sleep 100 &) ; sleep 101 & echo hello; echo tick 7; sleep 102", "", "^tick", 10 * NS_PER_S);
+        struct outcome o = run_peer("(setsid sleep 100 &) ; sleep 101 & echo hello; echo tick 7; sleep 102", "", "^tick",
+                                    10 * NS_PER_S);
 
         assert_done(&o);
         cr_assert_gt(o.v.v[METRIC_RSS_END], 3.0 * 4096, "the daemon and the sleeps count");
@@ -221,13 +224,16 @@ Test(peer_run, a_helper_is_started_before_and_one_that_dies_is_the_failure)
                                     "^served", 10 * NS_PER_S);
 
         assert_done(&o);
-        o = run_peer("echo x", ",\"helpers\": [{\"argv\": [\"sh\", \"-c\", \"echo no uffd >&2; exit 3\"], \"ready\": \"{scratch}/ready\"}]", NULL, 10 * NS_PER_S);
+        o = run_peer("echo x",
+                     ",\"helpers\": [{\"argv\": [\"sh\", \"-c\", \"echo no uffd >&2; exit 3\"], \"ready\": \"{scratch}/ready\"}]",
+                     NULL, 10 * NS_PER_S);
         cr_assert(strstr(o.e.text, "helper sh: exit 3") && strstr(o.e.text, "no uffd"), "%s", o.e.text);
 }
 
 Test(peer_run, a_vmm_that_ends_is_noticed_although_its_helper_lives)
 {
-        struct outcome o = run_peer("exit 4", ",\"helpers\": [{\"argv\": [\"sh\", \"-c\", \"sleep 100 & sleep 100\"]}]", NULL, 60 * NS_PER_S);
+        struct outcome o = run_peer("exit 4", ",\"helpers\": [{\"argv\": [\"sh\", \"-c\", \"sleep 100 & sleep 100\"]}]", NULL,
+                                    60 * NS_PER_S);
 
         cr_assert_eq(o.r, -ECHILD, "%s", o.e.text);
         cr_assert(strstr(o.e.text, "exit 4"), "%s", o.e.text);
@@ -261,7 +267,9 @@ Test(peer_run, the_environment_is_the_files)
         struct outcome o;
 
         setenv("GONE", "1", 1);
-        o = run_peer("echo $HAS-$GONE-$SIX; sleep 100", ",\"env\": {\"HAS\": \"{name}\", \"GONE\": null, \"SIX\": \"6\"}, \"vars\": {\"name\": \"n\"}", "^n--6$", 10 * NS_PER_S);
+        o = run_peer("echo $HAS-$GONE-$SIX; sleep 100",
+                     ",\"env\": {\"HAS\": \"{name}\", \"GONE\": null, \"SIX\": \"6\"}, \"vars\": {\"name\": \"n\"}", "^n--6$",
+                     10 * NS_PER_S);
         assert_done(&o);
 }
 
@@ -290,7 +298,8 @@ Test(peer_run, a_serial_port_is_found_wherever_it_is)
                 char text[2048];
                 struct outcome o;
 
-                snprintf(text, sizeof(text), "{\"name\":\"p\",\"what\":\"w\",\"argv\":%s,\"serial\":%s}", cases[i].script, cases[i].serial);
+                snprintf(text, sizeof(text), "{\"name\":\"p\",\"what\":\"w\",\"argv\":%s,\"serial\":%s}", cases[i].script,
+                         cases[i].serial);
                 o = run_document(text, "^tick$");
                 cr_assert_eq(o.r, 0, "%s: %s", cases[i].serial, o.e.text);
                 assert_done(&o);

@@ -1,4 +1,5 @@
-/* A result as JSON: it fits its schema, nothing is lost on the way there and back, and a file of somebody else's is refused with its place. */
+/* A result as JSON: it fits its schema, nothing is lost on the way there and back, and a file of somebody else's is refused with
+ * its place. */
 #include "bench/model/result_json.h"
 
 #include "tests/support/json_schema.h"
@@ -101,7 +102,8 @@ Test(result_json, names_of_any_bytes_come_back_as_text)
         tmpdir_write(&t, "r.json", text, bytes);
         snprintf(path, sizeof(path), "%s/r.json", t.path);
         cr_assert_eq(bench_json_read(path, &back, &e), 0, "%s", e.text);
-        cr_assert_str_eq(back.command, "a\"b\\c\n\033[2J\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd \xf0\x9f\x98\x80");
+        cr_assert_str_eq(back.command,
+                         "a\"b\\c\n\033[2J\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd \xf0\x9f\x98\x80");
         cr_assert_eq(back.seed, UINT64_MAX);
         bench_result_free(&r);
         bench_result_free(&back);

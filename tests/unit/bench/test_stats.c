@@ -55,9 +55,10 @@ Test(stats, p95_needs_20_runs_p99_100_and_an_interval_6)
         }
 }
 
-/* The bootstrap distribution of a median of an odd number of values is known exactly: P(median* <= x_k) = P(Binomial(n, k/n) >= (n+1)/2).
- * Worked out apart, with Python's math.comb and Student's t of a printed table: of 11 values the interval is x_3 to x_9 (at 0.97 %, between
- * 0.72 and 5.1), of 15 x_4 to x_12 (at 1.32 %, between 0.42 and 2.55), of 101 x_41 to x_61 (at 2.31 %, between 1.71 and 2.79). */
+/* The bootstrap distribution of a median of an odd number of values is known exactly: P(median* <= x_k) = P(Binomial(n, k/n) >=
+ * (n+1)/2). Worked out apart, with Python's math.comb and Student's t of a printed table: of 11 values the interval is x_3 to x_9
+ * (at 0.97 %, between 0.72 and 5.1), of 15 x_4 to x_12 (at 1.32 %, between 0.42 and 2.55), of 101 x_41 to x_61 (at 2.31 %,
+ * between 1.71 and 2.79). */
 Test(stats, the_interval_of_a_median_is_that_of_the_exact_bootstrap_distribution)
 {
         static const struct {
@@ -93,7 +94,8 @@ Test(stats, the_rank_test_is_that_of_scipy)
         free(same.values);
 }
 
-/* 600 samples each of a skewed distribution. What comes out for an interval that holds the median p of the time is p +- 1.8 % (two standard errors). */
+/* 600 samples each of a skewed distribution. What comes out for an interval that holds the median p of the time is p +- 1.8 %
+ * (two standard errors). */
 Test(stats, intervals_of_a_median_hold_it_about_95_times_of_100)
 {
         static const size_t sizes[] = {6, 10, 20, 50};
@@ -168,7 +170,8 @@ Test(stats, as_many_runs_as_were_said_to_be_needed_do_tell_two_arms_apart)
         struct bench_metric a = draw_metric(&d, 12, 104, 0.1), b = draw_metric(&d, 12, 100, 0.1);
         struct stats_ratio  r = stats_ratio_paired(&a, &b);
         unsigned            told = 0;
-        /* from the truth instead of from what was seen: a log ratio of 0.0392, of which one run's noise is 0.1 * sqrt(2), and a median's sqrt(pi/2) of it */
+        /* from the truth instead of from what was seen: a log ratio of 0.0392, of which one run's noise is 0.1 * sqrt(2), and a
+         * median's sqrt(pi/2) of it */
         size_t needed = (size_t)ceil(pow((1.96 + 0.84) * 0.1 * sqrt(2) * sqrt(acos(-1) / 2) / log(1.04), 2));
 
         cr_assert_eq(r.verdict, STATS_ALIKE);

@@ -67,7 +67,8 @@ Test(host_facts, a_host_that_has_everything_lacks_nothing)
         struct fact_summary s = host_facts_sum_up(v, nr);
 
         for (size_t i = 0; i < nr; i++)
-                cr_expect(v[i].state == FACT_OK || v[i].state == FACT_INFO, "%s is %s: %s", v[i].key, fact_state_name(v[i].state), v[i].text);
+                cr_expect(v[i].state == FACT_OK ||
+                          v[i].state == FACT_INFO, "%s is %s: %s", v[i].key, fact_state_name(v[i].state), v[i].text);
         cr_expect_eq(s.nr_slow + s.nr_lack + s.nr_unknown, 0);
         cr_expect_null(s.first);
 }
@@ -249,7 +250,8 @@ Test(host_facts, each_lack_is_found_with_its_cost_and_what_mends_it)
                 cr_expect(f.cost && f.cost[0], "%s", f.key);
                 cr_expect(f.command[0] || f.advice, "%s: nothing mends it", f.key);
                 if (masks[i].command)
-                        cr_expect(strstr(f.command, masks[i].command), "%s: expected '%s' in '%s'", f.key, masks[i].command, f.command);
+                        cr_expect(strstr(f.command, masks[i].command), "%s: expected '%s' in '%s'", f.key, masks[i].command,
+                                  f.command);
                 else
                         cr_expect_str_empty(f.command, "%s", f.key);
         }

@@ -1,4 +1,5 @@
-/* core/mapper: hinted pages of mapped runs are there before they are touched, the rest after the first answer; a cut file is an error, no signal. */
+/* core/mapper: hinted pages of mapped runs are there before they are touched, the rest after the first answer; a cut file is an
+ * error, no signal. */
 #include "core/mapper.h"
 #include "tests/support/tmpdir.h"
 

@@ -55,14 +55,16 @@ Test(match_devices, an_active_disk_without_a_file_is_refused_with_slot_capacity_
         add(VIRTIO_BLK, 2, true)->u.blk.capacity_sectors = 512;
         cr_assert_lt(match(NULL, 0), 0);
         cr_assert_eq(err.kind, ERR_SNAPSHOT);
-        cr_assert(strstr(err.text, "slot 2") && strstr(err.text, "262144 bytes") && strstr(err.text, "--disk 2=FILE"), "%s", err.text);
+        cr_assert(strstr(err.text, "slot 2") && strstr(err.text, "262144 bytes") &&
+                  strstr(err.text, "--disk 2=FILE"), "%s", err.text);
 }
 
 Test(match_devices, an_active_card_without_a_tap_is_refused_with_slot_mac_and_option)
 {
         memcpy(add(VIRTIO_NET, 5, true)->u.net.mac, "\x52\x54\x00\x12\x34\x57", 6);
         cr_assert_lt(match(NULL, 0), 0);
-        cr_assert(strstr(err.text, "slot 5") && strstr(err.text, "52:54:00:12:34:57") && strstr(err.text, "--net 5=tap=NAME"), "%s", err.text);
+        cr_assert(strstr(err.text, "slot 5") && strstr(err.text, "52:54:00:12:34:57") &&
+                  strstr(err.text, "--net 5=tap=NAME"), "%s", err.text);
 }
 
 Test(match_devices, a_disk_that_the_guest_never_used_is_told_of_and_nothing_more)

@@ -142,7 +142,8 @@ Test(plan, many_served_runs_are_joined_over_the_shortest_zeros_until_they_fit)
         cr_expect_eq(nr, 100, "the thousand are one range with the first of the hundred, found %zu ranges", nr);
         for (size_t i = 1; i < nr; i++)
                 cr_expect_gt(m.plan.served[i].first_page, m.plan.served[i - 1].first_page + m.plan.served[i - 1].nr_pages);
-        cr_expect_eq(row(&m, "copy")->bytes + row(&m, "anon")->bytes, pages_to_bytes(m.map.nr_pages), "zeros that were joined count once");
+        cr_expect_eq(row(&m, "copy")->bytes + row(&m, "anon")->bytes, pages_to_bytes(m.map.nr_pages),
+                     "zeros that were joined count once");
         made_free(&m);
 }
 

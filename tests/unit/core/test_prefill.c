@@ -82,7 +82,8 @@ static void check_good(bool verify, bool cold)
                 bool there = page < 2 * RANGE && (page < RANGE + 200 || page >= RANGE + 300);
 
                 for (uint64_t k = 0; k < PAGE_BYTES; k += 509)
-                        cr_assert_eq(s.ram.base[pages_to_bytes(page) + k], there ? byte_of(page) : 0, "page %llu", (unsigned long long)page);
+                        cr_assert_eq(s.ram.base[pages_to_bytes(page) + k], there ? byte_of(page) : 0, "page %llu",
+                                     (unsigned long long)page);
         }
         ram_free(&s);
 }

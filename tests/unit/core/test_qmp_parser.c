@@ -20,7 +20,8 @@ static void note(struct seen *s, const struct qmp_request *rq)
 {
         cr_assert_lt(s->nr, (size_t)SEEN_MAX);
         snprintf(s->v[s->nr], sizeof(s->v[0]), "%s%s", rq->execute ? "" : "!", rq->execute ? rq->execute : rq->error);
-        snprintf(s->id[s->nr], sizeof(s->id[0]), "%s", !rq->has_id ? "-" : rq->id ? json_object_to_json_string_ext(rq->id, 0) : "null");
+        snprintf(s->id[s->nr], sizeof(s->id[0]), "%s",
+                 !rq->has_id ? "-" : rq->id ? json_object_to_json_string_ext(rq->id, 0) : "null");
         s->nr++;
 }
 

@@ -1,4 +1,5 @@
-/* test_chain: a child's pages come from whichever snapshot of its chain has them; a parent that is not there, or is another, is refused. */
+/* test_chain: a child's pages come from whichever snapshot of its chain has them; a parent that is not there, or is another, is
+ * refused. */
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "formats/chain.h"
@@ -57,7 +58,8 @@ static void write_pages(struct native_writer *w, uint32_t level)
 }
 
 /* The machine of a real snapshot, whatever it is: it is the pages that matter here. */
-static void write_level(const char *path, uint32_t level, const char *parent, const struct identity *parent_id, struct identity *ret)
+static void write_level(const char *path, uint32_t level, const char *parent, const struct identity *parent_id,
+                        struct identity *ret)
 {
         _cleanup_(parent_place_free) struct parent_place place = { 0 };
         struct native_writer_options                     o = { .path = path, .ram_pages = RAM_PAGES, .pack = level % 4 > 1, .chunk_pages = 8 };

@@ -746,7 +746,8 @@ Test(native, checksums_that_are_cut_off_while_a_snapshot_is_in_use_cost_the_page
         cr_assert_eq(page_reader_init(&r, &s.pages, true), 0);
         store(&m, "pages", page, 0);
         cr_assert_eq(page_reader_read(&r, 1, 1, page, &e), -EBADMSG);
-        cr_assert_not_null(strstr(e.text, "RAM page 1: expected its checksum, found that it cannot be read any more"), "%s", e.text);
+        cr_assert_not_null(strstr(e.text, "RAM page 1: expected its checksum, found that it cannot be read any more"), "%s",
+                           e.text);
         page_reader_fini(&r);
 }
 

@@ -1,4 +1,5 @@
-/* Packed native snapshots: what is packed is what is read; what is damaged or cut is refused, or its page is; never are there other bytes. */
+/* Packed native snapshots: what is packed is what is read; what is damaged or cut is refused, or its page is; never are there
+ * other bytes. */
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "formats/format.h"
@@ -25,7 +26,8 @@
 
 static const struct snapshot_open_options any = { 0 };
 
-/* Stretches of data of every length up to 23, one page of zeros or more between them; some pages pack well, some badly, some not at all. */
+/* Stretches of data of every length up to 23, one page of zeros or more between them; some pages pack well, some badly, some not
+ * at all. */
 static uint8_t *make_ram(void)
 {
         uint8_t *ram = calloc(RAM_PAGES, PAGE_BYTES);
@@ -134,7 +136,8 @@ static void check_round_trip(int level, uint32_t chunk_pages, uint64_t call_page
         n = page_map_count(&s.pages);
         cr_assert_eq(n.raw_pages, 0);
         for (uint64_t p = 0; p < RAM_PAGES; p++)
-                cr_assert_eq(page_map_find(&s.pages, p)->kind == RUN_PACKED, m.ram[pages_to_bytes(p)] || m.ram[pages_to_bytes(p) + 1] || m.ram[pages_to_bytes(p) + 8]);
+                cr_assert_eq(page_map_find(&s.pages, p)->kind == RUN_PACKED, m.ram[pages_to_bytes(p)] ||
+                             m.ram[pages_to_bytes(p) + 1] || m.ram[pages_to_bytes(p) + 8]);
         assert_same_ram(&m, &s, 1);
         assert_same_ram(&m, &s, 7);
         assert_same_ram(&m, &s, RAM_PAGES);
@@ -267,7 +270,8 @@ static uint64_t count_refused(const struct made *m, const struct snapshot *s)
                 }
                 refused++;
                 cr_assert_eq(e.kind, ERR_SNAPSHOT);
-                cr_assert(strstr(e.text, "memory: offset") && strstr(e.text, "chunk") && strstr(e.text, "RAM pages"), "%s", e.text);
+                cr_assert(strstr(e.text, "memory: offset") && strstr(e.text, "chunk") &&
+                          strstr(e.text, "RAM pages"), "%s", e.text);
         }
         return refused;
 }

@@ -151,7 +151,8 @@ Test(registry, a_snapshot_without_its_memory_is_refused)
 
         write_snapshot(&t);
         cr_assert_eq(unlinkat(t.fd, "memory", 0), 0);
-        assert_refused(t.path, &any, ERR_SNAPSHOT, "memory: expected a file of this name in the snapshot's directory, found none");
+        assert_refused(t.path, &any, ERR_SNAPSHOT,
+                       "memory: expected a file of this name in the snapshot's directory, found none");
 }
 
 Test(registry, opening_leaves_no_descriptor_behind)

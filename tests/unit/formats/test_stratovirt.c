@@ -445,7 +445,8 @@ Test(stratovirt, a_record_of_an_unknown_name_is_refused)
 
 Test(stratovirt, a_descriptor_whose_name_a_terminal_would_act_on_is_refused)
 {
-        assert_edit_refused(0, "\"name\":\"KvmDeviceState\"", "\"name\":\"Kvm\033[2JState\"", "expected a descriptor with a name of printable characters");
+        assert_edit_refused(0, "\"name\":\"KvmDeviceState\"", "\"name\":\"Kvm\033[2JState\"",
+                            "expected a descriptor with a name of printable characters");
 }
 
 Test(stratovirt, a_field_that_lacks_or_has_another_size_is_refused_by_name)
@@ -460,7 +461,8 @@ Test(stratovirt, a_field_that_lacks_or_has_another_size_is_refused_by_name)
                             "field \"sregs\": expected a place of its own");
         assert_edit_refused(0, "\"var_name\":\"thr_pending\"", "\"var_name\":\"thr\"",
                             "SerialState: expected a field \"thr_pending\"");
-        assert_edit_refused(0, "\"var_name\":\"ioapic\"", "\"var_name\":\"iopic\"", "KvmDeviceState: expected a field \"ioapic\"");
+        assert_edit_refused(0, "\"var_name\":\"ioapic\"", "\"var_name\":\"iopic\"",
+                            "KvmDeviceState: expected a field \"ioapic\"");
 }
 
 Test(stratovirt, fields_are_found_where_the_file_says_they_are)
@@ -558,7 +560,8 @@ Test(stratovirt, memory_above_3_gib_lies_in_two_windows_at_ascending_file_offset
         cr_assert_eq(open_with(&state, 5 * GIB, &s, &e), 0, "%s", e.text);
         cr_assert_eq(s.layout.nr, 2);
         cr_assert(s.layout.w[0].gpa == 0 && s.layout.w[0].size_bytes == 3 * GIB && s.layout.w[0].ram_offset_bytes == 0);
-        cr_assert(s.layout.w[1].gpa == 4 * GIB && s.layout.w[1].size_bytes == 2 * GIB && s.layout.w[1].ram_offset_bytes == 3 * GIB);
+        cr_assert(s.layout.w[1].gpa == 4 * GIB && s.layout.w[1].size_bytes == 2 * GIB &&
+                  s.layout.w[1].ram_offset_bytes == 3 * GIB);
         cr_assert_eq(s.pages.runs[0].nr_pages, bytes_to_pages(5 * GIB));
         cr_assert_eq(s.pages.runs[0].file_offset_bytes, 8192);
 }

@@ -1,4 +1,5 @@
-/* test_stratovirt_g2: snapshots of generation 2, as tests/support/sv_generation2.c writes them, are the machines that they were made of. */
+/* test_stratovirt_g2: snapshots of generation 2, as tests/support/sv_generation2.c writes them, are the machines that they were
+ * made of. */
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "core/base/units.h"
@@ -144,7 +145,8 @@ Test(stratovirt_g2, both_layouts_of_a_transport_are_told_apart)
         }
 }
 
-/* The worst there is for telling them apart: where one layout has the sizes of queues, the other has counters that look like sizes. */
+/* The worst there is for telling them apart: where one layout has the sizes of queues, the other has counters that look like
+ * sizes. */
 Test(stratovirt_g2, layouts_are_told_apart_whatever_the_counters_of_active_queues_are)
 {
         _cleanup_snapshot_ struct snapshot s = open_fixture(FIXTURE);
@@ -270,13 +272,15 @@ Test(stratovirt_g2, registers_and_queues_that_are_none_are_refused)
         assert_change_refused(SLOT_0 + 2068, 0x0b, 4, "virtio slot 0: expected device_status with DRIVER_OK");
         assert_change_refused(SLOT_0 + 2064, 4, 4, "virtio slot 0: expected interrupt_status 0 to 3, found 0x4");
         assert_change_refused(SLOT_0 + 2076, 2, 2, "virtio slot 0: expected queue_type 1 (split), found 2");
-        assert_change_refused(SLOT_0 + 8 + 0, 0, 8, "virtio slot 0 queue 0: expected descriptors, available and used ring aligned and in RAM");
+        assert_change_refused(SLOT_0 + 8 + 0, 0, 8,
+                              "virtio slot 0 queue 0: expected descriptors, available and used ring aligned and in RAM");
         assert_change_refused(SLOT_0 + 8 + 8, 0x1028181, 8, "expected descriptors, available and used ring");
         assert_change_refused(SLOT_0 + 8 + 16, 0xc0000000, 8, "expected descriptors, available and used ring");
         assert_change_refused(SLOT_0 + 8 + 16, UINT64_MAX - 3, 8, "expected descriptors, available and used ring");
         assert_change_refused(SLOT_0 + 8 + 50, 7, 2, "virtio slot 0 queue 0: expected a power of two up to 256 entries, found 7");
         assert_change_refused(SLOT_0 + 8 + 50, 512, 2, "expected a power of two up to 256 entries, found 512");
-        assert_change_refused(SLOT_0 + 8 + 54, 12, 2, "expected at most 8 requests in flight, found 9 (next_avail 12, next_used 3)");
+        assert_change_refused(SLOT_0 + 8 + 54, 12, 2,
+                              "expected at most 8 requests in flight, found 9 (next_avail 12, next_used 3)");
         assert_change_refused(SLOT_0 + 8 + 54, 2, 2, "expected at most 8 requests in flight, found 65535");
 }
 
@@ -288,7 +292,8 @@ Test(stratovirt_g2, features_and_flags_that_are_none_are_refused)
 {
         assert_change_refused(BLOCK_0 + 76, 2, 1, "broken: expected 0 or 1, found 2");
         assert_change_refused(NET_5 + 33, 0xff, 1, "broken: expected 0 or 1, found 255");
-        assert_change_refused(BLOCK_0 + 8, 0x100000001, 8, "virtio slot 0: expected driver_features among the offered 0x130000204, found 0x1 more");
+        assert_change_refused(BLOCK_0 + 8, 0x100000001, 8,
+                              "virtio slot 0: expected driver_features among the offered 0x130000204, found 0x1 more");
         assert_change_refused(BLOCK_0 + 16, UINT64_MAX, 8, "disk: expected at most");
 }
 

@@ -1,4 +1,5 @@
-/* test_stratovirt_mutants: whatever happens to the bytes of a snapshot, it is read or refused in one line; never anything else. */
+/* test_stratovirt_mutants: whatever happens to the bytes of a snapshot, it is read or refused in one line; never anything
+ * else. */
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "core/base/units.h"
@@ -275,7 +276,8 @@ static size_t in_virtio(struct bench *b)
         return at + 24 + next(b) % MIN(end - at - 24, (size_t)900);
 }
 
-/* No number, word or bracket of a virtio record may be anything else and still be read as another machine that no device could have. */
+/* No number, word or bracket of a virtio record may be anything else and still be read as another machine that no device could
+ * have. */
 static void check_devices(const struct vm_state *vm)
 {
         for (uint32_t i = 0; i < vm->nr_devices; i++) {

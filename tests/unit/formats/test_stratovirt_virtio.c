@@ -96,7 +96,8 @@ Test(stratovirt_virtio, every_register_and_queue_of_a_transport_is_read)
         cr_assert(v->device_features_sel == 1 && v->driver_features_sel == UINT32_MAX && v->interrupt_status == 3);
         cr_assert(v->config_generation == 255 && v->queue_sel == 65535 && v->status == 15 && v->activated);
         q = &v->queues[0];
-        cr_assert(v->nr_queues == 1 && q->max_size == 1024 && q->size == 8 && q->next_avail == 5 && q->next_used == 65535 && q->ready);
+        cr_assert(v->nr_queues == 1 && q->max_size == 1024 && q->size == 8 && q->next_avail == 5 && q->next_used == 65535 &&
+                  q->ready);
         cr_assert(q->desc_gpa == 0x1028100 && q->avail_gpa == 0x1028180 && q->used_gpa == 0x102819c);
         cr_assert(v->device_features == 0x130000204 && v->driver_features == 0x100000000);
 }
@@ -225,7 +226,8 @@ Test(stratovirt_virtio, features_that_were_never_offered_are_refused)
 {
         assert_edit_refused("BlockState/0", "\"driver_features\":4294967296", "\"driver_features\":4294967297",
                             "virtio slot 0: expected driver_features among the offered 0x130000204, found 0x1 more");
-        assert_edit_refused("BlockState/0", "\"capacity\":512", "\"capacity\":36028797018963968", "\"capacity\": expected a number of at most");
+        assert_edit_refused("BlockState/0", "\"capacity\":512", "\"capacity\":36028797018963968",
+                            "\"capacity\": expected a number of at most");
 }
 
 /* StratoVirt does not notice a driver's reset; its queues are those of before. */
@@ -243,7 +245,8 @@ Test(stratovirt_virtio, a_device_that_its_driver_reset_is_as_new)
                 s = open_state(&state);
                 v = vm_state_virtio(&s.vm, 0);
                 cr_assert(!v->activated && !v->interrupt_status && v->nr_queues == 1);
-                cr_assert(!v->queues[0].ready && !v->queues[0].desc_gpa && v->queues[0].size == 256 && v->queues[0].max_size == 256);
+                cr_assert(!v->queues[0].ready && !v->queues[0].desc_gpa && v->queues[0].size == 256 &&
+                          v->queues[0].max_size == 256);
                 cr_assert_eq(v->u.blk.capacity_sectors, 512);
         }
 }
@@ -449,16 +452,20 @@ static void assert_console_refused(const char *body, const uint16_t *sizes, unsi
 
 Test(stratovirt_virtio, a_console_that_is_none_is_refused)
 {
-        assert_console_refused(CONSOLE("1", "[]"), console_sizes, 6, "expected 1 to 31 ports with two queues each and two more, found 1 ports with 6");
+        assert_console_refused(CONSOLE("1", "[]"), console_sizes, 6,
+                               "expected 1 to 31 ports with two queues each and two more, found 1 ports with 6");
         assert_console_refused(CONSOLE("0", "[]"), console_sizes, 6, "found 0 ports");
-        assert_console_refused(CONSOLE("32", "[]"), console_sizes, 6, "\"max_nr_ports\": expected a number of at most 31, found 32");
+        assert_console_refused(CONSOLE("32", "[]"), console_sizes, 6,
+                               "\"max_nr_ports\": expected a number of at most 31, found 32");
         assert_console_refused(CONSOLE("2", "[{\"nr\":2,\"guest_connected\":true,\"host_connected\":true}]"), console_sizes, 6,
                                "console: expected ports below 2, found port 2");
         assert_console_refused(CONSOLE("2", "[{\"nr\":31,\"guest_connected\":true,\"host_connected\":true}]"), console_sizes, 6,
                                "\"nr\": expected a number of at most 30");
         assert_console_refused(CONSOLE("2", "[7]"), console_sizes, 6, "expected a JSON object");
-        assert_console_refused(TWO_PORTS, vsock_sizes, 3, "virtio console: expected a transport with 4, 6, 8 ... queues, found none among the 1");
-        assert_console_refused(TWO_PORTS, (uint16_t[]){ 128, 128, 33, 32, 128, 128 }, 6, "virtio console queue 2: expected max_size a power of two");
+        assert_console_refused(TWO_PORTS, vsock_sizes, 3,
+                               "virtio console: expected a transport with 4, 6, 8 ... queues, found none among the 1");
+        assert_console_refused(TWO_PORTS, (uint16_t[]){ 128, 128, 33, 32, 128, 128 }, 6,
+                               "virtio console queue 2: expected max_size a power of two");
 }
 
 Test(stratovirt_virtio, two_devices_of_one_kind_are_refused)
@@ -483,7 +490,8 @@ Test(stratovirt_virtio, a_console_of_31_ports_has_all_its_queues)
                 sizes[i] = i == 2 || i == 3 ? 32 : 128;
         describe(&state);
         add_transport(&state, "c", sizes, 64);
-        add_json(&state, "VirtioSerialState", "c", CONSOLE("31", "[{\"nr\":30,\"guest_connected\":true,\"host_connected\":true}]"));
+        add_json(&state, "VirtioSerialState", "c",
+                 CONSOLE("31", "[{\"nr\":30,\"guest_connected\":true,\"host_connected\":true}]"));
         s = open_state(&state);
         cr_assert_eq(of_kind(&s.vm, VIRTIO_CONSOLE)->nr_queues, 64);
         cr_assert_eq(of_kind(&s.vm, VIRTIO_CONSOLE)->queues[63].next_avail, 68);

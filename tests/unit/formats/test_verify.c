@@ -110,7 +110,8 @@ Test(verify, pages_after_the_end_of_a_file_that_shrank_are_bad)
         snapshot_close(&s);
 }
 
-/* As if its file had been cut between open and here: the sums of the last pages are past its end, where a mapping would be SIGBUS. */
+/* As if its file had been cut between open and here: the sums of the last pages are past its end, where a mapping would be
+ * SIGBUS. */
 Test(verify, checksums_that_are_cut_off_meanwhile_are_an_error_that_names_their_file)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();

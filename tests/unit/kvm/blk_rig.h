@@ -171,7 +171,8 @@ static inline uint8_t disk_status(struct disk *g, struct disk_request k)
 }
 
 /* Offers the usual: header, one piece of data (none where len is 0), status. */
-static inline struct disk_request disk_start(struct disk *g, uint32_t type, uint64_t sector, gpa_t data, uint32_t len, bool indirect)
+static inline struct disk_request disk_start(struct disk *g, uint32_t type, uint64_t sector, gpa_t data, uint32_t len,
+                                             bool indirect)
 {
         struct disk_request k = disk_request(g, type, sector);
         struct rig_buf      b[3] = { { k.header, 16, false }, { data, len, type == BLK_T_IN || type == BLK_T_GET_ID }, { k.status, 1, true } };

@@ -94,8 +94,9 @@ static inline int card_make(struct card *c, const struct virtio_state *saved, st
         return net_maker.new(&c->config, saved, &c->r->env, &c->d, e);
 }
 
-/* The kernel puts an interface to use in a worker of its own some time after it has a carrier, and until then drops in silence what is
- * sent to it. IFF_RUNNING comes just before; the worker holds the lock that setting flags takes, so after that it is done. */
+/* The kernel puts an interface to use in a worker of its own some time after it has a carrier, and until then drops in silence
+ * what is sent to it. IFF_RUNNING comes just before; the worker holds the lock that setting flags takes, so after that it is
+ * done. */
 static inline void card_await_carrier(const char *name)
 {
         _cleanup_close_ int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);

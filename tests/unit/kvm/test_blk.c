@@ -85,7 +85,8 @@ Test(blk, what_is_written_is_in_the_file_and_nowhere_else)
         cr_assert_eq(g->used_len, 1);
         cr_assert_eq(disk_do(g, BLK_T_FLUSH, 0, 0, 0), BLK_S_OK);
         disk_read_file(g, 0, bytes, sizeof(bytes));
-        cr_assert(disk_is_original(bytes, 0, 2048) && disk_all(bytes + 2048, 0xa5, 8 * KIB) && disk_is_original(bytes + 10 * KIB, 10 * KIB, 2048));
+        cr_assert(disk_is_original(bytes, 0, 2048) && disk_all(bytes + 2048, 0xa5, 8 * KIB) &&
+                  disk_is_original(bytes + 10 * KIB, 10 * KIB, 2048));
         disk_free(g);
 }
 
@@ -275,7 +276,8 @@ Test(blk, a_file_that_was_cut_is_an_io_error_and_one_line)
         cr_assert_eq(disk_do(g, BLK_T_IN, 0, data, 5 * 512), BLK_S_OK);
         disk_end(g);
         cr_assert_eq(g->r->nr_messages, 1);
-        cr_assert(strstr(g->r->message, g->path) && strstr(g->r->message, "disk in slot 2") && strstr(g->r->message, "offset 2560"), "%s", g->r->message);
+        cr_assert(strstr(g->r->message, g->path) && strstr(g->r->message, "disk in slot 2") &&
+                  strstr(g->r->message, "offset 2560"), "%s", g->r->message);
         disk_free(g);
 }
 
@@ -448,7 +450,8 @@ static void on_a_block_device(bool direct)
         g->config.path = g->path;
         cr_assert_eq(fsync(l.fd), 0);
         disk_read_file(g, 0, bytes, sizeof(bytes));
-        cr_assert(disk_is_original(bytes, 0, 512) && disk_all(bytes + 512, 0x5a, 512) && disk_is_original(bytes + 1024, 1024, 6 * 512));
+        cr_assert(disk_is_original(bytes, 0, 512) && disk_all(bytes + 512, 0x5a, 512) &&
+                  disk_is_original(bytes + 1024, 1024, 6 * 512));
         cr_assert(disk_all(bytes + 4096, 0x5a, 4096) && disk_is_original(bytes + 8192, 8192, 512));
         cr_assert(disk_all(bytes + 17 * 512, 0, 15 * 512));
         disk_read_file(g, 64 * 512, bytes, 4096);

@@ -1,4 +1,5 @@
-/* A disk under load: many requests at once, O_DIRECT, a host without io_uring, parks in the middle, and a VM that is condemned. */
+/* A disk under load: many requests at once, O_DIRECT, a host without io_uring, parks in the middle, and a VM that is
+ * condemned. */
 #include "tests/unit/kvm/blk_rig.h"
 
 #include "core/base/uapi.h"
@@ -139,7 +140,8 @@ Test(blk_depth, a_host_without_io_uring_serves_all_the_same_and_says_what_to_do)
         fill_the_queue(g, 0);
         disk_end(g);
         cr_assert_eq(g->r->nr_messages, 1);
-        cr_assert(strstr(g->r->message, "refuses io_uring") && strstr(g->r->message, "sysctl -w kernel.io_uring_disabled=0"), "%s", g->r->message);
+        cr_assert(strstr(g->r->message, "refuses io_uring") &&
+                  strstr(g->r->message, "sysctl -w kernel.io_uring_disabled=0"), "%s", g->r->message);
         disk_free(g);
 }
 
@@ -153,7 +155,8 @@ Test(blk_depth, a_host_without_io_uring_serves_direct_requests_in_odd_places)
         disk_free(g);
 }
 
-/* Parks again and again while the driver keeps the queue full: what was popped was returned, and every request comes back once. */
+/* Parks again and again while the driver keeps the queue full: what was popped was returned, and every request comes back
+ * once. */
 Test(blk_depth, a_park_leaves_nothing_in_flight_and_loses_nothing)
 {
         struct disk *g = direct_rig();

@@ -150,7 +150,8 @@ Test(serial, data_below_the_trigger_level_is_a_timeout_and_at_it_received_data)
                 serial_write(s, IER, 0x01);
                 for (size_t n = 1; n <= 16; n++) {
                         cr_assert_eq(type_in(s, "z"), 1);
-                        cr_assert_eq(serial_read(s, IIR) & 0x0f, n >= rows[i].level ? 0x04 : 0x0c, "fcr %#x, %zu bytes", rows[i].fcr, n);
+                        cr_assert_eq(serial_read(s, IIR) & 0x0f, n >= rows[i].level ? 0x04 : 0x0c, "fcr %#x, %zu bytes",
+                                     rows[i].fcr, n);
                 }
                 cr_assert_eq(w.edges, 1);
                 serial_free(s);

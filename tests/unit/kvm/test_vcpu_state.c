@@ -121,7 +121,8 @@ Test(vcpu_state, the_tsc_is_saved_before_its_deadline)
         small_vm_free(s);
 }
 
-/* A host with protection keys puts PKRU (component 9) into every area; so does one with state that this host's KVM never heard of. */
+/* A host with protection keys puts PKRU (component 9) into every area; so does one with state that this host's KVM never heard
+ * of. */
 Test(vcpu_state, xsave_components_that_the_guest_never_enabled_do_not_stop_a_load)
 {
         static const uint8_t spin[] = { 0xeb, 0xfe };

@@ -517,7 +517,8 @@ Test(vm, a_page_of_a_file_that_shrank_stops_the_vcpu)
                 int              fd = memfd_create("shrinks", MFD_CLOEXEC);
 
                 cr_assert_eq(ftruncate(fd, PAGE_BYTES), 0);
-                cr_assert_neq(mmap(s->layout.ram + LOST_GPA, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0), MAP_FAILED);
+                cr_assert_neq(mmap(s->layout.ram + LOST_GPA, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0),
+                              MAP_FAILED);
                 cr_assert_eq(ftruncate(fd, 0), 0);
                 vm_resume(s->vm);
                 small_wait_exit(s);

@@ -28,7 +28,8 @@ static void assert_counts(const struct hints_score_counts *c, const uint64_t exp
         const uint64_t found[] = { c->touched, c->touched_zero, c->recalled, c->foreseeable, c->hinted, c->hinted_zero, c->used };
 
         for (size_t i = 0; i < ARRAY_LEN(found); i++)
-                cr_assert_eq(found[i], expect[i], "count %zu: expected %llu, found %llu", i, (unsigned long long)expect[i], (unsigned long long)found[i]);
+                cr_assert_eq(found[i], expect[i], "count %zu: expected %llu, found %llu", i, (unsigned long long)expect[i],
+                             (unsigned long long)found[i]);
 }
 
 Test(hints_score, it_counts_what_was_touched_foreseen_and_brought_by_phase)

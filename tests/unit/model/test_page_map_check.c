@@ -198,7 +198,8 @@ Test(page_map_check, what_is_accepted_after_random_damage_lies_inside_ram_source
 
                                 cr_assert_leq(ok->first_page + ok->nr_pages, m.nr_pages);
                                 cr_assert(ok->kind == RUN_ZERO || end <= m.sources[0].size_bytes);
-                                cr_assert(ok->kind == RUN_ZERO || ok->first_sum == NO_SUM || ok->first_sum + ok->nr_pages <= m.nr_sums);
+                                cr_assert(ok->kind == RUN_ZERO || ok->first_sum == NO_SUM ||
+                                          ok->first_sum + ok->nr_pages <= m.nr_sums);
                         }
                 }
                 page_map_free(&m);

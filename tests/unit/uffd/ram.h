@@ -11,7 +11,8 @@
 
 static inline uint8_t *ram_map(uint64_t bytes)
 {
-        uint8_t *room = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        uint8_t *room = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                             -1, 0);
         uint8_t *ram = (uint8_t *)align_up((uint64_t)room, HUGE_PAGE_BYTES);
 
         cr_assert(room != MAP_FAILED);

@@ -167,7 +167,8 @@ static inline uint64_t rig_nr_cached(const struct rig *g)
         return nr;
 }
 
-/* Out of the page cache, proved. Without read-ahead: the first miss would bring all of it, on a fast disk before anybody looks again. */
+/* Out of the page cache, proved. Without read-ahead: the first miss would bring all of it, on a fast disk before anybody looks
+ * again. */
 static inline void rig_evict(struct rig *g)
 {
         cr_assert_eq(posix_fadvise(g->fd, 0, 0, POSIX_FADV_RANDOM), 0);

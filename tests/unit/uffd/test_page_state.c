@@ -149,7 +149,8 @@ Test(page_state, absent_pages_are_found_across_words)
         cr_assert_eq(page_states_near(&s, 70, 16), 1);
         cr_assert_eq(page_states_near(&s, 99, 32), 0);
         for (uint64_t page = 0; page < 100; page++)
-                cr_assert_eq(page_state_get(&s, page), page == 70 ? PAGE_READING : page >= 5 && page < 65 ? PAGE_INSTALLED : PAGE_ABSENT);
+                cr_assert_eq(page_state_get(&s, page), page == 70 ? PAGE_READING : page >= 5 &&
+                             page < 65 ? PAGE_INSTALLED : PAGE_ABSENT);
         page_states_free(&s);
 }
 

@@ -1,4 +1,5 @@
-/* Whatever memory is behind guest RAM: the guest gets the snapshot's bytes, zeros where it gave pages back, and never anything else. */
+/* Whatever memory is behind guest RAM: the guest gets the snapshot's bytes, zeros where it gave pages back, and never anything
+ * else. */
 #include "tests/unit/uffd/rig_backing.h"
 
 #include <setjmp.h>
@@ -59,7 +60,8 @@ static void assert_zero(const struct setup *s, uint64_t page)
 {
         static const uint8_t zeros[PAGE_BYTES];
 
-        cr_assert_eq(memcmp(s->g->ram + pages_to_bytes(page), zeros, PAGE_BYTES), 0, "%s: page %llu", s->kind->name, (unsigned long long)page);
+        cr_assert_eq(memcmp(s->g->ram + pages_to_bytes(page), zeros, PAGE_BYTES), 0, "%s: page %llu", s->kind->name,
+                     (unsigned long long)page);
 }
 
 Test(pager_backing, every_touched_page_has_the_bytes_of_the_file)
@@ -259,7 +261,8 @@ Test(pager_backing, a_page_that_does_not_match_its_sum_is_sigbus_with_its_unit_a
                 start(&s);
                 cr_assert(touch_is_sigbus(s.g, bad), "%s", k->name);
                 cr_assert(touch_is_sigbus(s.g, bad), "%s", k->name);
-                cr_assert(pager_find_lost(s.g->p, bad, &l) && l.error == -EBADMSG && l.file_offset_bytes == pages_to_bytes(bad), "%s", k->name);
+                cr_assert(pager_find_lost(s.g->p, bad, &l) && l.error == -EBADMSG &&
+                          l.file_offset_bytes == pages_to_bytes(bad), "%s", k->name);
                 cr_assert_eq(rig_stats(s.g).lost_pages, k->huge ? UNIT : 1, "%s", k->name);
                 cr_assert_gt(s.g->lost_demanded, 0, "%s", k->name);
                 for (uint64_t page = 0; page < PAGES; page++)
@@ -447,8 +450,8 @@ static void *touch_7(void *arg)
         return NULL;
 }
 
-/* As reclaim does it: it takes a page of the template out of everybody's page tables, and brings it back when it is asked for. Here a hole is
- * punched, and filled again. */
+/* As reclaim does it: it takes a page of the template out of everybody's page tables, and brings it back when it is asked for.
+ * Here a hole is punched, and filled again. */
 Test(pager_backing, a_page_that_the_kernel_has_unmapped_is_mapped_again)
 {
         struct setup s = begin(&rig_kinds[2]);

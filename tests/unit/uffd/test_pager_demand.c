@@ -254,7 +254,8 @@ static void join_crowd(struct crowd *c, uint64_t page)
         pthread_attr_destroy(&small);
 }
 
-/* Every slot of the ring is kept busy by a page of zeros that does not come; then more threads fault than the list of demand holds. */
+/* Every slot of the ring is kept busy by a page of zeros that does not come; then more threads fault than the list of demand
+ * holds. */
 Test(pager_demand, more_waiting_faults_than_there_is_room_for_are_all_answered)
 {
         static const uint8_t zeros[PAGE_BYTES];

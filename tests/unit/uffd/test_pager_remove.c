@@ -92,7 +92,8 @@ Test(pager_remove, a_page_that_is_discarded_while_it_is_read_is_zero)
         rig_free(g);
 }
 
-/* Discards the upper half, piece by piece, while the lower half is filled and touched: each madvise makes UFFDIO_COPY say EAGAIN. */
+/* Discards the upper half, piece by piece, while the lower half is filled and touched: each madvise makes UFFDIO_COPY say
+ * EAGAIN. */
 static void *discard_upper_half(void *arg)
 {
         const struct rig *g = arg;

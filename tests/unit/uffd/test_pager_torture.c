@@ -1,4 +1,5 @@
-/* The torture chamber: schedules drawn from seeds drive a pager with everything at once, and every page must be what the model says. */
+/* The torture chamber: schedules drawn from seeds drive a pager with everything at once, and every page must be what the model
+ * says. */
 #include "tests/support/huge_pool.h"
 #include "tests/unit/uffd/torture.h"
 

@@ -35,7 +35,8 @@ static void assert_is_the_account(struct rig *g, uint64_t began_ns)
         }
         cr_assert_leq(last, now_ns());
         for (int c = 0; c < FAULT_CLASSES; c++)
-                cr_assert_eq(pages[c], s.faults[c], "class %d: logged %llu, counted %llu", c, (unsigned long long)pages[c], (unsigned long long)s.faults[c]);
+                cr_assert_eq(pages[c], s.faults[c], "class %d: logged %llu, counted %llu", c, (unsigned long long)pages[c],
+                             (unsigned long long)s.faults[c]);
         free(seen);
 }
 
@@ -85,7 +86,8 @@ Test(timeline, neighbours_that_come_together_are_one_entry)
 
         for (size_t i = 0; i < ARRAY_LEN(pages); i++) { /* no zeros */
                 memset(g->model + pages_to_bytes(pages[i]), 1, PAGE_BYTES);
-                cr_assert_eq(pwrite(g->fd, g->model + pages_to_bytes(pages[i]), PAGE_BYTES, (off_t)pages_to_bytes(pages[i])), (ssize_t)PAGE_BYTES);
+                cr_assert_eq(pwrite(g->fd, g->model + pages_to_bytes(pages[i]), PAGE_BYTES, (off_t)pages_to_bytes(pages[i])),
+                             (ssize_t)PAGE_BYTES);
         }
         rig_replay(g, pages, ARRAY_LEN(pages));
         rig_start(g);

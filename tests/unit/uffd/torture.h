@@ -1,4 +1,5 @@
-/* tests/unit/uffd/torture.h: conducts one schedule: all threads run a step, stand still, and the whole of RAM is held against the model.
+/* tests/unit/uffd/torture.h: conducts one schedule: all threads run a step, stand still, and the whole of RAM is held against the
+ * model.
  * Owns:    the RAM, the model, the pager and the threads of the schedule.
  * Threads: one schedule at a time; events come on the pager's thread and are counted in atomics.
  * Blocks:  until the schedule has ended; one that hangs is ended by SIGALRM with its seed. */
@@ -22,7 +23,8 @@ static bool torture_on_lost(void *arg, const struct pager_lost *l)
         c->told++;
         c->told_demanded += l->demanded;
         if (l->error != c->m.first_bad[l->page])
-                say_wrong(c, "page %llu: lost for %d, expected %d", (unsigned long long)l->page, l->error, c->m.first_bad[l->page]);
+                say_wrong(c, "page %llu: lost for %d, expected %d", (unsigned long long)l->page, l->error,
+                          c->m.first_bad[l->page]);
         if (l->error == -ENODATA && l->source && strcmp(l->source, "memory") != 0)
                 say_wrong(c, "page %llu: lost from %s", (unsigned long long)l->page, l->source);
         /* those who may have lost pages in front of them, and no poison, end as a VM that was stopped */
@@ -208,7 +210,8 @@ static void check_numbers(struct chamber *c, int ended, bool early)
 
         pager_stats(c->p, &st);
         if (st.resident_pages > (early ? n.served : expected) || st.resident_pages + n.may_be_lost < expected)
-                say_wrong(c, "resident: expected %llu, found %llu", (unsigned long long)expected, (unsigned long long)st.resident_pages);
+                say_wrong(c, "resident: expected %llu, found %llu", (unsigned long long)expected,
+                          (unsigned long long)st.resident_pages);
         if (st.lost_pages < n.lost || (ended == -EIO) != (st.lost_pages > 0))
                 say_wrong(c, "lost: expected %llu at least, found %llu, and pager_wait says %d", (unsigned long long)n.lost,
                           (unsigned long long)st.lost_pages, ended);
@@ -410,7 +413,8 @@ static unsigned long long torture_number(const char *name, unsigned long long ot
         return v && *v ? strtoull(v, NULL, 0) : otherwise;
 }
 
-/* `quick` schedules in make check, `full` in make check-full; ROUSE_TORTURE_N: so many, ROUSE_TORTURE_SEED: this one, or from it on. */
+/* `quick` schedules in make check, `full` in make check-full; ROUSE_TORTURE_N: so many, ROUSE_TORTURE_SEED: this one, or from it
+ * on. */
 static struct torture_seen torture(enum torture_family family, unsigned quick, unsigned full)
 {
         struct torture_seen seen = { .whole = !getenv("ROUSE_TORTURE_SEED") && !getenv("ROUSE_TORTURE_N") };

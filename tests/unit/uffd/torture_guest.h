@@ -1,6 +1,8 @@
-/* tests/unit/uffd/torture_guest.h: the threads that use the RAM of a schedule, and hold each page that they see against the model.
+/* tests/unit/uffd/torture_guest.h: the threads that use the RAM of a schedule, and hold each page that they see against the
+ * model.
  * Owns:    nothing; borrows the chamber.
- * Threads: each guest its own; a page belongs to one of them, to all (then nobody changes it) or to the churner, anew in each step.
+ * Threads: each guest its own; a page belongs to one of them, to all (then nobody changes it) or to the churner, anew in each
+ *          step.
  * Blocks:  where the pager lets a fault wait.
  *
  *   RAM of one step   | 0 0 | 2 2 | all | 1 1 | churn | 0 0 | ...      blocks, drawn from seed and step */
@@ -80,7 +82,8 @@ static void on_sigbus(int sig)
         abort();
 }
 
-/* False: SIGBUS (ThreadSanitizer's handler blocks all signals, so the jump takes the mask along). What was touched stays there until it is given back, so that what follows needs no such care. */
+/* False: SIGBUS (ThreadSanitizer's handler blocks all signals, so the jump takes the mask along). What was touched stays there
+ * until it is given back, so that what follows needs no such care. */
 static bool touch(const struct chamber *c, uint64_t page)
 {
         if (sigsetjmp(touch_back, 1) != 0) {
@@ -170,7 +173,8 @@ static void note_removed(struct chamber *c, uint64_t page)
         c->m.removed[page] = true;
 }
 
-/* Where a file is behind RAM, poison stays when the page is given back: its VM has ended by then, and no model is needed of that. */
+/* Where a file is behind RAM, poison stays when the page is given back: its VM has ended by then, and no model is needed of
+ * that. */
 static bool may_discard(const struct guest *g, uint64_t page)
 {
         const struct chamber *c = g->c;

@@ -1,4 +1,5 @@
-/* tests/unit/uffd/torture_memory.h: the RAM of a schedule, as each kind of memory that a pager serves, and how a guest gives parts of it back.
+/* tests/unit/uffd/torture_memory.h: the RAM of a schedule, as each kind of memory that a pager serves, and how a guest gives
+ * parts of it back.
  * Owns:    the mapping, and the template that it may be a private mapping of.
  * Threads: made and freed by one; memory_discard by whoever owns the pages.
  * Blocks:  memory_discard until the pager has read its event. */
@@ -30,7 +31,8 @@ static uint8_t *memory_map_file(const struct schedule *s, int fd, void **ret_roo
         void    *room = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), *ram;
 
         cr_assert(room != MAP_FAILED);
-        ram = mmap((void *)align_up((uintptr_t)room, HUGE_PAGE_BYTES), bytes, PROT_READ | PROT_WRITE, memory_flags(s) | MAP_FIXED, fd, 0);
+        ram = mmap((void *)align_up((uintptr_t)room, HUGE_PAGE_BYTES), bytes, PROT_READ | PROT_WRITE, memory_flags(s) | MAP_FIXED,
+                   fd, 0);
         cr_assert(ram != MAP_FAILED, "map RAM: %s", strerror(errno));
         if (!torture_is_huge(s))
                 madvise(ram, bytes, MADV_NOHUGEPAGE);
@@ -107,8 +109,8 @@ static void memory_free(struct memory *mem, const struct schedule *s)
         }
 }
 
-/* As core/discard.c does it: a hole is punched where nobody else maps the file; a template's pages are covered once the pager has heard.
- * Whole units. 0 or -errno. */
+/* As core/discard.c does it: a hole is punched where nobody else maps the file; a template's pages are covered once the pager has
+ * heard. Whole units. 0 or -errno. */
 static int memory_discard(const struct memory *mem, const struct schedule *s, uint64_t page, uint64_t nr_pages)
 {
         uint8_t *at = mem->ram + pages_to_bytes(page);

@@ -1,7 +1,7 @@
 /* tests/unit/uffd/torture_model.h: what every page of a schedule's RAM must be, and the files that hold it.
  * Owns:    its arrays, the files, and the page map over them.
- * Threads: built and freed by one; a page's part of `want`, `bad`, `may` and `removed` belongs to the guest thread that owns the page in
- *          this step; the rest is constant.
+ * Threads: built and freed by one; a page's part of `want`, `bad`, `may` and `removed` belongs to the guest thread that owns the
+ *          page in this step; the rest is constant.
  * Blocks:  never. */
 #pragma once
 
@@ -38,7 +38,8 @@ static struct page_run model_raw_run(struct model *m, uint64_t first, uint64_t n
                 uint8_t *w = m->want + pages_to_bytes(page);
 
                 model_page_bytes(m->s, page, (uint64_t *)w);
-                cr_assert_eq(pwrite(m->fds[source], w, PAGE_BYTES, (off_t)pages_to_bytes(at + page - first)), (ssize_t)PAGE_BYTES);
+                cr_assert_eq(pwrite(m->fds[source], w, PAGE_BYTES, (off_t)pages_to_bytes(at + page - first)),
+                             (ssize_t)PAGE_BYTES);
                 if (summed)
                         m->map.sums[page] = XXH3_64bits(w, PAGE_BYTES);
         }

@@ -1,5 +1,5 @@
-/* tests/unit/uffd/torture_others.h: VMs beside the one that the chamber is about, on the same template: each with RAM, a view and a pager of its
- * own, and one guest, who reads and writes. They come, go half-way or when all is there, and come again.
+/* tests/unit/uffd/torture_others.h: VMs beside the one that the chamber is about, on the same template: each with RAM, a view and
+ * a pager of its own, and one guest, who reads and writes. They come, go half-way or when all is there, and come again.
  * Owns:    what they map; the bits of the template are the chamber's.
  * Threads: one each; they know nothing of steps.
  * Blocks:  where a pager lets a fault wait. */

@@ -1,5 +1,5 @@
-/* tests/unit/uffd/torture_packed.h: the packed runs of a model: chunks of LZ4, cut at both ends as a child cuts its parent's, with holes in
- * the middle that have other bytes by now.
+/* tests/unit/uffd/torture_packed.h: the packed runs of a model: chunks of LZ4, cut at both ends as a child cuts its parent's,
+ * with holes in the middle that have other bytes by now.
  * Owns:    nothing of its own.
  * Threads: one, before the pager is made.
  * Blocks:  on the file.
@@ -35,7 +35,8 @@ static void packed_append_chunk(struct model *m, unsigned source, const uint8_t 
         m->end_bytes[source] += torture_chance(r, 8) ? torture_random(r, 200) : 0;
         *c = (struct page_chunk){ .file_offset_bytes = m->end_bytes[source], .packed_bytes = n > 0 ? (uint32_t)n : (uint32_t)len,
                                   .nr_pages = (uint16_t)nr_pages, .sum = XXH3_64bits(bytes, len) };
-        cr_assert_eq(pwrite(m->fds[source], n > 0 ? (const void *)to : bytes, c->packed_bytes, (off_t)c->file_offset_bytes), (ssize_t)c->packed_bytes);
+        cr_assert_eq(pwrite(m->fds[source], n > 0 ? (const void *)to : bytes, c->packed_bytes, (off_t)c->file_offset_bytes),
+                     (ssize_t)c->packed_bytes);
         m->end_bytes[source] += c->packed_bytes;
         free(to);
 }

@@ -1,4 +1,5 @@
-/* tests/unit/uffd/torture_schedule.h: what a schedule of the torture chamber consists of: all drawn from one seed, and told in one line.
+/* tests/unit/uffd/torture_schedule.h: what a schedule of the torture chamber consists of: all drawn from one seed, and told in
+ * one line.
  * Owns:    nothing.
  * Threads: plain data; constant once drawn.
  * Blocks:  never. */
@@ -116,8 +117,8 @@ static inline void draw_bytes(struct schedule *s, uint64_t *r)
         s->timeout_ms = 60000;
 }
 
-/* Whole 2 MiB are moved that nobody has touched, that are cached, and that have few zeros. So the guest lets most of them alone for a
- * while, and comes into some of them while they are being put together. */
+/* Whole 2 MiB are moved that nobody has touched, that are cached, and that have few zeros. So the guest lets most of them alone
+ * for a while, and comes into some of them while they are being put together. */
 static inline void draw_moves(struct schedule *s, uint64_t *r)
 {
         s->nr_pages = TORTURE_HUGE_PAGES * (2 + torture_random(r, 5)) + torture_random(r, 100);
