@@ -20,8 +20,8 @@ static void print_help(FILE *to)
                 fprintf(to, "  %-15s %s\n", verbs[i]->name, verbs[i]->summary);
         fprintf(to, "\n'rouse VERB --help' tells the rest. An example:\n\n"
                     "  rouse restore /srv/snapshots/web --until 'ready' --ledger -\n\n"
-                    "Exit status: 0 done, 1 failed, 2 wrong usage, 4 bad snapshot, 5 a page was lost,\n"
-                    "124 --timeout passed, 128+n ended by signal n.\n");
+                    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 bench compare found a regression,\n"
+                    "4 bad snapshot, 5 a page was lost, 124 --timeout passed, 128+n ended by signal n.\n");
 }
 
 /* A result that could not be written is no result. */
