@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/memfd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,6 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -32,7 +32,7 @@ struct template {
         struct shared_pages   pages;
         struct template_offer offer;
         bool                  was_there;
-        char                  runtime_dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)], path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "": not offered */
+        char                  runtime_dir[PATH_MAX], path[PATH_MAX]; /* "": not offered */
         char                  alone[200];
 };
 
@@ -161,7 +161,7 @@ static int listen_for_others(struct template *t, const char *path)
 /* Another one's template, or one that others can find. Where neither works the VM has one for itself, and that is said. */
 static int find_or_offer(struct template *t, const struct template_ask *ask)
 {
-        char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+        char path[PATH_MAX];
         _cleanup_close_ int lock_fd = -1;
         int r;
 

@@ -3,6 +3,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
+#include "core/base/unix_address.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -10,7 +11,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define ANSWER_MS 500 /* arbitrary: an answer takes 0.1 ms, and a user waits */
@@ -27,14 +27,15 @@ static bool is_same_user(int fd)
 
 static int connect_to(const char *path)
 {
-        struct sockaddr_un a = {.sun_family = AF_UNIX};
-        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct sockaddr_un a;
+        _cleanup_close_ int dir_fd = -1, fd = -1;
+        int r = unix_address(path, &a, &dir_fd);
 
+        if (r < 0)
+                return r;
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
-        if (strlen(path) >= sizeof(a.sun_path))
-                return -ENAMETOOLONG;
-        memcpy(a.sun_path, path, strlen(path));
         if (connect(fd, (const struct sockaddr *)&a, sizeof(a)) < 0)
                 return errno == ECONNREFUSED ? -ENOENT : errno == EAGAIN ? -ETIMEDOUT : -errno; /* EAGAIN: too many wait there already */
         return is_same_user(fd) ? TAKE_FD(fd) : -EPERM;
