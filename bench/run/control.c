@@ -166,7 +166,8 @@ int bench_control(struct bench *b, struct err *e)
 
         if (r >= 0)
                 r = scratch_subdir(&b->scratch, "control", scratch, sizeof(scratch), e);
-        snprintf(dir, sizeof(dir), "%s/idle", scratch);
+        if (r >= 0)
+                snprintf(dir, sizeof(dir), "%s/idle", scratch);
         if (r >= 0)
                 r = boot_and_save(b, guest, dir, scratch, e);
         if (r >= 0)

@@ -313,7 +313,7 @@ static void last_words(const struct guest_run *g, char *ret, size_t size)
         char text[700];
         off_t end = g->stderr_fd < 0 ? 0 : lseek(g->stderr_fd, 0, SEEK_END);
         ssize_t n = end <= 0 ? 0 : pread(g->stderr_fd, text, sizeof(text) - 1, end > (off_t)sizeof(text) - 1 ? end - (off_t)sizeof(text) + 1 : 0);
-        const char *lines[GUEST_LAST_LINES];
+        const char *lines[GUEST_LAST_LINES] = {NULL};
         size_t nr = 0, len = 0;
 
         text[n < 0 ? 0 : n] = 0;
