@@ -94,6 +94,14 @@ void jout_num(struct json_out *o, const char *key, double v)
         fputs(buf, o->to);
 }
 
+void jout_pair(struct json_out *o, const char *key, double low, double high)
+{
+        jout_open_inline(o, key, '[');
+        jout_num(o, NULL, low);
+        jout_num(o, NULL, high);
+        jout_close(o, ']');
+}
+
 void jout_u64(struct json_out *o, const char *key, uint64_t v)
 {
         begin(o, key);

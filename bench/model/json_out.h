@@ -26,6 +26,7 @@ void jout_str(struct json_out *o, const char *key, const char *v);
 void jout_str_if(struct json_out *o, const char *key, const char *v);
 /* The shortest decimal that is read back as the same double. */
 void jout_num(struct json_out *o, const char *key, double v);
+void jout_pair(struct json_out *o, const char *key, double low, double high); /* [low, high] in one line: an interval */
 void jout_u64(struct json_out *o, const char *key, uint64_t v);
 void jout_i64(struct json_out *o, const char *key, int64_t v);
 void jout_bool(struct json_out *o, const char *key, bool v);

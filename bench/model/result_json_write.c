@@ -4,16 +4,6 @@
 #include "bench/model/result_words.h"
 #include "bench/stats/stats.h"
 
-static void write_interval(struct json_out *o, const struct stats_interval *ci)
-{
-        if (!ci->known)
-                return;
-        jout_open_inline(o, "ci95", '[');
-        jout_num(o, NULL, ci->low);
-        jout_num(o, NULL, ci->high);
-        jout_close(o, ']');
-}
-
 static void write_summary(struct json_out *o, const struct bench_metric *m)
 {
         struct stats_summary s;
@@ -31,7 +21,8 @@ static void write_summary(struct json_out *o, const struct bench_metric *m)
                 jout_num(o, "p95", s.p95);
         if (s.has_p99)
                 jout_num(o, "p99", s.p99);
-        write_interval(o, &s.ci);
+        if (s.ci.known)
+                jout_pair(o, "ci95", s.ci.low, s.ci.high);
         jout_close(o, '}');
 }
 
@@ -44,7 +35,8 @@ static void write_ratio(struct json_out *o, const char *to, const struct stats_r
         jout_str(o, "verdict", words[r->verdict]);
         jout_u64(o, "runs", r->runs);
         jout_num(o, "ratio", r->ratio);
-        write_interval(o, &r->ci);
+        if (r->ci.known)
+                jout_pair(o, "ci95", r->ci.low, r->ci.high);
         if (r->runs_needed)
                 jout_u64(o, "runs_needed", r->runs_needed);
         jout_close(o, '}');

@@ -2,16 +2,6 @@
 #include "bench/model/json_out.h"
 #include "bench/report/compare.h"
 
-static void write_interval(struct json_out *o, const struct stats_interval *ci)
-{
-        if (!ci->known)
-                return;
-        jout_open_inline(o, "ci95", '[');
-        jout_num(o, NULL, ci->low);
-        jout_num(o, NULL, ci->high);
-        jout_close(o, ']');
-}
-
 static void write_row(struct json_out *o, const struct compare_row *row)
 {
         jout_open_inline(o, NULL, '{');
@@ -23,7 +13,8 @@ static void write_row(struct json_out *o, const struct compare_row *row)
         jout_num(o, "p50_b", row->p50_b);
         if (row->ratio.verdict != STATS_NO_RATIO)
                 jout_num(o, "ratio", row->ratio.ratio);
-        write_interval(o, &row->ratio.ci);
+        if (row->ratio.ci.known)
+                jout_pair(o, "ci95", row->ratio.ci.low, row->ratio.ci.high);
         jout_num(o, "p", row->p);
         jout_str(o, "verdict", compare_verdict_word(row->verdict));
         jout_num(o, "percent", row->percent);
@@ -46,7 +37,8 @@ void compare_json_write(FILE *to, const struct comparison *c, const char *path_a
                 jout_open_inline(&o, "machine", '{');
                 jout_u64(&o, "floors", c->nr_floors);
                 jout_num(&o, "ratio", c->machine);
-                write_interval(&o, &c->machine_ci);
+                if (c->machine_ci.known)
+                        jout_pair(&o, "ci95", c->machine_ci.low, c->machine_ci.high);
                 jout_close(&o, '}');
         }
         jout_open(&o, "notes", '[');

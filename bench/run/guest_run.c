@@ -1,6 +1,7 @@
 /* posix_spawn, poll, wait4. */
 #include "bench/run/guest_run.h"
 
+#include "bench/run/spawn_attr.h"
 #include "bench/run/tree.h"
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
@@ -90,24 +91,15 @@ static const char *const *wrapped(const struct guest_run *g, const char *const *
         return buf;
 }
 
-/* What the bench blocks for itself, the program has as ever. Its own process group: Ctrl-C is for the bench, which ends the
- * program in order. */
 static int spawn(struct guest_run *g, const char *const *argv, char **env, int out_fd, char *t0_text)
 {
         posix_spawn_file_actions_t fa;
         posix_spawnattr_t attr;
-        sigset_t none, all;
         int r;
 
         if (!argv[0])
                 return -EINVAL;
-        sigemptyset(&none);
-        sigfillset(&all);
-        posix_spawnattr_init(&attr);
-        posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-        posix_spawnattr_setpgroup(&attr, 0);
-        posix_spawnattr_setsigmask(&attr, &none);
-        posix_spawnattr_setsigdefault(&attr, &all);
+        spawn_attr_init(&attr);
         posix_spawn_file_actions_init(&fa);
         if (g->stdio_fd >= 0)
                 posix_spawn_file_actions_adddup2(&fa, g->stdio_fd, STDIN_FILENO);

@@ -6,7 +6,6 @@
 #include "bench/verb.h"
 #include "core/base/units.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <regex.h>
 #include <stdio.h>
@@ -48,25 +47,6 @@ static const struct option options[] = {
         {"json", required_argument, NULL, 'j'}, {"html", required_argument, NULL, 'H'}, {"rouse", required_argument, NULL, 'R'},
         {"help", no_argument, NULL, 'h'}, {0},
 };
-
-static bool take_time(const char *text, uint64_t *ret_ns)
-{
-        static const struct {
-                const char *name;
-                uint64_t    ns;
-        } units[] = {{"us", NS_PER_US}, {"ms", NS_PER_MS}, {"s", NS_PER_S}};
-        char *end;
-        uint64_t n;
-
-        errno = 0;
-        n = strtoull(text, &end, 10);
-        for (size_t i = 0; i < ARRAY_LEN(units); i++)
-                if (text[0] >= '0' && text[0] <= '9' && errno == 0 && n > 0 && strcmp(end, units[i].name) == 0 && n <= INT64_MAX / units[i].ns) {
-                        *ret_ns = n * units[i].ns;
-                        return true;
-                }
-        return false;
-}
 
 static int bad(const char *option, const char *expected, const char *found)
 {
@@ -146,14 +126,14 @@ static int take_option(int c, const char *value, struct restore_bench_options *o
                 o->mark = value;
                 return 0;
         case 'S':
-                return take_time(value, &o->settle_ns) ? 0 : bad("settle", "a time like 500ms or 5s", value);
+                return option_time(value, &o->settle_ns) ? 0 : bad("settle", "a time like 500ms or 5s", value);
         case 'c':
                 o->cold = true;
                 return 0;
         case 's':
                 return option_number(value, 0, UINT64_MAX, &o->seed) ? 0 : bad("seed", "a whole number", value);
         case 't':
-                return take_time(value, &o->timeout_ns) ? 0 : bad("timeout", "a time like 500ms or 60s", value);
+                return option_time(value, &o->timeout_ns) ? 0 : bad("timeout", "a time like 500ms or 60s", value);
         case 'w':
                 return take_without(value, o);
         case 'j':

@@ -1,6 +1,7 @@
 /* posix_spawn, waitid. */
 #include "bench/run/peer_process.h"
 
+#include "bench/run/spawn_attr.h"
 #include "bench/run/tree.h"
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
@@ -150,19 +151,12 @@ int peer_helper_start(const struct peer_command *c, pid_t *ret_pid, int *ret_sai
         _cleanup_close_ int said_fd = memfd_create("said", MFD_CLOEXEC);
         posix_spawn_file_actions_t fa;
         posix_spawnattr_t attr;
-        sigset_t none, all;
         int r;
 
         if (said_fd < 0)
                 return err_set(e, -errno, "memfd_create: %s", strerror(errno));
         prctl(PR_SET_CHILD_SUBREAPER, 1);
-        sigemptyset(&none);
-        sigfillset(&all);
-        posix_spawnattr_init(&attr);
-        posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-        posix_spawnattr_setpgroup(&attr, 0);
-        posix_spawnattr_setsigmask(&attr, &none);
-        posix_spawnattr_setsigdefault(&attr, &all);
+        spawn_attr_init(&attr);
         posix_spawn_file_actions_init(&fa);
         posix_spawn_file_actions_addopen(&fa, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
         posix_spawn_file_actions_adddup2(&fa, said_fd, STDOUT_FILENO);
