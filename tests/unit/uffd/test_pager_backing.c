@@ -43,8 +43,6 @@ static void end(struct setup *s)
         huge_pool_give_back();
 }
 
-#define for_each_kind(k) for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++)
-
 static void assert_page(const struct setup *s, uint64_t page)
 {
         cr_assert(rig_page_equal(s->g, page), "%s: page %llu", s->kind->name, (unsigned long long)page);
@@ -66,7 +64,7 @@ static void assert_zero(const struct setup *s, uint64_t page)
 
 Test(pager_backing, every_touched_page_has_the_bytes_of_the_file)
 {
-        for_each_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
                 struct setup s = begin(k);
 
                 rig_add_sums(s.g);
@@ -81,7 +79,7 @@ Test(pager_backing, every_touched_page_has_the_bytes_of_the_file)
 
 Test(pager_backing, fill_brings_everything_also_of_runs_that_are_zero_or_elsewhere)
 {
-        for_each_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
                 struct setup s = begin(k);
 
                 rig_cut_zero_run(s.g, UNIT - 100, 300);
@@ -98,7 +96,7 @@ Test(pager_backing, hints_are_replayed)
 {
         static const struct hint hints[] = { { .page = UNIT + 7 }, { .page = 5 }, { .page = 6 } };
 
-        for_each_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
                 struct setup s = begin(k);
 
                 s.g->c.replay = hints;
@@ -115,7 +113,7 @@ Test(pager_backing, hints_are_replayed)
 
 Test(pager_backing, cold_pages_come_through_the_ring)
 {
-        for_each_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
                 struct setup s = begin(k);
 
                 s.g->faults.nothing_cached = true;
@@ -129,7 +127,7 @@ Test(pager_backing, cold_pages_come_through_the_ring)
 
 Test(pager_backing, cold_fill_and_faults_go_on_together)
 {
-        for_each_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
                 struct setup s = begin(k);
 
                 s.g->faults.nothing_cached = true;
@@ -144,7 +142,7 @@ Test(pager_backing, cold_fill_and_faults_go_on_together)
 
 Test(pager_backing, without_io_uring_cold_pages_are_read_plainly)
 {
-        for_each_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
                 struct setup s = begin(k);
 
                 s.g->faults.nothing_cached = true;
@@ -157,7 +155,7 @@ Test(pager_backing, without_io_uring_cold_pages_are_read_plainly)
 
 Test(pager_backing, eagain_and_short_installs_are_survived)
 {
-        for_each_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
                 struct setup s = begin(k);
 
                 s.g->c.around_pages = 16;
@@ -173,7 +171,7 @@ Test(pager_backing, eagain_and_short_installs_are_survived)
 
 Test(pager_backing, what_was_discarded_is_zero_and_stays_it)
 {
-        for_each_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
                 struct setup s = begin(k);
                 uint64_t     unit = k->huge ? UNIT : 1, first = UNIT, nr = k->huge ? UNIT : 4;
 
@@ -209,7 +207,7 @@ static void *discard_upper_half(void *arg)
 
 Test(pager_backing, fill_goes_on_beside_discards)
 {
-        for_each_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
                 struct setup s = begin(k);
                 pthread_t    t;
 
@@ -249,7 +247,7 @@ static bool touch_is_sigbus(const struct rig *g, uint64_t page)
 
 Test(pager_backing, a_page_that_does_not_match_its_sum_is_sigbus_with_its_unit_and_no_other)
 {
-        for_each_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
                 struct setup      s = begin(k);
                 uint64_t          bad = UNIT + 17;
                 struct pager_lost l;
@@ -274,7 +272,7 @@ Test(pager_backing, a_page_that_does_not_match_its_sum_is_sigbus_with_its_unit_a
 
 Test(pager_backing, the_first_that_is_told_of_a_lost_unit_is_the_page_that_is_bad)
 {
-        for_each_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
                 struct setup s = begin(k);
 
                 cr_assert_eq(ftruncate(s.g->fd, (off_t)pages_to_bytes(3 * UNIT + 40)), 0);
@@ -291,9 +289,6 @@ Test(pager_backing, the_first_that_is_told_of_a_lost_unit_is_the_page_that_is_ba
 }
 
 /* --- many VMs on one template --- */
-
-#define for_each_shared_kind(k) for_each_kind (k)       \
-                if (k->shared)
 
 static uint64_t memory_pages(const struct rig_template *t)
 {
@@ -320,7 +315,10 @@ static void end_another(struct setup *s)
 
 Test(pager_backing, what_one_vm_has_brought_another_one_maps_without_a_read)
 {
-        for_each_shared_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
+                if (!k->shared)
+                        continue;
+
                 struct setup a = begin(k), b;
 
                 a.g->map.zeros_known = true;
@@ -363,7 +361,10 @@ Test(pager_backing, pages_that_are_written_are_not_put_into_the_template)
 {
         static const struct hint hints[] = { { .page = 5, .flags = HINT_WRITTEN }, { .page = UNIT + 6, .flags = HINT_DIFFERS }, { .page = 2 * UNIT } };
 
-        for_each_shared_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
+                if (!k->shared)
+                        continue;
+
                 struct setup a = begin(k);
 
                 a.g->map.zeros_known = true;
@@ -382,7 +383,10 @@ Test(pager_backing, pages_that_are_written_are_not_put_into_the_template)
 /* KVM's worker touches a page after its VM was killed: nobody answers, and the kernel puts zeros there. */
 Test(pager_backing, a_page_that_nobody_vouches_for_is_not_believed)
 {
-        for_each_shared_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
+                if (!k->shared)
+                        continue;
+
                 struct setup a = begin(k);
 
                 for (uint64_t page = 0; page < PAGES; page += k->huge ? UNIT : 3) {
@@ -417,7 +421,10 @@ static void *touch_all(void *arg)
 Test(pager_backing, vms_that_fill_one_template_at_the_same_time_all_have_its_bytes)
 {
         enum { VMS = 4 };
-        for_each_shared_kind(k) {
+        for (const struct rig_kind *k = rig_kinds; k < rig_kinds + ARRAY_LEN(rig_kinds); k++) {
+                if (!k->shared)
+                        continue;
+
                 struct setup first = begin(k);
                 struct racer r[VMS];
 

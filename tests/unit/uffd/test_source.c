@@ -26,13 +26,19 @@ Test(source, cached_pages_are_read_on_tmpfs_and_on_disk)
         }
 }
 
+/* RWF_NOWAIT starts the read itself (kernel 5.10 and later), and where this thread loses its CPU then, all may be there when the kernel
+ * looks again: bytes at one try prove nothing. Who waits has them at every try. */
 Test(source, pages_that_are_not_cached_are_not_waited_for)
 {
         struct rig             *g = rig_new(64, RIG_DISK);
         _cleanup_free_ uint8_t *buf = malloc(8 * PAGE_BYTES);
+        uint64_t                got = 8;
 
-        rig_evict(g);
-        cr_assert_eq(read_some(g, 20, 8, buf), 0);
+        for (int try = 0; got > 0 && try < 20; try++) {
+                rig_evict(g);
+                got = read_some(g, 20, 8, buf);
+        }
+        cr_assert_eq(got, 0);
         rig_free(g);
 }
 
