@@ -8,5 +8,7 @@
 
 #define MODE_WORDS "auto, lazy, mmap, eager or shared"
 
+/* False: none of MODE_WORDS; *ret is untouched. */
 bool take_mode(const char *text, enum restore_mode *ret);
+/* "auto", "none", or the path of a file: text is borrowed. */
 void take_hints(const char *text, struct restore_options *ret);
