@@ -19,7 +19,8 @@ struct console_config {
         const char *until;  /* POSIX extended regular expression, or NULL */
         const char *mark;
         void       *arg;
-        void (*first_byte)(void *arg, uint64_t ns);
+        void (*first_byte)(void *arg, uint64_t ns);   /* keeps the time, and wakes nobody: the byte is not out yet */
+        void (*first_is_out)(void *arg, uint64_t ns); /* the same time, when it is */
         void (*matched)(void *arg, bool until, uint64_t ns); /* once for each pattern */
 };
 
