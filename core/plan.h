@@ -119,6 +119,7 @@ struct plan_limit_row {
         uint64_t    needs, has;  /* PLAN_NO_LIMIT: not limited */
 };
 #define PLAN_LIMIT_ROWS 5
+/* Every limit that is looked at, needed or not. Returns PLAN_LIMIT_ROWS. */
 size_t plan_limit_rows(const struct plan *p, const struct plan_limits *l, struct plan_limit_row ret[PLAN_LIMIT_ROWS]);
 
 /* There is a template already, with so many bytes of what the plan brings in: they are not needed once more, and neither is its

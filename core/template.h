@@ -34,6 +34,8 @@ struct template_ask {
         size_t                    nr_ranges;
 };
 
+/* The one that another process has, mapped, or a new one that is offered to those who come. That nobody could be asked is no error
+ * (template_alone); -errno: not enough memory or room in the pool for a template of our own. */
 int template_find(const struct template_ask *ask, struct template **ret, struct err *e);
 /* Why nobody else shares it, as a message for the user; NULL: others do, or can. */
 const char                *template_alone(const struct template *t);

@@ -234,7 +234,7 @@ const struct verb verb_restore = {
                 "  --timeline FILE       log what the pager did: when, which pages, and why (rouse(1) has the format)\n"
                 "  --fill on|off         bring the rest in behind the guest (default on)\n"
                 "  --verify on|off       check checksums, where the format has them (default on; --mode mmap checks none)\n"
-                "  --source-timeout TIME a page that the file does not yield in this time is lost (default 30s)\n"
+                "  --source-timeout TIME  a page that the file does not yield in this time is lost (default 30s)\n"
                 "  --track-dirty         keep account of what the guest writes, so that rouse snapshot --base need not compare pages\n"
                 "  --collapse on|off     make huge pages of what is all there, after T6, at idle priority (default off)\n"
                 "  --naive               with --mode eager: every byte, zeros too, one thread, 4 KiB pages, as most VMMs do; to compare with\n"
