@@ -202,6 +202,8 @@ static int run(int argc, char **argv)
                 return bench_failed(WORD, "no memory");
         f->bench.stop.fd = -1;
         status = parse(argc, argv, f);
+        if (!status)
+                status = bench_outputs_check(WORD, &f->common.outputs);
         if (status) {
                 free(f);
                 return status;

@@ -55,6 +55,9 @@ static int run(int argc, char **argv)
         if (o.touches > bytes_to_pages(o.memory_bytes))
                 return bench_usage(WORD, "--touches: expected at most one for each page of --memory, %llu, found %u", (unsigned long long)bytes_to_pages(o.memory_bytes),
                                    o.touches);
+        status = bench_outputs_check(WORD, &common.outputs);
+        if (status != BENCH_EXIT_OK)
+                return status;
         o.runs = r.rounds = common.runs;
         o.seed = r.seed = common.seed;
         o.dir = common.tmp;

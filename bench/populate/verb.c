@@ -53,6 +53,9 @@ static int run(int argc, char **argv)
                 return status;
         if (argc - optind > 1)
                 return bench_usage(WORD, "expected one snapshot at most, found '%s' too", argv[optind + 1]);
+        status = bench_outputs_check(WORD, &common.outputs);
+        if (status != BENCH_EXIT_OK)
+                return status;
         o.dir = argv[optind]; /* NULL: none */
         o.runs = common.runs;
         o.seed = common.seed;
@@ -60,7 +63,7 @@ static int run(int argc, char **argv)
         setenv("TMPDIR", o.tmp, 1); /* where scratch_make goes */
         if (o.dir && inspect_open(o.dir, &(struct inspect_options){ 0 }, &i, &e) < 0) {
                 (void)bench_failed(WORD, "%s", e.text);
-                return e.kind == ERR_SNAPSHOT ? BENCH_EXIT_BAD_SNAPSHOT : BENCH_EXIT_FAILED;
+                return BENCH_EXIT_BAD_SNAPSHOT;
         }
         if (o.dir)
                 inspect_close(&i);
