@@ -14,7 +14,7 @@ static void look_for_template(const struct snapshot *s, const struct restore_opt
 
         p->shared = true;
         p->template_code = template_look(&ask, &p->template);
-        if (p->template_code == 0)
+        if (p->template_code == 0 && p->template.lives)
                 plan_has_already(&p->plan, p->template.memory_bytes);
 }
 
