@@ -27,6 +27,7 @@ struct template_ask {
         const struct identity *identity;
         uint64_t               nr_pages; /* of RAM */
         bool                   huge;
+        uint64_t               private_bytes; /* huge: what the VM maps of it besides, for itself; the pool must have both */
         bool                   verified; /* what was put there unchecked is not for those who check */
         /* what of it will ever have bytes; sorted, apart, whole units */
         const struct pager_range *ranges;
