@@ -169,7 +169,8 @@ void judge_uffd_features(const struct host_look *h, struct host_fact *f)
 void judge_io_uring(const struct host_look *h, struct host_fact *f)
 {
         fact_try(f, h->caps.io_uring ? 0 : h->caps.io_uring_errno);
-        if (!h->caps.io_uring && h->files.io_uring_disabled <= 0) /* then it is a seccomp filter, as of a container, or the kernel */
+        /* then it is a seccomp filter, as of a container, or the kernel */
+        if (!h->caps.io_uring && h->files.io_uring_disabled <= 0)
                 fact_mend(f, "%s", "");
 }
 

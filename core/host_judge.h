@@ -28,4 +28,5 @@ void fact_flag(struct host_fact *f, bool good);
 void fact_try(struct host_fact *f, int error); /* 0 is good */
 void fact_text(struct host_fact *f, bool good, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void fact_unknown(struct host_fact *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void fact_mend(struct host_fact *f, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* its command, instead of the table's */
+/* its command, instead of the table's */
+void fact_mend(struct host_fact *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
