@@ -51,7 +51,8 @@ bool option_time(const char *text, uint64_t *ret_ns)
         errno = 0;
         n = strtoull(text, &end, 10);
         for (size_t i = 0; i < ARRAY_LEN(units); i++)
-                if (text[0] >= '0' && text[0] <= '9' && errno == 0 && n > 0 && strcmp(end, units[i].name) == 0 && n <= INT64_MAX / units[i].ns) {
+                if (text[0] >= '0' && text[0] <= '9' && errno == 0 && n > 0 && strcmp(end, units[i].name) == 0 &&
+                    n <= INT64_MAX / units[i].ns) {
                         *ret_ns = n * units[i].ns;
                         return true;
                 }

@@ -264,13 +264,16 @@ static void enqueue(struct console *c, uint8_t byte, bool now)
 void console_put(struct console *c, uint8_t byte)
 {
         bool first = !c->spoke;
+        uint64_t ns = first ? now_ns() : 0;
 
         if (first) {
                 c->spoke = true;
-                c->cfg.first_byte(c->cfg.arg, now_ns());
+                c->cfg.first_byte(c->cfg.arg, ns);
         }
         if (c->started && !(first && write_at_once(c, byte)))
                 enqueue(c, byte, first || byte == '\n');
+        if (first)
+                c->cfg.first_is_out(c->cfg.arg, ns);
         if (!c->until.set && !c->mark.set)
                 return;
         if (byte == '\n')

@@ -43,6 +43,7 @@ struct inspect_options {
         const char *const *bases;    /* where parents are now */
         size_t             nr_bases;
 };
+/* Opens and checks it and its parents, as a restore would. Errors as of snapshot_open. */
 int  inspect_open(const char *path, const struct inspect_options *o, struct inspection *ret, struct err *e);
 void inspect_close(struct inspection *i); /* accepts a zeroed one */
 

@@ -48,7 +48,8 @@ static int read_range(struct prefill *p, struct page_reader *reader, const struc
 
         /* Exactly these bytes: everything else of RAM must stay without huge pages. It fails only where a kernel has none. */
         madvise(p->c.ram->base + pages_to_bytes(first), pages_to_bytes(range->nr_pages), MADV_HUGEPAGE);
-        madvise(p->c.ram->base + pages_to_bytes(first), pages_to_bytes(range->nr_pages), MADV_POPULATE_WRITE); /* it only saves time */
+        /* it only saves time */
+        madvise(p->c.ram->base + pages_to_bytes(first), pages_to_bytes(range->nr_pages), MADV_POPULATE_WRITE);
         while (first < end && r >= 0) {
                 const struct page_run *run = page_map_find(p->c.map, first);
                 uint64_t nr = MIN(end, run->first_page + run->nr_pages) - first;
@@ -75,8 +76,8 @@ static void ask_ahead(const struct prefill_config *c)
 
                         for (; run->kind == RUN_RAW && first < stop; first += MIN(32, stop - first)) {
                                 offset = run->file_offset_bytes + pages_to_bytes(first - run->first_page);
-                                posix_fadvise(c->map->sources[run->source].fd, (off_t)offset, (off_t)pages_to_bytes(MIN(32, stop - first)),
-                                              POSIX_FADV_WILLNEED);
+                                posix_fadvise(c->map->sources[run->source].fd, (off_t)offset,
+                                              (off_t)pages_to_bytes(MIN(32, stop - first)), POSIX_FADV_WILLNEED);
                         }
                         first = stop;
                 }

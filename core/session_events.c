@@ -76,9 +76,15 @@ static void on_exited(void *arg, enum vm_exit why, uint32_t vcpu, gpa_t gpa, con
 
 static void on_first_byte(void *arg, uint64_t ns)
 {
+        session_stamp(arg, LEDGER_T3, ns);
+}
+
+/* Pager, mapper and session thread are told behind the byte: each that wakes up may take the vCPU's place, and the byte waited for
+ * its time slice, 3 ms and more. */
+static void on_first_is_out(void *arg, uint64_t ns)
+{
         struct session *s = arg;
 
-        session_stamp(s, LEDGER_T3, ns);
         if (s->pager)
                 pager_guest_spoke(s->pager, ns);
         if (s->mapper)
@@ -202,6 +208,7 @@ void session_fill_console_events(struct session *s, struct console_config *ret)
 {
         ret->arg = s;
         ret->first_byte = on_first_byte;
+        ret->first_is_out = on_first_is_out;
         ret->matched = on_matched;
 }
 

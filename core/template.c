@@ -74,6 +74,21 @@ static int make(struct template *t)
         return MIN(MIN(t->fds[TEMPLATE_MEMORY], t->fds[TEMPLATE_BITS]), 0);
 }
 
+/* The pool is asked for all that the VM will reserve: else what is refused is one mapping after the other. */
+static int make_for(struct template *t, const struct template_ask *ask, struct err *e)
+{
+        uint64_t need = ask->private_bytes;
+        int r;
+
+        for (size_t i = 0; i < ask->nr_ranges; i++)
+                need += pages_to_bytes(ask->ranges[i].nr_pages);
+        r = ask->huge ? huge_pool_check(need, e) : 0;
+        if (r < 0)
+                return r;
+        r = make(t);
+        return r < 0 ? err_host(e, r, "make a template of %llu pages: %s", (unsigned long long)ask->nr_pages, strerror(-r)) : 0;
+}
+
 /* The ranges of the view are reserved (huge pages): the others are never put there. */
 static int map(struct template *t, const struct template_ask *ask, struct err *e)
 {
@@ -200,8 +215,9 @@ int template_find(const struct template_ask *ask, struct template **ret, struct 
         if (r < 0)
                 snprintf(t->alone, sizeof(t->alone), "the snapshot's memory is not shared with other restores: %s: %s", ask->runtime_dir,
                          r == -ETIMEDOUT ? "who has it does not answer" : strerror(-r));
-        r = t->was_there ? 0 : make(t);
-        r = r < 0 ? err_host(e, r, "make a template of %llu pages: %s", (unsigned long long)ask->nr_pages, strerror(-r)) : map(t, ask, e);
+        r = t->was_there ? 0 : make_for(t, ask, e);
+        if (r >= 0)
+                r = map(t, ask, e);
         if (r >= 0 && (r = offer(t)) < 0)
                 err_set(e, r, "offer the template: %s", strerror(-r));
         if (r < 0) {

@@ -27,12 +27,15 @@ struct template_ask {
         const struct identity *identity;
         uint64_t               nr_pages; /* of RAM */
         bool                   huge;
+        uint64_t               private_bytes; /* huge: what the VM maps of it besides, for itself; the pool must have both */
         bool                   verified; /* what was put there unchecked is not for those who check */
         /* what of it will ever have bytes; sorted, apart, whole units */
         const struct pager_range *ranges;
         size_t                    nr_ranges;
 };
 
+/* The one that another process has, mapped, or a new one that is offered to those who come. That nobody could be asked is no error
+ * (template_alone); -errno: not enough memory or room in the pool for a template of our own. */
 int template_find(const struct template_ask *ask, struct template **ret, struct err *e);
 /* Why nobody else shares it, as a message for the user; NULL: others do, or can. */
 const char                *template_alone(const struct template *t);

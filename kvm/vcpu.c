@@ -113,11 +113,6 @@ void vcpu_unkick(struct vcpu *v)
                 set_immediate_exit(v, 0);
 }
 
-static enum vm_want wanted(const struct vcpu *v)
-{
-        return atomic_load_explicit(&v->vm->want, memory_order_relaxed);
-}
-
 /* Under vm->lock. */
 static void set_running(struct vcpu *v, bool running)
 {
@@ -138,11 +133,11 @@ static bool park(struct vcpu *v)
         bool       go;
 
         pthread_mutex_lock(&vm->lock);
-        while (wanted(v) == VM_WANT_PAUSE) {
+        while (vm_want_now(v->vm) == VM_WANT_PAUSE) {
                 set_running(v, false);
                 pthread_cond_wait(&vm->go, &vm->lock);
         }
-        go = wanted(v) == VM_WANT_RUN;
+        go = vm_want_now(v->vm) == VM_WANT_RUN;
         set_running(v, go);
         if (go)
                 set_immediate_exit(v, 0);
@@ -157,7 +152,7 @@ static void park_for_good(struct vcpu *v)
         pthread_mutex_lock(&vm->lock);
         v->ended = true;
         set_running(v, false);
-        while (wanted(v) != VM_WANT_STOP)
+        while (vm_want_now(v->vm) != VM_WANT_STOP)
                 pthread_cond_wait(&vm->go, &vm->lock);
         pthread_mutex_unlock(&vm->lock);
 }
@@ -310,7 +305,7 @@ static bool run_once(struct vcpu *v, bool *io_begun, struct last_exit *x)
         if (r < 0)
                 return run_failed(v, x, r);
         /* A condemned VM drops what KVM did meanwhile: the bytes may be wrong. */
-        if (wanted(v) == VM_WANT_STOP)
+        if (vm_want_now(v->vm) == VM_WANT_STOP)
                 return true;
         *io_begun = true;
         return answer_exit(v, x);
@@ -322,7 +317,7 @@ static void run_guest(struct vcpu *v, struct last_exit *x)
 
         do {
                 /* An access that was begun is completed first: immediate_exit makes KVM return right after that. */
-                if (wanted(v) != VM_WANT_RUN && (!io_begun || wanted(v) == VM_WANT_STOP) && !park(v))
+                if (vm_want_now(v->vm) != VM_WANT_RUN && (!io_begun || vm_want_now(v->vm) == VM_WANT_STOP) && !park(v))
                         return;
         } while (run_once(v, &io_begun, x));
         v->vm->events.exited(v->vm->events.arg, x->why, v->index, x->gpa, x->text);

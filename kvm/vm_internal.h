@@ -53,5 +53,12 @@ struct vm {
         atomic_flag entered;
 };
 
+/* Any thread; under lock where the answer must still hold afterwards. */
+static inline enum vm_want vm_want_now(const struct vm *vm)
+{
+        /* relaxed: see the field */
+        return atomic_load_explicit(&vm->want, memory_order_relaxed);
+}
+
 /* What KVM_GET_SUPPORTED_CPUID says, read once. Session thread. */
 int vm_host_cpuid(struct vm *vm, const struct cpuid_table **ret, struct err *e);

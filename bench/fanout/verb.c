@@ -214,6 +214,8 @@ static int run(int argc, char **argv)
         burst_at_once(false);
         burst_cgroup_make(&f->cgroup);
         r = bench_open(&f->bench, &e);
+        if (r >= 0 && f->cgroup.version)
+                guard_add(&f->bench.scratch.guard, f->cgroup.path);
         if (r >= 0)
                 r = measure(f, &e);
         status = report(f, r, &e);

@@ -4,6 +4,7 @@
 #include "bench/faults/verb.h"
 #include "bench/floors/touch.h"
 #include "bench/options.h"
+#include "bench/run/guest_run.h"
 
 #define WORD "faults"
 
@@ -43,6 +44,8 @@ static int run(int argc, char **argv)
         struct faults_options o = { .threads = { 1, 2, 4, 8 }, .nr_threads = 4, .touches = 2000, .memory_bytes = GIB, .small = true, .huge = true };
         struct common_options common;
         struct bench_result   r = { 0 };
+        struct guest_stop     stop;
+        struct err            e = { 0 };
         int                   status = options_parse(WORD, argc, argv, options, &common, take, &o);
 
         if (status != BENCH_EXIT_OK)
@@ -55,11 +58,15 @@ static int run(int argc, char **argv)
         o.runs = r.rounds = common.runs;
         o.seed = r.seed = common.seed;
         o.dir = common.tmp;
+        o.stop = &stop;
+        if (guest_stop_open(&stop, &e) < 0)
+                return bench_failed(WORD, "%s", e.text);
         bench_describe(&r, BENCH_FAULTS, argc, argv);
         faults_measure(&o, &r);
         bench_describe_end(&r);
         faults_words(&r);
-        status = bench_report(WORD, &r, &common.outputs);
+        status = bench_report_stopped(WORD, stop.signal, &r, &common.outputs);
+        guest_stop_close(&stop);
         bench_result_free(&r);
         return status;
 }
@@ -78,6 +85,7 @@ const struct bench_verb bench_verb_faults = {
                 "  --memory SIZE         what is touched lies in so much memory (default 1G)\n"
                 COMMON_HELP("the memory file is")
                 "\nA mechanism that this host lacks is named, with what is missing.\n"
+                "Ctrl-C reports the rounds until then.\n"
                 "\nexample: rouse bench faults --threads 1,8 --runs 100 --html faults.html\n",
         .run = run,
 };

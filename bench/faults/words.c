@@ -33,8 +33,8 @@ static void say_goals(struct bench_group *g)
                         continue;
                 r = ratio(g, FAULTS_OWN, FAULTS_FLOOR, goals[i].metric);
                 if (r.verdict != STATS_NO_RATIO)
-                        bench_word_add(g, "goal: %s of the pager at most %.2f times that of the bare loop: %.2f, %s", goals[i].metric, GOAL, r.ratio,
-                                       r.ratio <= GOAL ? "reached" : "MISSED");
+                        bench_word_add(g, "goal: %s of the pager at most %.2f times that of the bare loop: %.2f, %s",
+                                       goals[i].metric, GOAL, r.ratio, r.ratio <= GOAL ? "reached" : "MISSED");
         }
 }
 

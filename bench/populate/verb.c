@@ -3,6 +3,7 @@
 #include "bench/options.h"
 #include "bench/populate/populate.h"
 #include "bench/populate/verb.h"
+#include "bench/run/guest_run.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@ static int measure(const struct populate_options *o, int argc, char **argv, cons
         populate_measure(o, &r);
         bench_describe_end(&r);
         populate_words(&r);
-        status = bench_report(WORD, &r, out);
+        status = bench_report_stopped(WORD, o->stop->signal, &r, out);
         bench_result_free(&r);
         return status;
 }
@@ -44,6 +45,7 @@ static int run(int argc, char **argv)
         struct populate_options o = { .memory_bytes = 512 * MIB, .parts = { true, true, true, true } };
         struct common_options   common;
         struct inspection       i;
+        struct guest_stop       stop;
         struct err              e = { 0 };
         int                     status = options_parse(WORD, argc, argv, options, &common, take, &o);
 
@@ -62,7 +64,12 @@ static int run(int argc, char **argv)
         }
         if (o.dir)
                 inspect_close(&i);
-        return measure(&o, argc, argv, &common.outputs);
+        o.stop = &stop;
+        if (guest_stop_open(&stop, &e) < 0)
+                return bench_failed(WORD, "%s", e.text);
+        status = measure(&o, argc, argv, &common.outputs);
+        guest_stop_close(&stop);
+        return status;
 }
 
 const struct bench_verb bench_verb_populate = {
@@ -78,7 +85,9 @@ const struct bench_verb bench_verb_populate = {
                 "  --memory SIZE         how much is filled from the raw file (default 512M)\n"
                 COMMON_HELP("the raw file and a packed snapshot are")
                 "\nWhat this host lacks is named, with what mends it.\n"
-                "Exit status: 0 done; 1 it failed; 2 wrong usage; 4 the snapshot is bad.\n"
+                "Ctrl-C reports the rounds until then.\n"
+                "Exit status: 0 done; 1 it failed; 2 wrong usage; 4 the snapshot is bad;\n"
+                "128+n stopped by signal n.\n"
                 "\nexample: rouse bench populate /srv/snapshots/web --parts snapshot,cold --html populate.html\n",
         .run = run,
 };

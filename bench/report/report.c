@@ -41,3 +41,25 @@ int bench_report(const char *word, const struct bench_result *r, const struct be
                 other = write_file(word, to->html, r, bench_html_write);
         return status ? status : other;
 }
+
+static bool has_values(const struct bench_result *r)
+{
+        for (size_t i = 0; i < r->nr_groups; i++)
+                for (size_t a = 0; a < r->groups[i].nr_arms; a++)
+                        if (r->groups[i].arms[a].nr_metrics)
+                                return true;
+        return false;
+}
+
+int bench_report_stopped(const char *word, int signal, struct bench_result *r, const struct bench_outputs *to)
+{
+        int status;
+
+        if (!signal)
+                return bench_report(word, r, to);
+        (void)bench_failed(word, "stopped by signal %d%s", signal, has_values(r) ? "; what was measured until then:" : " before anything was measured");
+        for (size_t i = 0; i < r->nr_groups; i++)
+                bench_word_add(&r->groups[i], "The bench came to an end before its time (stopped by signal %d): %u rounds were asked for.", signal, r->rounds);
+        status = has_values(r) ? bench_report(word, r, to) : BENCH_EXIT_OK;
+        return status ? status : 128 + signal;
+}

@@ -18,7 +18,8 @@
 static const char help[] =
         "usage: rouse bench summary FILE.json... [--into FILE.md] [--html FILE]\n"
         "\n"
-        "Prints the tables of several results as Markdown: date, machine and commit, then each group's arms with medians, intervals and ratios.\n"
+        "Prints several results as Markdown: date, machine and commit, then a table of few columns for each snapshot, or for each kind of figure:\n"
+        "medians, intervals, ratios, and what they cost. All the rest stays in the results.\n"
         "\n"
         "  --into FILE.md        put them into FILE.md, between its lines <!-- bench: begin --> and <!-- bench: end -->, in place of\n"
         "                        what stands there; nothing else of it changes\n"

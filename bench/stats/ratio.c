@@ -148,7 +148,7 @@ void stats_ratio_words(char *buf, size_t size, const struct stats_ratio *r, cons
                 alike_words(buf, size, r, a, b);
                 break;
         default:
-                snprintf(buf, size, "%s is %s than %s: %.3g times (%.3g to %.3g)", a, r->verdict == STATS_LOWER ? lower : higher, b, r->ratio, r->ci.low,
-                         r->ci.high);
+                snprintf(buf, size, "%s is %s than %s: %.3g times (%.3g to %.3g)", a, r->verdict == STATS_LOWER ? lower : higher,
+                         b, r->ratio, r->ci.low, r->ci.high);
         }
 }

@@ -88,6 +88,7 @@ struct page_map {
         bool is_level; /* one snapshot of a chain, by itself: RUN_PARENT may be in it */
 };
 
+/* A map of so many pages without a run or source yet. */
 void page_map_init(struct page_map *m, uint64_t nr_pages);
 void page_map_free(struct page_map *m); /* accepts a zeroed map; closes the sources */
 

@@ -15,6 +15,7 @@ struct page_sums {
         uint64_t               v[PAGE_SUMS_WINDOW];
 };
 
+/* Reads nothing yet. */
 void page_sums_init(struct page_sums *s, const struct page_map *map);
 
 /* Of page `skip` of a run that has sums (run_sums). False: it cannot be had, and the page not be trusted. */

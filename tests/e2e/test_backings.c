@@ -103,6 +103,21 @@ Test(backings, a_pool_that_is_too_small_is_refused_with_the_sysctl_before_anythi
         cr_expect_eq(c.status, 1, "%s", c.err);
         cr_expect(strstr(c.err, "sysctl -w vm.nr_hugepages="), "%s", c.err);
         child_free(&c);
+        c = RUN(PATIENCE_MS, rouse_program(), "inspect", "--plan", "--memory-backing", "hugetlb", s.path);
+        cr_expect_eq(c.status, 0, "%s", c.err);
+        cr_expect(strstr(c.out, "\nrefused    --memory-backing hugetlb: expected 2048 free huge pages"), "%s", c.out);
+        child_free(&c);
+}
+
+Test(backings, a_plan_is_for_no_memory_that_a_restore_would_refuse, .timeout = 60)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s = make(&t);
+        struct child c = RUN(PATIENCE_MS, rouse_program(), "inspect", "--plan", "--mode", "mmap", "--memory-backing", "memfd", s.path);
+
+        cr_expect_eq(c.status, 2, "%s", c.out);
+        cr_expect(strstr(c.err, "rouse inspect: --mode mmap cannot have --memory-backing memfd"), "%s", c.err);
+        child_free(&c);
 }
 
 /* --- one template --- */

@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 struct seen {
-        int      first, until, mark;
-        uint64_t first_ns;
+        int      first, out, until, mark;
+        uint64_t first_ns, out_ns;
+        int      fd;  /* where the byte arrives; 0: nobody looks */
+        char     got; /* what had arrived there when it was told to be out */
 };
 
 static void on_first(void *arg, uint64_t ns)
@@ -21,6 +23,17 @@ static void on_first(void *arg, uint64_t ns)
 
         s->first++;
         s->first_ns = ns;
+}
+
+static void on_out(void *arg, uint64_t ns)
+{
+        struct seen *s = arg;
+
+        s->out++;
+        s->out_ns = ns;
+        cr_expect_eq(s->first, 1, "the time is kept before");
+        if (s->fd && read(s->fd, &s->got, 1) < 0)
+                s->got = 0;
 }
 
 static void on_match(void *arg, bool until, uint64_t ns)
@@ -36,7 +49,7 @@ static void on_match(void *arg, bool until, uint64_t ns)
 
 static struct console *make(int fd, const char *until, const char *mark, struct seen *seen)
 {
-        struct console_config c = {.out_fd = fd, .until = until, .mark = mark, .arg = seen, .first_byte = on_first, .matched = on_match};
+        struct console_config c = {.out_fd = fd, .until = until, .mark = mark, .arg = seen, .first_byte = on_first, .first_is_out = on_out, .matched = on_match};
         struct console *con;
         struct err e = {0};
 
@@ -61,7 +74,26 @@ Test(console, the_first_byte_is_told_once_and_at_once)
         cr_expect(s.first_ns >= before && s.first_ns <= now_ns());
         put(c, "more\nand more\n");
         cr_expect_eq(s.first, 1);
+        cr_expect_eq(s.out, 1);
+        cr_expect_eq(s.out_ns, s.first_ns);
         console_free(c);
+}
+
+Test(console, whoever_would_take_the_vcpus_place_is_woken_behind_the_first_byte)
+{
+        struct seen s = {0};
+        int fds[2];
+        struct console *c;
+
+        cr_assert_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+        s.fd = fds[0];
+        c = make(fds[1], NULL, NULL, &s);
+        console_put(c, 'x');
+        cr_expect_eq(s.out, 1);
+        cr_expect_eq(s.got, 'x');
+        console_free(c);
+        close(fds[0]);
+        close(fds[1]);
 }
 
 Test(console, the_first_byte_is_out_before_whoever_put_it_goes_on)
@@ -202,7 +234,7 @@ Test(console, a_flush_gives_up_after_its_time, .timeout = 20)
 
 static struct console *make_lossy(struct seen *seen)
 {
-        struct console_config c = {.out_fd = -1, .lossy = true, .arg = seen, .first_byte = on_first, .matched = on_match};
+        struct console_config c = {.out_fd = -1, .lossy = true, .arg = seen, .first_byte = on_first, .first_is_out = on_out, .matched = on_match};
         struct console *con;
         struct err e = {0};
 

@@ -62,7 +62,8 @@ static void write_level(const char *path, uint32_t level, const char *parent, co
                         struct identity *ret)
 {
         _cleanup_(parent_place_free) struct parent_place place = { 0 };
-        struct native_writer_options                     o = { .path = path, .ram_pages = RAM_PAGES, .pack = level % 4 > 1, .chunk_pages = 8 };
+        struct native_writer_options                     o = { .path = path, .ram_pages = RAM_PAGES, .pack = level % 4 > 1,
+                                                               .chunk_pages = 8 };
         struct mem_layout                                l = { 0 };
         struct native_writer                            *w = NULL;
         struct snapshot                                  machine;
@@ -445,8 +446,8 @@ Test(chain, a_chain_whose_files_are_cut_short_is_refused)
                                 struct err      e = { 0 };
 
                                 cr_assert_eq(ftruncate(fd, (off_t)(len * cut / 24)), 0);
-                                cr_assert_lt(snapshot_open(youngest(c), &any, &s, &e), 0, "level %u, %s, %zu of %zu bytes", level, files[f], len * cut / 24,
-                                             len);
+                                cr_assert_lt(snapshot_open(youngest(c), &any, &s, &e), 0, "level %u, %s, %zu of %zu bytes", level,
+                                             files[f], len * cut / 24, len);
                                 cr_assert(e.text[0]);
                         }
                         cr_assert_eq(pwrite(fd, whole, len, 0), (ssize_t)len);
@@ -469,12 +470,13 @@ Test(chain, a_foreign_parent_is_told_by_its_state_and_when_its_memory_was_writte
 
         snprintf(base, sizeof(base), "%s/base", t.path);
         snprintf(path, sizeof(path), "%s/child", t.path);
-        snprintf(cmd, sizeof(cmd), "mkdir %s && cp --sparse=always %s/state %s/memory %s", base, fixture_dir("stratovirt/microvm-128m"),
-                 fixture_dir("stratovirt/microvm-128m"), base);
+        snprintf(cmd, sizeof(cmd), "mkdir %s && cp --sparse=always %s/state %s/memory %s", base,
+                 fixture_dir("stratovirt/microvm-128m"), fixture_dir("stratovirt/microvm-128m"), base);
         cr_assert_eq(system(cmd), 0);
         cr_assert_eq(snapshot_open(base, &any, &parent, &e), 0, "%s", e.text);
         cr_assert_eq(parent_place_make(base, path, &place, &e), 0);
-        o = (struct native_writer_options){ .path = path, .ram_pages = parent.pages.nr_pages, .parent = parent.identity, .parent_place = &place };
+        o = (struct native_writer_options){ .path = path, .ram_pages = parent.pages.nr_pages, .parent = parent.identity,
+                                            .parent_place = &place };
         cr_assert_eq(native_writer_new(&o, &w, &e), 0);
         cr_assert_eq(native_writer_parent_pages(w, 100, &e), 0);
         cr_assert_eq(native_writer_pages(w, bytes, 1, &e), 0);
