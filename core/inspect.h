@@ -31,6 +31,7 @@ struct inspection {
         struct inspect_level    *levels;
         size_t                   nr_notes;
         const char              *notes[8];
+        const struct err        *index; /* why a page index that is there is not used; NULL: it is, or there is none */
         bool                     has_hints; /* for this snapshot, in it or in data_dir */
         uint32_t                 nr_recordings;
         struct hints_summary     hints;

@@ -4,6 +4,19 @@
 #include "core/huge_pool.h"
 #include "core/plan_snapshot.h"
 #include "core/probe.h"
+#include "formats/format.h"
+
+/* It is not had, and not kept alive: a look. */
+static void look_for_template(const struct snapshot *s, const struct restore_options *o, struct inspected_plan *p)
+{
+        struct template_ask ask = {.runtime_dir = o->runtime_dir, .identity = &s->identity, .nr_pages = s->pages.nr_pages,
+                                   .huge = o->common.memory_backing == RAM_HUGETLB, .verified = o->verify && s->verifiable};
+
+        p->shared = true;
+        p->template_code = template_look(&ask, &p->template);
+        if (p->template_code == 0 && p->template.lives)
+                plan_has_already(&p->plan, p->template.memory_bytes);
+}
 
 static int check_size(const struct inspection *i, const struct restore_options *o, struct err *e)
 {
@@ -20,6 +33,8 @@ int inspect_plan(struct inspection *i, const struct restore_options *o, struct i
         r = plan_snapshot(i->snapshot, o, &caps, &p.plan, &p.limits, e);
         if (r < 0)
                 return r;
+        if (o->mode == RESTORE_SHARED)
+                look_for_template(i->snapshot, o, &p);
         if (host_require(&caps, p.plan.nr_served > 0, &p.refused) >= 0 && check_size(i, o, &p.refused) >= 0)
                 (void)plan_check(&p.plan, &p.limits, &p.refused);
         *ret = p;

@@ -45,6 +45,7 @@ struct plan_request {
         enum restore_mode        mode;
         bool                     verify; /* check what has checksums */
         bool                     record; /* a pager must see every first touch */
+        bool                     no_prefill; /* no 2 MiB ranges are read whole */
         bool                     timed; /* the hints have only so much time: nothing is done with them that cannot be broken off */
         bool                     fill;
         bool                     leaves_files; /* after T6 the files are not needed: nothing is mapped */

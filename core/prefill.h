@@ -24,5 +24,5 @@ struct prefill_config {
 /* Begins; the session thread goes on (it makes the VM). 0 or -errno. nr_ranges 0: nothing is made, *ret is NULL. */
 int prefill_begin(const struct prefill_config *c, struct prefill **ret, struct err *e);
 /* Waits for all of them, gives everything back. NULL: 0 at once. A page that cannot be read or does not match its checksum: the
- * error of page_reader. *ret_bytes: how many were read. */
+ * error of page_reader, of kind ERR_SNAPSHOT; the others are then given up. *ret_bytes: how many were read. */
 int prefill_finish(struct prefill *p, uint64_t *ret_bytes, struct err *e);

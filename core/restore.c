@@ -178,8 +178,12 @@ static int stage_plan(struct session *s, const struct restore_options *o, struct
 /* Before KVM looks at RAM: a range that is half read, and not registered, would show it zeros. */
 static int end_prefill(struct session *s, const struct restore_options *o, struct err *e)
 {
-        int r = prefill_finish(TAKE_PTR(s->prefill), &s->eager_bytes, e);
+        struct err why = {0};
+        int r = prefill_finish(TAKE_PTR(s->prefill), &s->eager_bytes, &why);
 
+        s->prefill_failed = r < 0 && why.kind == ERR_SNAPSHOT;
+        if (r < 0 && e)
+                *e = why;
         if (r < 0 || o->mode != RESTORE_AUTO)
                 return r;
         if (s->plan.nr_hints && !s->plan.nr_replay && !s->plan.nr_populate) {
@@ -307,7 +311,8 @@ static int prepare(struct session *s, const struct restore_options *o, struct er
         return r;
 }
 
-int session_restore(const struct restore_options *o, struct session **ret, struct err *e)
+/* bad: what an earlier try met where it read ahead; NULL: this is the first one. *ret_ahead: it failed there itself. */
+static int try_to_restore(const struct restore_options *o, const struct err *bad, struct session **ret, bool *ret_ahead, struct err *e)
 {
         struct session *s;
         int r = session_new(&o->common, &s, e);
@@ -316,11 +321,14 @@ int session_restore(const struct restore_options *o, struct session **ret, struc
                 return r;
         r = stage_open(s, o, e);
         if (r >= 0) {
+                if (bad)
+                        snapshot_note(&s->snap, "no huge pages are read ahead, pages come one by one: %s", bad->text);
                 r = prepare(s, o, e);
                 if (r < 0)
                         err_wrap(e, r, "%s", o->path);
         }
         if (r < 0) {
+                *ret_ahead = s->prefill_failed;
                 session_free(s);
                 return r;
         }
@@ -328,4 +336,25 @@ int session_restore(const struct restore_options *o, struct session **ret, struc
         session_count_at(s, LEDGER_T1, false);
         *ret = s;
         return 0;
+}
+
+/* A page that is bad is lost alone, and only when somebody needs it. A huge page has it with 511 others, and no pager behind them:
+ * where such a range cannot be read whole nothing is, and all starts again, from nothing and the same T0. */
+int session_restore(const struct restore_options *o, struct session **ret, struct err *e)
+{
+        struct restore_options again = *o;
+        struct err why = {0}, bad;
+        bool ahead = false;
+        int r;
+
+        again.common.t0_ns = o->common.t0_ns ? o->common.t0_ns : now_ns();
+        r = try_to_restore(&again, NULL, ret, &ahead, &why);
+        if (r < 0 && ahead) {
+                bad = why;
+                again.no_prefill = true;
+                r = try_to_restore(&again, &bad, ret, &ahead, &why);
+        }
+        if (r < 0 && e)
+                *e = why;
+        return r;
 }

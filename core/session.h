@@ -65,6 +65,7 @@ struct restore_options {
         bool                   track_dirty; /* so that session_save over a base need not compare */
         bool                   leaves_files; /* after T6 the files of the snapshot are not needed: nothing is mapped in mode auto */
         uint32_t               source_timeout_ms;
+        bool                   no_prefill; /* nothing is read whole into huge pages before the guest runs */
         bool                   collapse; /* huge pages after T6 */
         bool                   naive; /* RESTORE_EAGER: every byte, zeros too, one thread, no huge pages (core/naive.h) */
         bool                   allow_cpu_mismatch; /* a CPU that lacks what the guest saw is a message, not a refusal */

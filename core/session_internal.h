@@ -63,6 +63,7 @@ struct session {
         struct plan            plan;  /* zeroed when booted */
         struct mapper         *mapper;  /* NULL without one */
         struct prefill        *prefill; /* until KVM looks at RAM */
+        bool                   prefill_failed; /* by bytes of the snapshot that are bad */
         struct console        *console;
         const char            *record_path, *timeline_path, *data_dir; /* NULL: not wanted */
         bool                   record_past_t4; /* the recording goes on after the mark */

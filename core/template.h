@@ -43,3 +43,16 @@ bool                       template_was_there(const struct template *t); /* anot
 int                        template_fd(const struct template *t);        /* RAM page n is at offset n * 4096 */
 const struct shared_pages *template_pages(const struct template *t);
 void                       template_free(struct template *t); /* accepts NULL */
+
+/* Another one's template, looked at without having it afterwards: what a restore would find now. */
+#define TEMPLATE_HOLDERS_SHOWN 8
+struct template_sight {
+        bool     lives;
+        uint64_t present_pages; /* whose bytes are there */
+        uint64_t memory_bytes;  /* that it takes now */
+        size_t   nr_holders;    /* processes that have it, as far as this user may know; the first of them: */
+        int      holders[TEMPLATE_HOLDERS_SHOWN];
+};
+/* Makes nothing, and waits as template_find does. 0, also where none lives; or why nobody can say: -ETIMEDOUT, -EPERM and the
+ * like. */
+int template_look(const struct template_ask *ask, struct template_sight *ret);

@@ -42,7 +42,7 @@ static void print(const struct inspection *i, const struct words *w, const struc
 static int inspect(const char *path, struct words *w)
 {
         struct inspected_plan plan = {0};
-        char data_dir[4096];
+        char data_dir[4096], runtime_dir[4096];
         struct inspection i = {0};
         struct err err = {0};
         struct inspect_options o = {.format = w->format, .data_dir = cli_data_dir(data_dir, sizeof(data_dir)),
@@ -51,7 +51,12 @@ static int inspect(const char *path, struct words *w)
 
         if (r >= 0 && w->index)
                 r = inspect_index(&i, &err);
+        if (r >= 0 && w->index) { /* what is said of it is what the next one finds */
+                inspect_close(&i);
+                r = inspect_open(path, &o, &i, &err);
+        }
         w->restore.data_dir = o.data_dir;
+        w->restore.runtime_dir = cli_runtime_dir(runtime_dir, sizeof(runtime_dir));
         if (r >= 0 && w->plan)
                 r = inspect_plan(&i, &w->restore, &plan, &err);
         if (r >= 0)
@@ -112,7 +117,8 @@ const struct verb verb_inspect = {
                 "  --json                one JSON document\n"
                 "  --pages               every run of pages\n"
                 "  --index               find the zero pages of a foreign memory file now, and write the page map beside it\n"
-                "  --plan                how it would be restored on this host, and why; what of each limit that takes:\n"
+                "  --plan                how it would be restored on this host, and why; what of each limit that takes,\n"
+                "                        and in mode shared what of it other VMs have in memory already, and which processes these are:\n"
                 "  --mode MODE             of that restore (default auto)\n"
                 "  --hints auto|none|FILE  (default auto)\n"
                 "  --verify on|off         (default on)\n"

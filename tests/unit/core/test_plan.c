@@ -349,6 +349,19 @@ Test(plan, a_host_without_huge_pages_reads_nothing_whole)
         made_free(&m);
 }
 
+Test(plan, where_nothing_may_be_read_ahead_nothing_is_read_whole)
+{
+        struct made m;
+
+        made_init(&m, 2 * HUGE);
+        m.q.no_prefill = true;
+        add(&m.map, RUN_RAW, 2 * HUGE);
+        hint_many(&m, 0, HUGE, 1);
+        make(&m);
+        cr_expect_eq(m.plan.nr_prefill, 0);
+        made_free(&m);
+}
+
 Test(plan, the_tail_of_ram_that_is_shorter_than_a_huge_page_is_never_read_whole)
 {
         struct made m;
