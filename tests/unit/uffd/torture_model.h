@@ -151,7 +151,7 @@ static int model_why_bad(const struct model *m, const struct page_run *run, uint
                 return -EBADMSG;
         if (pager_fault_hits(&s->faults, CHANCE_NO_MEMORY, page) &&
             (run->kind == RUN_PACKED || s->zeros_known || !model_bytes_are_zero(m->want + pages_to_bytes(page))))
-                return -ENOMEM;
+                return pager_fault_no_room(page);
         return 0;
 }
 

@@ -288,7 +288,7 @@ static inline void torture_tell(const struct schedule *s, char *text, size_t siz
         snprintf(text, size,
                  "seed %llu of %s: %llu pages of %s, %u other VMs, %u threads, %u steps of %u, blocks of %llu%s%s; %u sources, %u ranges%s%s%s%s%s, cut %llu%s%s, "
                  "flip 1/%u%s, timeout %u ms;%s%s%s%s%s%s%s%s, around %u, %zu hints; nothing cached %d, short read 1/%u, not cached 1/%u, "
-                 "EAGAIN 1/%u, short copy 1/%u, EIO 1/%u, ENOMEM 1/%u; %s at step %u",
+                 "EAGAIN 1/%u, short copy 1/%u, EIO 1/%u, no room 1/%u; %s at step %u",
                  (unsigned long long)s->seed, families[s->family], (unsigned long long)s->nr_pages, backings[s->backing],
                  s->others, s->threads, s->steps, s->ops,
                  (unsigned long long)s->block_pages, s->churns ? ", churn" : "", s->asks ? ", asker" : "", s->sources, s->ranges,
