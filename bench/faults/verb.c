@@ -55,6 +55,9 @@ static int run(int argc, char **argv)
         if (o.touches > bytes_to_pages(o.memory_bytes))
                 return bench_usage(WORD, "--touches: expected at most one for each page of --memory, %llu, found %u", (unsigned long long)bytes_to_pages(o.memory_bytes),
                                    o.touches);
+        status = bench_outputs_check(WORD, &common.outputs);
+        if (status != BENCH_EXIT_OK)
+                return status;
         o.runs = r.rounds = common.runs;
         o.seed = r.seed = common.seed;
         o.dir = common.tmp;
@@ -75,12 +78,13 @@ const struct bench_verb bench_verb_faults = {
         .name = WORD,
         .summary = "from the touch of a page to the touch done, by who answers",
         .help = "usage: rouse bench faults [OPTIONS]\n\n"
-                "Touches pages by plain threads (no VM), and times each touch: answered by rouse's pager (bytes copied, zeros, or pages of a\n"
-                "template mapped), by the least that could answer (a bare loop: the floor), or by the kernel alone (a private mapping of a\n"
-                "cached file, memory without a file). Every round has every mechanism once, in an order of chance; its p50, p99 and mean are\n"
-                "one value each.\n\n"
+                "Touches pages by plain threads (no VM), and times each touch: answered by rouse's pager (bytes\n"
+                "copied, zeros, or pages of a template mapped), by the least that could answer (a bare loop: the\n"
+                "floor), or by the kernel alone (a private mapping of a cached file, memory without a file). Every\n"
+                "round has every mechanism once, in an order of chance; its p50, p99 and mean are one value each.\n\n"
                 "  --threads LIST        how many touch at once, up to 8 numbers (default 1,2,4,8)\n"
-                "  --pages 4K|2M|4K,2M   the size of pages (default both; 2M needs 128 free huge pages: sysctl -w vm.nr_hugepages=128)\n"
+                "  --pages 4K|2M|4K,2M   the size of pages (default both; 2M needs 128 free huge pages: sysctl -w\n"
+                "                        vm.nr_hugepages=128)\n"
                 "  --touches N           of each round, by all threads together (default 2000)\n"
                 "  --memory SIZE         what is touched lies in so much memory (default 1G)\n"
                 COMMON_HELP("the memory file is")

@@ -26,8 +26,7 @@ static struct stats_ratio ratio(const struct bench_group *g, const char *arm, co
 /* Of two floors the slower one holds it up. */
 static const char *slower(const struct bench_group *g)
 {
-        struct stats_ratio r = g->references[1] ? ratio(g, g->references[0], g->references[1])
-                               : (struct stats_ratio){ .ratio = 0 };
+        struct stats_ratio r = g->references[1] ? ratio(g, g->references[0], g->references[1]) : (struct stats_ratio){ .ratio = 0 };
 
         return g->references[1] && r.verdict != STATS_NO_RATIO && r.ratio > 1 ? g->references[1] : g->references[0];
 }
@@ -36,11 +35,12 @@ static void say_goal(struct bench_group *g, const char *arm, double goal)
 {
         const char        *floor = slower(g);
         struct stats_ratio r = ratio(g, arm, floor);
+        char               text[200];
 
         if (r.verdict == STATS_NO_RATIO)
                 return;
-        bench_word_add(g, "goal: %s at least %.2f of %s%s: %.2f, %s", arm, goal, floor,
-                       g->references[1] ? ", the slower floor" : "", r.ratio, r.ratio >= goal ? "reached" : "MISSED");
+        stats_goal_words(text, sizeof(text), &r, goal, false);
+        bench_word_add(g, "goal: %s at least %.2f of %s%s: %s", arm, goal, floor, g->references[1] ? ", the slower floor" : "", text);
 }
 
 void populate_words(struct bench_result *r)

@@ -315,7 +315,7 @@ static void put_table(FILE *to, const struct bench_result *r, struct table *t)
 
 void summary_tables(FILE *to, const struct bench_result *r)
 {
-        _cleanup_free_ const struct bench_group **v = calloc(r->nr_groups + 1, sizeof(*v));
+        _cleanup_free_ const struct bench_group **v = calloc(r->nr_groups + 1, sizeof(void *));
         _cleanup_free_ bool *done = calloc(r->nr_groups + 1, sizeof(*done));
 
         for (size_t i = 0; v && done && i < r->nr_groups; i++) {

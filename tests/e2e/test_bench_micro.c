@@ -231,6 +231,22 @@ Test(bench_micro, populate_from_what_is_no_snapshot_says_so, .timeout = 120)
         child_free(&c);
 }
 
+Test(bench_micro, a_result_that_could_not_be_written_is_told_before_anything_is_measured, .timeout = 60)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char nowhere[4300];
+
+        snprintf(nowhere, sizeof(nowhere), "%s/not/there.json", t.path);
+        for (int i = 0; i < 2; i++) {
+                struct child c = RUN(PATIENCE_MS, rouse_program(), "bench", "faults", "--runs", "10000", i ? "--html" : "--json", i ? t.path : nowhere);
+
+                cr_expect_eq(c.status, 1, "exit %d", c.status);
+                cr_expect(strstr(c.err, i ? ": Is a directory; nothing was measured" : "No such file or directory; nothing was measured"), "%s", c.err);
+                cr_expect_str_empty(c.out);
+                child_free(&c);
+        }
+}
+
 Test(bench_micro, a_signal_ends_faults_and_populate_with_a_report_of_the_rounds_until_then, .timeout = 120)
 {
         static const char *const words[][9] = {{"faults", "--pages", "4K", "--threads", "1", "--touches", "64", "--memory", "16M"},

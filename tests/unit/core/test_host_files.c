@@ -2,6 +2,7 @@
 #include "core/base/units.h"
 #include "core/host_dir.h"
 #include "core/host_files.h"
+#include "core/host_read.h"
 #include "tests/support/host_tree.h"
 
 #include <criterion/criterion.h>
@@ -88,6 +89,16 @@ Test(host_files, lines_with_a_key_are_found_by_it)
         cr_expect_eq(f.seccomp, 2);
         cr_expect_eq(f.capabilities, 0xc000000000);
         cr_expect(f.swap_on_zram);
+}
+
+Test(host_files, a_line_in_kb_is_told_in_bytes_and_one_that_is_not_there_as_0)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+
+        HOST_TREE(&t, {"/proc/self/smaps_rollup", "Pss_Dirty:            7 kB\nPss:                1234 kB\n"});
+        cr_expect_eq(host_read_kb(t.path, "/proc/self/smaps_rollup", "Pss:"), 1234 * KIB);
+        cr_expect_eq(host_read_kb(t.path, "/proc/self/smaps_rollup", "Rss:"), 0);
+        cr_expect_eq(host_read_kb(t.path, "/proc/self/status", "Pss:"), 0);
 }
 
 Test(host_files, a_flag_of_the_cpu_is_a_whole_word)
