@@ -326,14 +326,15 @@ static int look_at_others(struct template *t, const struct template_ask *ask, st
 
         if (!name_socket(ask, path, sizeof(path)))
                 return -ENAMETOOLONG;
-        lock_fd = r = lock(ask->runtime_dir, 0, LOCK_EX);
-        if (r >= 0)
-                r = ask_others(t, path);
+        lock_fd = lock(ask->runtime_dir, 0, LOCK_EX);
+        if (lock_fd < 0 && lock_fd != -ENOENT) /* somebody may have removed it: a restore would make it anew */
+                return lock_fd;
+        r = ask_others(t, path);
         if (r < 0)
                 return r;
         look(t, ret);
         close_fds(t);
-        if (!template_is_offered(path))
+        if (lock_fd >= 0 && !template_is_offered(path))
                 unlink(path);
         return 0;
 }
