@@ -165,10 +165,21 @@ static bool populate_hints(struct mapper *m)
 
 /* --- the rest --- */
 
+/* What one step brings in is no burden to a guest that starts up: then nothing is left to do once the hints and what was read
+ * ahead are there. */
+static bool is_one_step(const struct plan *p)
+{
+        uint64_t pages = 0;
+
+        for (size_t i = 0; i < p->nr_mapped; i++)
+                pages += p->mapped[i].nr_pages;
+        return pages <= STEP_PAGES;
+}
+
 /* False when it is to end before that. */
 static bool wait_for_turn(struct mapper *m)
 {
-        bool go = false;
+        bool go = is_one_step(m->c.plan);
 
         pthread_mutex_lock(&m->lock);
         while (!m->stop && !go) {

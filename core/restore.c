@@ -74,7 +74,7 @@ static int decide(struct session *s, const struct restore_options *o, struct pla
         fill_ledger_plan(s, o->naive);
         /* relaxed: no other thread is there yet */
         atomic_store_explicit(&s->replays_left, (s->plan.nr_replay > 0) + (s->plan.nr_populate > 0), memory_order_relaxed);
-        atomic_store_explicit(&s->settles_left, (s->plan.nr_served > 0) + (s->plan.nr_mapped > 0), memory_order_relaxed);
+        atomic_store_explicit(&s->settles_left, (s->plan.nr_served > 0) + (s->plan.nr_mapped > 0) + (s->plan.nr_prefill > 0), memory_order_relaxed);
         return 0;
 }
 
@@ -186,7 +186,9 @@ static int end_prefill(struct session *s, const struct restore_options *o, struc
                 session_stamp(s, LEDGER_T5, now_ns());
                 session_post(s, EVENT_REPLAYED);
         }
-        if (!s->plan.nr_served && !s->plan.nr_mapped) {
+        if (s->plan.nr_prefill) {
+                session_part_settled(s, now_ns());
+        } else if (!s->plan.nr_served && !s->plan.nr_mapped) {
                 session_stamp(s, LEDGER_T6, now_ns());
                 session_post(s, EVENT_SETTLED);
         }
