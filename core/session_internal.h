@@ -92,6 +92,7 @@ struct session {
         /* Of pager, mapper and prefill: those that have not told yet. Whoever comes last stamps; relaxed, the stamp's event carries
          * it over. */
         _Atomic int      replays_left, settles_left;
+        _Atomic uint64_t settled_ns; /* of those that have told: the latest */
         /* under lock: the first of each only */
         pthread_mutex_t   lock;
         struct vm        *live_vm; /* vm once it may run, until it is freed */
