@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,11 +37,16 @@ struct mapper {
 
 static bool must_stop(struct mapper *m)
 {
-        bool stop;
+        bool stop, building;
 
         pthread_mutex_lock(&m->lock);
         stop = m->stop;
+        building = !m->entered_ns;
         pthread_mutex_unlock(&m->lock);
+        /* As the pager does (uffd/serve.c): while the machine is built, KVM's calls wait for this thread's time slice (1 GiB, 255
+         * pages: T1 6.5 ms, 5.9 so). */
+        if (building)
+                sched_yield();
         return stop;
 }
 
