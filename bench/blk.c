@@ -146,7 +146,8 @@ static void run_host(struct bench *b, bool direct)
 static pid_t spawn_guest(const struct bench *b, bool direct, int out)
 {
         char                       disk[4200];
-        const char *const          argv[] = { b->rouse, "run", "--kernel", b->guest, "--memory", "128M", "--disk", disk, "--until", "^END",
+        const char *const          argv[] = { b->rouse, "run", "--kernel", b->guest, "--memory", "128M", "--disk", disk,
+                                              "--until", "^END",
                                               "--timeout", "120s", NULL };
         posix_spawn_file_actions_t actions;
         pid_t                      pid;
@@ -166,7 +167,8 @@ static size_t take_line(struct bench *b, bool direct, const char *line)
 {
         unsigned long row, reads, errors, cycles, p50, p99;
 
-        if (sscanf(line, "BLK %lu reads=%lu errors=%lu cycles=%lu p50=%lu p99=%lu", &row, &reads, &errors, &cycles, &p50, &p99) != 6)
+        if (sscanf(line, "BLK %lu reads=%lu errors=%lu cycles=%lu p50=%lu p99=%lu", &row, &reads, &errors, &cycles,
+                   &p50, &p99) != 6)
                 return 0;
         if (row >= ROWS || reads != rows[row].reads || errors)
                 die("the guest's reads", line);
@@ -248,7 +250,8 @@ static void print(struct bench *b, bool direct)
         for (size_t i = 0; i < ROWS; i++) {
                 printf("\n%-16s depth %-2u     ", rows[i].name, rows[i].depth);
                 for (int c = 0; c < COLS; c++) {
-                        double host = sample_quantile(&b->samples[direct][i][HOST][c], 0.5), guest = sample_quantile(&b->samples[direct][i][GUEST][c], 0.5);
+                        double host = sample_quantile(&b->samples[direct][i][HOST][c], 0.5),
+                               guest = sample_quantile(&b->samples[direct][i][GUEST][c], 0.5);
 
                         if (b->rouse)
                                 printf(" | %11.1f %9.1f %6.2f", host, guest, guest / host);
@@ -267,8 +270,10 @@ static int usage(void)
 
 static int parse(struct bench *b, int argc, char **argv)
 {
-        static const struct option options[] = { { "rounds", required_argument, NULL, 'r' }, { "file", required_argument, NULL, 'f' },
-                                                 { "rouse", required_argument, NULL, 'R' },  { "guest", required_argument, NULL, 'g' },
+        static const struct option options[] = { { "rounds", required_argument, NULL, 'r' },
+                                                 { "file", required_argument, NULL, 'f' },
+                                                 { "rouse", required_argument, NULL, 'R' },
+                                                 { "guest", required_argument, NULL, 'g' },
                                                  { "host-only", no_argument, NULL, 'h' },    { 0 } };
         int                        c;
 

@@ -38,10 +38,13 @@ static void describe_machine(struct bench_result *r)
         fact(r, "microcode", "%s", c.microcode[0] ? c.microcode : "unknown");
         fact(r, "memory", "%" PRIu64 " MiB", c.ram_bytes / MIB);
         fact(r, "kernel", "%s", c.kernel);
-        fact(r, "virtualization", "%s", c.nested_or_software ? "KVM runs nested or in software: the CPU shows neither VMX nor SVM" : "the CPU's own (VMX or SVM)");
+        fact(r, "virtualization", "%s",
+             c.nested_or_software ? "KVM runs nested or in software: the CPU shows neither VMX nor SVM"
+             : "the CPU's own (VMX or SVM)");
         fact(r, "transparent huge pages", "%s", c.thp);
         fact(r, "free 2 MiB pages", "%" PRIu64, c.huge_2m_free);
-        fact(r, "userfaultfd", "%s", c.uffd_way == UFFD_WAY_DEVICE ? "/dev/userfaultfd" : c.uffd_way == UFFD_WAY_SYSCALL ? "the system call" : "none for us");
+        fact(r, "userfaultfd", "%s", c.uffd_way == UFFD_WAY_DEVICE ? "/dev/userfaultfd" : c.uffd_way == UFFD_WAY_SYSCALL
+             ? "the system call" : "none for us");
         fact(r, "UFFDIO_MOVE", "%s", c.uffd_move ? "yes" : "no");
         fact(r, "io_uring", "%s", c.io_uring ? "yes" : "no");
 }

@@ -146,7 +146,8 @@ static void restore_in_turns(struct bench *b)
                 enum arm arm = (enum arm)(i % ARMS);
                 struct json_object *doc;
 
-                RUN(b, "/dev/null", "restore", b->snapshot, "--mode", "lazy", "--fill", "off", "--until", "^TICK", "--timeout", "60s", "--hints",
+                RUN(b, "/dev/null", "restore", b->snapshot, "--mode", "lazy", "--fill", "off", "--until", "^TICK", "--timeout",
+                    "60s", "--hints",
                     arm == ARM_HINTS ? b->hints : "none", "--ledger", ledger);
                 doc = json_object_from_file(ledger);
                 if (!doc)
@@ -170,10 +171,11 @@ static bool print(struct bench *b, struct json_object *score)
         double chance = touched - foreseeable, none, with;
         bool ok;
 
-        printf("hints merged from %u recordings, judged by %u others: %.0f data pages touched a run, of these %.0f could be foreseen\n", b->learn,
+        printf("hints merged from %u recordings, judged by %u others: %.0f data pages touched a run, of these %.0f could be "
+               "foreseen\n", b->learn,
                b->judge, touched, foreseeable);
-        ok = print_goal("recordings: foreseeable pages that the hints have", number_at(score, "sum.recall_foreseeable"), ">=", GOAL_FORESEEN,
-                        number_at(score, "sum.recall_foreseeable") >= GOAL_FORESEEN);
+        ok = print_goal("recordings: foreseeable pages that the hints have", number_at(score, "sum.recall_foreseeable"), ">=",
+                        GOAL_FORESEEN, number_at(score, "sum.recall_foreseeable") >= GOAL_FORESEEN);
         ok &= print_goal("recordings: of the hinted pages, never touched", 1 - number_at(score, "sum.precision"), "<", GOAL_WASTE,
                          1 - number_at(score, "sum.precision") < GOAL_WASTE);
         printf("\nrestores, medians of %u each, --fill off:  demand faults   replayed    T3 ms    T4 ms\n", b->judge);
@@ -183,7 +185,8 @@ static bool print(struct bench *b, struct json_object *score)
                        sample_quantile(&b->samples[a][COUNT_T4], 0.5) / 1000);
         none = sample_quantile(&b->samples[ARM_NONE][COUNT_DEMAND], 0.5) - chance;
         with = MAX(sample_quantile(&b->samples[ARM_HINTS][COUNT_DEMAND], 0.5) - chance, 0.0);
-        ok &= print_goal("restores: demand faults that could be foreseen, removed", 1 - with / none, ">=", GOAL_FORESEEN, 1 - with / none >= GOAL_FORESEEN);
+        ok &= print_goal("restores: demand faults that could be foreseen, removed", 1 - with / none, ">=", GOAL_FORESEEN,
+                         1 - with / none >= GOAL_FORESEEN);
         printf("  (T3 and T4 hold the 200 ms that this guest sleeps before it touches anything)\n");
         return ok;
 }
@@ -217,7 +220,8 @@ static int usage(void)
 static int parse(struct bench *b, int argc, char **argv)
 {
         static const struct option options[] = {{"learn", required_argument, NULL, 'l'}, {"judge", required_argument, NULL, 'j'},
-                                                {"rouse", required_argument, NULL, 'R'}, {"guest", required_argument, NULL, 'g'}, {0}};
+                                                {"rouse", required_argument, NULL, 'R'}, {"guest", required_argument, NULL, 'g'},
+                                                {0}};
         int c;
 
         while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -232,7 +236,8 @@ static int parse(struct bench *b, int argc, char **argv)
                 else
                         return usage();
         }
-        return optind != argc || !b->learn || !b->judge || b->learn > RUNS_MAX || b->judge > RUNS_MAX || b->learn + b->judge > RUNS_MAX ? usage() : 0;
+        return optind != argc || !b->learn || !b->judge || b->learn > RUNS_MAX || b->judge > RUNS_MAX ||
+               b->learn + b->judge > RUNS_MAX ? usage() : 0;
 }
 
 int main(int argc, char **argv)

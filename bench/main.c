@@ -24,11 +24,12 @@ static const struct bench_verb *const verbs[] = {
 
 static void print_help(FILE *to)
 {
-        fprintf(to, "Measures what waking a VM lazily is worth here: every way beside every other, interleaved, with what it cost afterwards.\n\n"
-                    "usage: rouse bench WORD [OPTIONS]\n\n");
+        fprintf(to, "Measures what waking a VM lazily is worth here: every way beside every other, interleaved, with what it "
+                "cost afterwards.\n\nusage: rouse bench WORD [OPTIONS]\n\n");
         for (size_t i = 0; i < ARRAY_LEN(verbs) && verbs[i]; i++)
                 fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
-        fprintf(to, "\n'rouse bench WORD --help' tells the rest. An example:\n\n  rouse bench restore /srv/snapshots/web --mark ready --cold --html web.html\n");
+        fprintf(to, "\n'rouse bench WORD --help' tells the rest. An example:\n\n  rouse bench restore /srv/snapshots/web --mark "
+                "ready --cold --html web.html\n");
 }
 
 static bool is_help(const char *word)

@@ -51,7 +51,8 @@ bool option_time(const char *text, uint64_t *ret_ns)
         errno = 0;
         n = strtoull(text, &end, 10);
         for (size_t i = 0; i < ARRAY_LEN(units); i++)
-                if (text[0] >= '0' && text[0] <= '9' && errno == 0 && n > 0 && strcmp(end, units[i].name) == 0 && n <= INT64_MAX / units[i].ns) {
+                if (text[0] >= '0' && text[0] <= '9' && errno == 0 && n > 0 && strcmp(end, units[i].name) == 0 &&
+                    n <= INT64_MAX / units[i].ns) {
                         *ret_ns = n * units[i].ns;
                         return true;
                 }
@@ -136,11 +137,13 @@ int options_parse(const char *word, int argc, char **argv, const struct option *
         int         c;
 
         *common = (struct common_options){ .runs = 20, .seed = 1, .tmp = getenv("TMPDIR") };
-        optind = 1;
+        optind = 0; /* GNU getopt: from the beginning, whoever used it before */
         opterr = 0;
-        while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+                if (c == ':')
+                        return bench_usage(word, "option '%s' needs a value", argv[optind - 1]);
                 if (c == '?')
-                        return bench_usage(word, "unknown option, or one without its value: '%s'", argv[optind - 1]);
+                        return bench_usage(word, "unknown option '%s'", argv[optind - 1]);
                 wrong = is_common(c) ? take_common(c, optarg, common) : take_own(c, optarg, arg);
                 if (wrong)
                         return bench_usage(word, "--%s: expected %s, found '%s'", name_of(options, c), wrong, optarg);

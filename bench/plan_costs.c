@@ -91,7 +91,8 @@ static void read_over(int fd, uint8_t *ram, uint64_t offset, uint64_t len)
 /* The extent becomes anonymous, and is read. */
 static void replace_and_read(int fd, uint8_t *ram, uint64_t offset, uint64_t len)
 {
-        if (mmap(ram + offset, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+        if (mmap(ram + offset, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+                 0) == MAP_FAILED)
                 die("mmap");
         madvise(ram + offset, len, MADV_DONTFORK);
         madvise(ram + offset, len, MADV_NOHUGEPAGE);

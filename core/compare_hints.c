@@ -40,8 +40,8 @@ static void compare_page(struct hint *h, const uint8_t *saved, const uint8_t *no
                 h->flags |= HINT_DIFFERS;
 }
 
-int hints_compare(struct hints *h, const struct page_map *map, const uint8_t *ram, bool (*has)(const void *arg, uint64_t page), const void *arg,
-                  struct err *e)
+int hints_compare(struct hints *h, const struct page_map *map, const uint8_t *ram, bool (*has)(const void *arg, uint64_t page),
+                  const void *arg, struct err *e)
 {
         _cleanup_(page_reader_fini) struct page_reader reader = {0};
         _cleanup_free_ struct place *v = calloc(h->nr + 1, sizeof(*v));

@@ -9,5 +9,5 @@
 
 /* Sets HINT_ZERO by the snapshot's bytes, and HINT_DIFFERS by ram's (of RAM page 0 on). ram says nothing of pages that `has`
  * denies. */
-int hints_compare(struct hints *h, const struct page_map *map, const uint8_t *ram, bool (*has)(const void *arg, uint64_t page), const void *arg,
-                  struct err *e);
+int hints_compare(struct hints *h, const struct page_map *map, const uint8_t *ram, bool (*has)(const void *arg, uint64_t page),
+                  const void *arg, struct err *e);

@@ -24,7 +24,9 @@ struct console_config {
         void (*matched)(void *arg, bool until, uint64_t ns); /* once for each pattern */
 };
 
+/* Compiles the patterns and starts the writer. Failure: a pattern that is no regular expression, no memory, no thread. */
 int  console_new(const struct console_config *c, struct console **ret, struct err *e);
+/* Stamps T3 at the first byte, T4 at the end of a line that matches; then the byte waits for the writer. */
 void console_put(struct console *c, uint8_t byte);
 /* A lossy one's next reader; -1: none. Returns how many bytes were dropped since the last call. */
 uint64_t console_connect(struct console *c, int out_fd);

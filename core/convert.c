@@ -47,7 +47,8 @@ static void tell(struct conversion *c, bool last)
 
 static int check_cancelled(const struct conversion *c, struct err *e)
 {
-        return c->o->cancelled && c->o->cancelled(c->o->cancelled_arg) ? err_set(e, -ECANCELED, "the conversion was cancelled") : 0;
+        return c->o->cancelled && c->o->cancelled(c->o->cancelled_arg) ? err_set(e, -ECANCELED, "the conversion was cancelled")
+               : 0;
 }
 
 /* A source without checksums that is written meanwhile would become a snapshot of two moments, with checksums that match. */
@@ -58,7 +59,8 @@ static int check_unchanged(const struct conversion *c, struct err *e)
 
         for (size_t i = 0; i < m->nr_sources; i++)
                 if (page_source_is_changed(&m->sources[i], &size_bytes)) {
-                        err_bad(e, m->sources[i].name, ERR_NO_OFFSET, "expected the file as it was opened, found that it was written "
+                        err_bad(e, m->sources[i].name, ERR_NO_OFFSET,
+                                "expected the file as it was opened, found that it was written "
                                 "meanwhile; convert it again when nobody writes it");
                         return err_wrap(e, e->code, "%s", c->o->src);
                 }

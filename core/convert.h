@@ -17,7 +17,8 @@ struct convert_options {
         bool        pack;       /* by LZ4 (native only) */
         int         pack_level;
         const char *data_dir;   /* where page indexes are kept by identity, or NULL */
-        const char *hints_path; /* hints of src, which dst gets for its own; NULL: those that a restore of src would find, if any; "none" */
+        /* hints of src, which dst gets for its own; NULL: those that a restore of src would find, if any; "none" */
+        const char *hints_path;
         const char *const *bases; /* where parents of src are now */
         size_t nr_bases;
         /* Asked every 2 MiB: true gives up, -ECANCELED. Not any more while dst is put on disk. May be NULL. */

@@ -48,8 +48,8 @@ int guest_ram_map_files(struct guest_ram *r, const struct page_map *map, const s
                 const struct page_run *run = page_map_find(map, mapped[i].first_page);
                 uint64_t offset = run->file_offset_bytes + pages_to_bytes(mapped[i].first_page - run->first_page);
                 uint8_t *at = r->base + pages_to_bytes(mapped[i].first_page);
-                void *m = mmap(at, pages_to_bytes(mapped[i].nr_pages), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
-                               map->sources[run->source].fd, (off_t)offset);
+                void *m = mmap(at, pages_to_bytes(mapped[i].nr_pages), PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, map->sources[run->source].fd, (off_t)offset);
 
                 if (m == MAP_FAILED)
                         return err_set(e, -errno, "map %s at offset %llu, %llu pages: %s", map->sources[run->source].name,

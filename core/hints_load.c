@@ -18,7 +18,9 @@ static int load_of_snapshot(const char *path, const char *data_dir, struct hints
         if (r < 0)
                 return r;
         r = hints_find(&s, data_dir, ret, e);
-        return r == -ENOENT ? err_set(e, r, "%s: there are no hints for this snapshot; record some: rouse restore %s --record auto", path, path) : r;
+        return r == -ENOENT ? err_set(e, r,
+                                      "%s: there are no hints for this snapshot; record some: rouse restore %s --record auto",
+                                      path, path) : r;
 }
 
 int hints_load(const char *path, const char *data_dir, struct hints *ret, struct err *e)

@@ -119,7 +119,8 @@ static int64_t cpu_percent_v2(const char *root, const char *dir)
                 return HOST_UNKNOWN;
         quota = host_parse_number(line, &rest);
         period = host_parse_number(rest, NULL);
-        return quota == HOST_NO_LIMIT || quota < 0 || quota > INT64_MAX / 100 || period <= 0 ? HOST_NO_LIMIT : quota * 100 / period;
+        return quota == HOST_NO_LIMIT || quota < 0 || quota > INT64_MAX / 100 || period <= 0 ? HOST_NO_LIMIT
+               : quota * 100 / period;
 }
 
 static int64_t cpu_percent_v1(const char *root, const char *dir)
@@ -148,10 +149,12 @@ static const struct limit {
         const char *controller;
         const char *v2, *v2_used, *v1, *v1_used; /* NULL: there is no such thing */
 } limits[] = {
-        { offsetof(struct host_files, memory_max), "memory", "memory.max", "memory.current", "memory.limit_in_bytes", "memory.usage_in_bytes" },
+        { offsetof(struct host_files, memory_max), "memory", "memory.max", "memory.current", "memory.limit_in_bytes",
+          "memory.usage_in_bytes" },
         { offsetof(struct host_files, memory_high), "memory", "memory.high", "memory.current", NULL, NULL },
         { offsetof(struct host_files, swap_max), "memory", "memory.swap.max", "memory.swap.current", NULL, NULL },
-        { offsetof(struct host_files, huge_2m_max), "hugetlb", "hugetlb.2MB.max", "hugetlb.2MB.current", "hugetlb.2MB.limit_in_bytes",
+        { offsetof(struct host_files, huge_2m_max), "hugetlb", "hugetlb.2MB.max", "hugetlb.2MB.current",
+          "hugetlb.2MB.limit_in_bytes",
           "hugetlb.2MB.usage_in_bytes" },
         { offsetof(struct host_files, pids_max), "pids", "pids.max", "pids.current", "pids.max", "pids.current" },
         { offsetof(struct host_files, cpu_percent), "cpu", "cpu.max", NULL, "cpu.cfs_quota_us", NULL },
@@ -198,7 +201,8 @@ void host_cgroup_read(const char *root, struct host_files *f)
         struct hierarchy h = {0};
 
         for (size_t i = 0; i < ARRAY_LEN(limits); i++)
-                *(struct host_limit *)(void *)((char *)f + limits[i].at) = (struct host_limit){.value = HOST_UNKNOWN, .used = HOST_UNKNOWN};
+                *(struct host_limit *)(void *)((char *)f + limits[i].at) = (struct host_limit){.value = HOST_UNKNOWN,
+                                                                                               .used = HOST_UNKNOWN};
         for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
                 h = (struct hierarchy){0};
                 if (find_hierarchy(root, limits[i].controller, &h) && (h.v2 ? limits[i].v2 : limits[i].v1))

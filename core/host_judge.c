@@ -2,13 +2,15 @@
 #include "core/host_judge.h"
 
 #include "core/base/units.h"
+#include "uffd/read_pool.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define CAP_SYS_PTRACE_BIT 19 /* include/uapi/linux/capability.h */
+#define CAP_IPC_LOCK_BIT   14 /* include/uapi/linux/capability.h */
+#define CAP_SYS_PTRACE_BIT 19
 #define CAP_SYS_ADMIN_BIT  21
 #define CAP_PERFMON_BIT    38
 #define CAP_BPF_BIT        39
@@ -167,7 +169,8 @@ void judge_uffd_features(const struct host_look *h, struct host_fact *f)
 void judge_io_uring(const struct host_look *h, struct host_fact *f)
 {
         fact_try(f, h->caps.io_uring ? 0 : h->caps.io_uring_errno);
-        if (!h->caps.io_uring && h->files.io_uring_disabled <= 0) /* then it is a seccomp filter, as of a container, or the kernel */
+        /* then it is a seccomp filter, as of a container, or the kernel */
+        if (!h->caps.io_uring && h->files.io_uring_disabled <= 0)
                 fact_mend(f, "%s", "");
 }
 
@@ -185,6 +188,15 @@ void judge_max_map_count(const struct host_look *h, struct host_fact *f)
         fact_number(f, h->files.max_map_count);
         if (f->kind == FACT_NUMBER)
                 f->state = fact_good_if(h->files.max_map_count >= 65530); /* the kernel's own default */
+}
+
+/* The pager's buffer for cold reads, registered with io_uring. Whoever has CAP_IPC_LOCK is not counted; of everybody else the
+ * kernel counts all that the user's processes have registered. */
+void judge_memlock(const struct host_look *h, struct host_fact *f)
+{
+        fact_bytes(f, h->files.memlock_bytes);
+        if (f->kind == FACT_NUMBER)
+                f->state = fact_good_if((uint64_t)h->files.memlock_bytes >= pages_to_bytes(READ_POOL_PAGES) || has_capability(h, CAP_IPC_LOCK_BIT));
 }
 
 void judge_overcommit(const struct host_look *h, struct host_fact *f)

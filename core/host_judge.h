@@ -12,7 +12,7 @@ typedef void host_judge(const struct host_look *h, struct host_fact *f);
 
 host_judge judge_kvm, judge_virtualization, judge_extension, judge_kvm_module, judge_second_level, judge_tdp_mmu,
         judge_nx_huge_pages, judge_enable_virt, judge_uffd, judge_uffd_device, judge_sys_ptrace, judge_uffd_features,
-        judge_io_uring, judge_available, judge_max_map_count, judge_overcommit, judge_swap, judge_numa, judge_thp,
+        judge_io_uring, judge_available, judge_max_map_count, judge_memlock, judge_overcommit, judge_swap, judge_numa, judge_thp,
         judge_thp_defrag, judge_pool_2m, judge_pool_1g, judge_microcode, judge_cpus, judge_governor, judge_idle,
         judge_clocksource, judge_tsc, judge_l1tf, judge_mds, judge_mmio_stale_data, judge_tsa, judge_retbleed, judge_srso,
         judge_spectre_v2, judge_vmscape, judge_meltdown, judge_itlb_multihit, judge_cgroup, judge_favordynmods,
@@ -28,4 +28,5 @@ void fact_flag(struct host_fact *f, bool good);
 void fact_try(struct host_fact *f, int error); /* 0 is good */
 void fact_text(struct host_fact *f, bool good, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void fact_unknown(struct host_fact *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void fact_mend(struct host_fact *f, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* its command, instead of the table's */
+/* its command, instead of the table's */
+void fact_mend(struct host_fact *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

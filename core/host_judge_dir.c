@@ -14,7 +14,8 @@ void judge_dir_filesystem(const struct host_look *h, struct host_fact *f)
 
 void judge_dir_kind(const struct host_look *h, struct host_fact *f)
 {
-        static const char *const names[] = {[DIR_LOCAL] = "local", [DIR_MEMORY] = "memory", [DIR_NETWORK] = "network", [DIR_FUSE] = "fuse"};
+        static const char *const names[] = {[DIR_LOCAL] = "local", [DIR_MEMORY] = "memory", [DIR_NETWORK] = "network",
+                                            [DIR_FUSE] = "fuse"};
 
         if (h->dir.kind == DIR_UNKNOWN)
                 fact_unknown(f, "not in /proc/self/mountinfo");

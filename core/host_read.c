@@ -2,6 +2,7 @@
 #include "core/host_read.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/units.h"
 #include "core/model/host_files.h"
 
 #include <ctype.h>
@@ -90,6 +91,13 @@ bool host_read_keyed(const char *root, const char *path, const char *key, char *
                 return true;
         }
         return false;
+}
+
+uint64_t host_read_kb(const char *root, const char *path, const char *key)
+{
+        char text[32];
+
+        return host_read_keyed(root, path, key, text, sizeof(text)) ? strtoull(text, NULL, 10) * KIB : 0;
 }
 
 bool host_there(const char *root, const char *path)

@@ -19,8 +19,11 @@ bool host_read_choice(const char *root, const char *path, char *ret, size_t size
 int64_t host_read_number(const char *root, const char *path);
 /* The same of text; *ret_end (may be NULL): where it stopped. */
 int64_t host_parse_number(const char *text, const char **ret_end);
-/* "Key:   12 kB" and "Max locked memory   8388608   ..." : what follows the key on the first line that starts with it, blanks skipped. */
+/* "Key:   12 kB" and "Max locked memory   8388608   ..." : what follows the key on the first line that starts with it, blanks
+ * skipped. */
 bool host_read_keyed(const char *root, const char *path, const char *key, char *ret, size_t size);
+/* "Key:   12 kB", in bytes; key with its colon. 0 where it is not told. */
+uint64_t host_read_kb(const char *root, const char *path, const char *key);
 bool host_there(const char *root, const char *path);
 
 /* pattern may hold wildcards; each hit is told as a whole path below root. Sorted. */

@@ -39,7 +39,8 @@ static int try_cachestat(void)
 
 /* include/uapi/linux/fs.h of Linux 6.7 */
 struct pm_scan_arg {
-        uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted, category_mask, category_anyof_mask, return_mask;
+        uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted, category_mask,
+                 category_anyof_mask, return_mask;
 };
 #define PAGEMAP_SCAN_IOCTL _IOWR('f', 16, struct pm_scan_arg)
 #define PAGE_IS_PRESENT    (1ULL << 3)
@@ -48,7 +49,8 @@ static int try_pagemap_scan(void *page)
 {
         _cleanup_close_ int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
         uint64_t region[3];
-        struct pm_scan_arg a = {.size = sizeof(a), .start = (uintptr_t)page, .end = (uintptr_t)page + PAGE_BYTES, .vec = (uintptr_t)region, .vec_len = 1,
+        struct pm_scan_arg a = {.size = sizeof(a), .start = (uintptr_t)page, .end = (uintptr_t)page + PAGE_BYTES,
+                                .vec = (uintptr_t)region, .vec_len = 1,
                                 .category_mask = PAGE_IS_PRESENT, .return_mask = PAGE_IS_PRESENT};
 
         if (fd < 0)
@@ -78,7 +80,8 @@ static int try_bpf(void)
 /* Of the kernel's own description of its types only the names are looked through: who parses it is rouse-trace. */
 static int try_kvm_event(void)
 {
-        static const char name[] = "btf_trace_kvm_mmu_spte_requested", *const files[] = {"/sys/kernel/btf/kvm", "/sys/kernel/btf/vmlinux"};
+        static const char name[] = "btf_trace_kvm_mmu_spte_requested",
+                          *const files[] = {"/sys/kernel/btf/kvm", "/sys/kernel/btf/vmlinux"};
         int error = ENOENT;
 
         for (size_t i = 0; i < ARRAY_LEN(files) && error; i++) {

@@ -15,4 +15,5 @@ struct host_tries {
         int kvm_event;        /* KVM's event that rouse trace hangs on is in the kernel's BTF, Linux 5.16 */
 };
 
+/* Tries each once; leaves nothing behind. Some ms: a BPF program is loaded. */
 void host_try(struct host_tries *ret);

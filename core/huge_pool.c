@@ -54,13 +54,21 @@ int huge_pool_refuse(uint64_t need_bytes, struct err *e)
                         (unsigned long long)(p.total - to_be_had(&p) + need));
 }
 
+int huge_pool_check_size(uint64_t bytes, struct err *e)
+{
+        if (bytes % HUGE_PAGE_BYTES == 0)
+                return 0;
+        return err_host(e, -EINVAL, "--memory-backing hugetlb: expected guest RAM in whole pages of 2 MiB, found %llu bytes; use memfd or anon",
+                        (unsigned long long)bytes);
+}
+
 int huge_pool_check(uint64_t need_bytes, struct err *e)
 {
         struct pool p = {0};
+        int r = huge_pool_check_size(need_bytes, e);
 
-        if (need_bytes % HUGE_PAGE_BYTES)
-                return err_host(e, -EINVAL, "--memory-backing hugetlb: expected guest RAM in whole pages of 2 MiB, found %llu bytes; use memfd or anon",
-                                (unsigned long long)need_bytes);
+        if (r < 0)
+                return r;
         if (look(&p) && to_be_had(&p) >= need_bytes / HUGE_PAGE_BYTES)
                 return 0;
         return huge_pool_refuse(need_bytes, e);

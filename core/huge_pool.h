@@ -10,6 +10,8 @@
 
 /* Pages that neither are in use nor promised to somebody. */
 uint64_t huge_pool_to_be_had(void);
+/* 0, or a refusal: bytes are no whole 2 MiB pages. */
+int huge_pool_check_size(uint64_t bytes, struct err *e);
 /* 0, or a refusal with the command that mends it: bytes are no whole 2 MiB pages, no such pages on this host, or fewer than
  * needed that neither are in use nor promised to somebody. Several who ask at once may all be told yes: the mmap decides. */
 int huge_pool_check(uint64_t need_bytes, struct err *e);

@@ -10,6 +10,7 @@
 
 struct indexer;
 
+/* -errno only where there is no memory or no thread; what goes wrong later is the outcome. Both are borrowed until indexer_free. */
 int indexer_start(const struct snapshot *s, const char *data_dir, struct indexer **ret, struct err *e);
 /* True once it has ended by itself; then *ret is its outcome (code 0: kept). */
 bool indexer_ended(const struct indexer *i, struct err *ret);

@@ -22,6 +22,7 @@ static void show(struct inspection *i, const struct snapshot *s)
         i->pages = &s->pages;
         i->verifiable = s->verifiable;
         i->partly = s->partly;
+        i->index = s->index.code ? &s->index : NULL;
         i->nr_notes = MIN(s->nr_notes, ARRAY_LEN(i->notes));
         for (size_t k = 0; k < i->nr_notes; k++)
                 i->notes[k] = s->notes[k];
@@ -96,16 +97,27 @@ int inspect_verify(const struct inspection *i, inspect_progress progress, void *
         return r < 0 ? err_wrap(e, r, "%s", i->path) : 0;
 }
 
+/* As if there were no index: one that is wrong must not be taken over into the new one. Borrows all of it. */
+static struct page_map as_stored(const struct snapshot *s)
+{
+        struct page_map m = s->pages;
+
+        m.runs = s->raw_pages.runs;
+        m.nr_runs = s->raw_pages.nr_runs;
+        m.zeros_known = false;
+        return m;
+}
+
 /* data_dir NULL: beside the snapshot. */
 static int build_index(struct inspection *i, const char *data_dir, struct err *e)
 {
         struct snapshot *s = i->snapshot;
-        struct page_map found = {0};
+        struct page_map found = {0}, stored = as_stored(s);
         int r;
 
         if (s->format == &format_native)
                 return err_set(e, -EALREADY, "%s: a native snapshot has its page map already", i->path);
-        r = page_index_build(&s->pages, NULL, &found, e);
+        r = page_index_build(&stored, NULL, &found, e);
         if (r >= 0)
                 r = data_dir ? page_index_write_data_dir(data_dir, &s->identity, &found, e) : page_index_write(s->dir_fd, PAGE_INDEX_NAME, &s->identity, &found, e);
         if (r < 0) {

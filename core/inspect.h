@@ -31,6 +31,7 @@ struct inspection {
         struct inspect_level    *levels;
         size_t                   nr_notes;
         const char              *notes[8];
+        const struct err        *index; /* why a page index that is there is not used; NULL: it is, or there is none */
         bool                     has_hints; /* for this snapshot, in it or in data_dir */
         uint32_t                 nr_recordings;
         struct hints_summary     hints;
@@ -43,6 +44,7 @@ struct inspect_options {
         const char *const *bases;    /* where parents are now */
         size_t             nr_bases;
 };
+/* Opens and checks it and its parents, as a restore would. Errors as of snapshot_open. */
 int  inspect_open(const char *path, const struct inspect_options *o, struct inspection *ret, struct err *e);
 void inspect_close(struct inspection *i); /* accepts a zeroed one */
 

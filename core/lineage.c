@@ -64,7 +64,8 @@ void lineage_mark(void *lineage, uint64_t page)
 void lineage_take_written(struct lineage *l)
 {
         for (uint64_t k = 0; k <= l->nr_pages / 64; k++) {
-                uint64_t left = atomic_load_explicit(&l->written.bits[k], memory_order_relaxed); /* its writers are parked: written_pages.h */
+                /* its writers are parked: written_pages.h */
+                uint64_t left = atomic_load_explicit(&l->written.bits[k], memory_order_relaxed);
 
                 if (!left)
                         continue;

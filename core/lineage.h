@@ -22,7 +22,8 @@ struct lineage {
         size_t               nr;
         struct identity     *ancestors; /* [k] begins epoch k */
         uint64_t             nr_pages;
-        uint16_t            *last_epoch; /* of each page: 1 + the epoch that it was found written in; 0: never. NULL: nobody tracks */
+        /* of each page: 1 + the epoch that it was found written in; 0: never. NULL: nobody tracks */
+        uint16_t            *last_epoch;
         struct written_pages written;    /* by devices, since it was taken last */
 };
 

@@ -42,10 +42,12 @@ bool mapped_sources_changed(const struct plan *plan, const struct page_map *map,
                 if (!plan_maps_source(plan, map, i) || !page_source_is_changed(src, &size_bytes))
                         continue;
                 if (size_bytes < src->size_bytes)
-                        err_bad(e, src->name, size_bytes, "expected %llu bytes, found the end of the file; pages are lost: it was cut short while it was "
+                        err_bad(e, src->name, size_bytes,
+                                "expected %llu bytes, found the end of the file; pages are lost: it was cut short while it was "
                                 "mapped as guest RAM", (unsigned long long)src->size_bytes);
                 else
-                        err_bad(e, src->name, ERR_NO_OFFSET, "expected the file as it was opened, found that it was written since; pages are lost: it must "
+                        err_bad(e, src->name, ERR_NO_OFFSET,
+                                "expected the file as it was opened, found that it was written since; pages are lost: it must "
                                 "not change while it is mapped as guest RAM");
                 e->kind = ERR_LOST;
                 return true;

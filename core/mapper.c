@@ -109,7 +109,8 @@ static void ask_for_all(const struct mapper *m)
         for (size_t i = 0; i < p->nr_populate; i++) {
                 const struct plan_extent *x = &p->populate[i];
 
-                if (run && x->first_page >= end && x->first_page - end <= AHEAD_GAP_PAGES && x->first_page < run->first_page + run->nr_pages) {
+                if (run && x->first_page >= end && x->first_page - end <= AHEAD_GAP_PAGES &&
+                    x->first_page < run->first_page + run->nr_pages) {
                         end = x->first_page + x->nr_pages;
                         continue;
                 }

@@ -17,11 +17,15 @@ struct mapper_config {
         const struct plan      *plan;
         bool                    settle; /* afterwards all mapped runs are brought in */
         bool                    paused; /* nobody runs: settle at once */
-        uint64_t                budget_ns; /* how long hinted pages are brought in, from mapper_start on; 0: until all are there */
+        /* how long hinted pages are brought in, from mapper_start on; 0: until all are there */
+        uint64_t                budget_ns;
         void                   *arg;
-        void (*populated)(void *arg, uint64_t ns);              /* every hinted page is there, or the budget used up (T5); not told where there are none */
-        void (*settled)(void *arg, uint64_t ns);                /* every mapped page is there (T6's part of it); not told without settle */
-        void (*failed)(void *arg, uint64_t page, int error);    /* once: a page that cannot be had, or no memory for it; nothing is settled then */
+        /* every hinted page is there, or the budget used up (T5); not told where there are none */
+        void (*populated)(void *arg, uint64_t ns);
+        /* every mapped page is there (T6's part of it); not told without settle */
+        void (*settled)(void *arg, uint64_t ns);
+        /* once: a page that cannot be had, or no memory for it; nothing is settled then */
+        void (*failed)(void *arg, uint64_t page, int error);
 };
 
 /* 0 or -errno. */

@@ -76,8 +76,8 @@ static int refuse_config(const struct match *m, const struct device_config *c, c
 
         if (c->slot != VIRTIO_SLOT_UNKNOWN)
                 snprintf(where, sizeof(where), " in virtio slot %u", c->slot);
-        return err_bad(m->e, "state", ERR_NO_OFFSET, "expected a %s device%s, as was said on the command line, found %s", virtio_kind_name(c->kind),
-                       where, found);
+        return err_bad(m->e, "state", ERR_NO_OFFSET, "expected a %s device%s, as was said on the command line, found %s",
+                       virtio_kind_name(c->kind), where, found);
 }
 
 static int refuse_slot(const struct match *m, const struct device_config *c, const struct virtio_state *there)
@@ -114,8 +114,9 @@ static int claim_kind(const struct match *m, struct device_config *c)
                 return refuse_config(m, c, "none");
         if (v->slot == VIRTIO_SLOT_UNKNOWN) {
                 name_option(v, option, sizeof(option));
-                return err_bad(m->e, "state", ERR_NO_OFFSET, "expected to know the virtio slot of the %s device, which this format does not record; say it by %s "
-                               "(N: %u and up, in the order of the command line that the machine was started with)", virtio_kind_name(c->kind), option,
+                return err_bad(m->e, "state", ERR_NO_OFFSET, "expected to know the virtio slot of the %s device, which this "
+                               "format does not record; say it by %s (N: %u and up, in the order of the command line that the "
+                               "machine was started with)", virtio_kind_name(c->kind), option,
                                m->machine->nr_fixed);
         }
         c->slot = v->slot;
@@ -157,15 +158,18 @@ static int check_device(const struct match *m, const struct virtio_state *v)
         describe(v, what, sizeof(what));
         name_option(v, option, sizeof(option));
         if (v->slot == VIRTIO_SLOT_UNKNOWN)
-                return err_bad(m->e, "state", ERR_NO_OFFSET, "expected to know the virtio slot of the %s, found none: this format does not record it; say it by %s "
-                               "(N: %u and up, in the order of the command line that the machine was started with)", what, option, m->machine->nr_fixed);
+                return err_bad(m->e, "state", ERR_NO_OFFSET, "expected to know the virtio slot of the %s, found none: this "
+                               "format does not record it; say it by %s (N: %u and up, in the order of the command line that "
+                               "the machine was started with)", what, option, m->machine->nr_fixed);
         if (config_of(m, v->slot) || !needs_backend(v))
                 return 0;
         if (v->activated)
-                return err_bad(m->e, "state", ERR_NO_OFFSET, "virtio slot %u: expected to be told what is behind the %s, which the guest uses, found nothing; "
+                return err_bad(m->e, "state", ERR_NO_OFFSET,
+                               "virtio slot %u: expected to be told what is behind the %s, which the guest uses, found nothing; "
                                "say it by %s", v->slot, what, option);
         if (v->kind == VIRTIO_BLK && v->u.blk.capacity_sectors)
-                tell(m, "virtio slot %u: nothing is behind the %s, which the guest has not used yet: it will fail every request (%s)", v->slot, what, option);
+                tell(m, "virtio slot %u: nothing is behind the %s, which the guest has not used yet: it will fail every request "
+                     "(%s)", v->slot, what, option);
         return 0;
 }
 
@@ -180,7 +184,8 @@ static int check_twice(const struct match *m, size_t i)
 int match_devices(struct vm_state *vm, struct device_config *configs, size_t nr, void (*note)(void *arg, const char *text),
                   void *arg, struct err *e)
 {
-        struct match m = {.vm = vm, .machine = machine_find(vm->machine), .configs = configs, .nr = nr, .note = note, .arg = arg, .e = e};
+        struct match m = {.vm = vm, .machine = machine_find(vm->machine), .configs = configs, .nr = nr, .note = note, .arg = arg,
+                          .e = e};
         int          r = 0;
 
         for (size_t i = 0; i < nr && r >= 0; i++) {

@@ -168,8 +168,10 @@ static void add_needs(const struct plan_request *q, const struct plan_pieces *pi
         uint64_t mapped = pages_of(p->mapped, p->nr_mapped);
 
         n->address_bytes = pages_to_bytes(q->map->nr_pages) * (q->mode == RESTORE_SHARED ? 2 : 1); /* the template is mapped beside it */
-        if (q->backing == RAM_HUGETLB)
-                n->huge_2m_pages = pages_to_bytes(q->map->nr_pages) / HUGE_PAGE_BYTES;
+        if (q->backing == RAM_HUGETLB) {
+                n->template_2m_pages = q->mode == RESTORE_SHARED ? pages_to_bytes(pages_of(p->served, p->nr_served)) / HUGE_PAGE_BYTES : 0;
+                n->huge_2m_pages = pages_to_bytes(q->map->nr_pages) / HUGE_PAGE_BYTES + n->template_2m_pages;
+        }
         /* the segments of RAM: what lies between two of them is one at most */
         n->mappings = p->nr_mapped + p->nr_served + p->nr_prefill;
         for (size_t i = 0; i < pieces->nr; i++)

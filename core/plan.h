@@ -45,6 +45,7 @@ struct plan_request {
         enum restore_mode        mode;
         bool                     verify; /* check what has checksums */
         bool                     record; /* a pager must see every first touch */
+        bool                     no_prefill; /* no 2 MiB ranges are read whole */
         bool                     timed; /* the hints have only so much time: nothing is done with them that cannot be broken off */
         bool                     fill;
         bool                     leaves_files; /* after T6 the files are not needed: nothing is mapped */
@@ -68,6 +69,7 @@ struct plan_needs {
         uint64_t prefill_bytes;   /* of that, before the guest runs */
         uint64_t locked_bytes;
         uint64_t huge_2m_pages;   /* of the pool */
+        uint64_t template_2m_pages; /* of those, what a template takes that is not there yet */
 };
 
 struct plan {
@@ -118,9 +120,11 @@ struct plan_limit_row {
         uint64_t    needs, has;  /* PLAN_NO_LIMIT: not limited */
 };
 #define PLAN_LIMIT_ROWS 5
+/* Every limit that is looked at, needed or not. Returns PLAN_LIMIT_ROWS. */
 size_t plan_limit_rows(const struct plan *p, const struct plan_limits *l, struct plan_limit_row ret[PLAN_LIMIT_ROWS]);
 
-/* So many bytes of what the plan brings in are there already, in a template: they are not needed once more. */
+/* There is a template already, with so many bytes of what the plan brings in: they are not needed once more, and neither is its
+ * room in the pool. */
 void plan_has_already(struct plan *p, uint64_t bytes);
 
 /* 0; or ERR_HOST with what is missing and the command that mends it. Asks nobody. */

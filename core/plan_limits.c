@@ -160,6 +160,16 @@ size_t plan_limit_rows(const struct plan *p, const struct plan_limits *l, struct
 void plan_has_already(struct plan *p, uint64_t bytes)
 {
         p->needs.resident_bytes -= MIN(p->needs.resident_bytes, bytes);
+        p->needs.huge_2m_pages -= p->needs.template_2m_pages;
+        p->needs.template_2m_pages = 0;
+}
+
+/* What of a plan can be left to the guest's touches. */
+static const char *less_memory(const struct plan *p)
+{
+        if (strcmp(p->arm, "eager") == 0)
+                return "--mode lazy --fill off";
+        return p->nr_prefill || p->nr_populate ? "--fill off --hints none" : "--fill off";
 }
 
 int plan_check(const struct plan *p, const struct plan_limits *l, struct err *e)
@@ -186,8 +196,8 @@ int plan_check(const struct plan *p, const struct plan_limits *l, struct err *e)
                 return err_host(e, -ENOMEM, "locked memory: expected at least %llu bytes, found %llu (RLIMIT_MEMLOCK); ulimit -l %llu", needs, has,
                                 needs / KIB + 1);
         case 3:
-                return err_host(e, -ENOMEM, "memory: expected at least %llu bytes, found %llu left in %s; raise it, or use --fill off (or --mode mmap), which "
-                                "bring in what the guest touches", needs, has, l->cgroup);
+                return err_host(e, -ENOMEM, "memory: expected at least %llu bytes, found %llu left in %s; raise it, or use %s (or --mode mmap), which bring in "
+                                "what the guest touches", needs, has, l->cgroup, less_memory(p));
         default:
                 return huge_pool_refuse(needs * HUGE_PAGE_BYTES, e);
         }

@@ -59,7 +59,8 @@ static size_t join(const struct plan_pieces *pieces, struct plan_extent *v, size
         for (size_t i = 0; i < nr; i++) {
                 struct plan_extent *last = out ? &v[out - 1] : NULL;
 
-                if (last && last->phase == v[i].phase && last->write == v[i].write && last->first_page + last->nr_pages == v[i].first_page &&
+                if (last && last->phase == v[i].phase && last->write == v[i].write &&
+                    last->first_page + last->nr_pages == v[i].first_page &&
                     plan_piece_find(pieces, last->first_page) == plan_piece_find(pieces, v[i].first_page))
                         last->nr_pages += v[i].nr_pages;
                 else

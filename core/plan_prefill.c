@@ -119,7 +119,7 @@ int plan_choose_prefill(const struct plan_request *q, struct plan_pieces *pieces
         bool *chosen;
         size_t more;
 
-        if (q->mode != RESTORE_AUTO || q->backing != RAM_ANON || q->record || q->timed || !q->facts->huge_pages ||
+        if (q->mode != RESTORE_AUTO || q->backing != RAM_ANON || q->record || q->timed || q->no_prefill || !q->facts->huge_pages ||
             !q->hints->nr || !nr)
                 return 0;
         v = calloc(nr + 1, sizeof(*v));

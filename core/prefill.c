@@ -74,8 +74,8 @@ static void ask_ahead(const struct prefill_config *c)
 
                         for (; run->kind == RUN_RAW && first < stop; first += MIN(32, stop - first)) {
                                 offset = run->file_offset_bytes + pages_to_bytes(first - run->first_page);
-                                posix_fadvise(c->map->sources[run->source].fd, (off_t)offset, (off_t)pages_to_bytes(MIN(32, stop - first)),
-                                              POSIX_FADV_WILLNEED);
+                                posix_fadvise(c->map->sources[run->source].fd, (off_t)offset,
+                                              (off_t)pages_to_bytes(MIN(32, stop - first)), POSIX_FADV_WILLNEED);
                         }
                         first = stop;
                 }
@@ -86,7 +86,8 @@ static void note_end(struct prefill *p)
 {
         uint64_t now = now_ns(), last = atomic_load_explicit(&p->last_ns, memory_order_relaxed);
 
-        while (last < now && !atomic_compare_exchange_weak_explicit(&p->last_ns, &last, now, memory_order_relaxed, memory_order_relaxed))
+        while (last < now &&
+               !atomic_compare_exchange_weak_explicit(&p->last_ns, &last, now, memory_order_relaxed, memory_order_relaxed))
                 ;
 }
 
@@ -97,7 +98,8 @@ static bool read_next(struct prefill *p, struct page_reader *reader, size_t spar
         size_t i;
         int r;
 
-        if (atomic_load_explicit(&p->failed, memory_order_relaxed) || atomic_load_explicit(&p->next, memory_order_relaxed) + spare >= p->c.nr_ranges)
+        if (atomic_load_explicit(&p->failed, memory_order_relaxed) ||
+            atomic_load_explicit(&p->next, memory_order_relaxed) + spare >= p->c.nr_ranges)
                 return false;
         i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
         if (i >= p->c.nr_ranges)
@@ -121,9 +123,10 @@ static void *read_ranges(void *arg)
         return NULL;
 }
 
-/* Exactly these bytes: everything else of RAM must stay without huge pages. It fails only where a kernel has none. Neighbours in one
- * call, and before anybody reads: it wants mmap_lock for itself, and a MADV_POPULATE_WRITE holds that while it clears 2 MiB (0.35 ms),
- * so there is none: the first byte that is read brings the huge page. T6 of 128 MiB, 34 of it read: 11.8 ms, 12.4 before. */
+/* Exactly these bytes: everything else of RAM must stay without huge pages. It fails only where a kernel has none.
+ * Neighbours in one call, and before anybody reads: it wants mmap_lock for itself. A MADV_POPULATE_WRITE would hold that while it
+ * clears 2 MiB (0.35 ms), so there is none: the first byte that is read brings the huge page. T6 of 128 MiB of which 34 are read
+ * ahead: 11.8 ms, 12.4 before. */
 static void ask_huge(const struct prefill_config *c)
 {
         for (size_t i = 0, n; i < c->nr_ranges; i += n) {
@@ -131,7 +134,8 @@ static void ask_huge(const struct prefill_config *c)
 
                 for (n = 1; i + n < c->nr_ranges && c->ranges[i + n].first_page == end; n++)
                         end += c->ranges[i + n].nr_pages;
-                madvise(c->ram->base + pages_to_bytes(c->ranges[i].first_page), pages_to_bytes(end - c->ranges[i].first_page), MADV_HUGEPAGE);
+                madvise(c->ram->base + pages_to_bytes(c->ranges[i].first_page),
+                        pages_to_bytes(end - c->ranges[i].first_page), MADV_HUGEPAGE);
         }
 }
 

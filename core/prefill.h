@@ -26,5 +26,6 @@ int prefill_begin(const struct prefill_config *c, struct prefill **ret, struct e
 /* Reads with the others until no more ranges are left than they are. NULL: nothing. Errors are prefill_finish's. */
 void prefill_help(struct prefill *p);
 /* Waits for all of them, gives everything back. NULL: 0 at once. A page that cannot be read or does not match its checksum: the
- * error of page_reader. *ret_bytes: how many were read; *ret_ns: when the last of them was there. */
+ * error of page_reader, of kind ERR_SNAPSHOT; the others are then given up. *ret_bytes: how many were read; *ret_ns: when the
+ * last of them was there. */
 int prefill_finish(struct prefill *p, uint64_t *ret_bytes, uint64_t *ret_ns, struct err *e);

@@ -54,8 +54,9 @@ void host_probe_all(struct host_caps *ret)
 static int explain_kvm(const struct host_caps *c, struct err *e)
 {
         if (c->kvm_errno == ENOENT || c->kvm_errno == ENXIO || c->kvm_errno == ENODEV)
-                return err_host(e, -c->kvm_errno, "/dev/kvm: %s; rouse needs KVM: modprobe kvm_intel or kvm_amd, enable virtualization in the firmware, or "
-                                "nested virtualization in the host above", strerror(c->kvm_errno));
+                return err_host(e, -c->kvm_errno, "/dev/kvm: %s; rouse needs KVM: modprobe kvm_intel or kvm_amd, enable "
+                                "virtualization in the firmware, or nested virtualization in the host above",
+                                strerror(c->kvm_errno));
         if (c->kvm_errno == EACCES || c->kvm_errno == EPERM)
                 return err_host(e, -c->kvm_errno, "/dev/kvm: %s; join its group: usermod -aG kvm $USER, and log in again",
                                 strerror(c->kvm_errno));
@@ -67,7 +68,8 @@ static int explain_uffd(const struct host_caps *c, struct err *e)
 {
         if (c->uffd_errno == ENOSYS)
                 return err_host(e, -ENOSYS, "userfaultfd: this kernel has none (CONFIG_USERFAULTFD); use --mode mmap or eager");
-        return err_host(e, -c->uffd_errno, "userfaultfd: %s; a lazy restore needs it: setfacl -m u:$USER:rw /dev/userfaultfd, or sysctl -w "
+        return err_host(e, -c->uffd_errno,
+                        "userfaultfd: %s; a lazy restore needs it: setfacl -m u:$USER:rw /dev/userfaultfd, or sysctl -w "
                         "vm.unprivileged_userfaultfd=1, or use --mode mmap or eager", strerror(c->uffd_errno));
 }
 

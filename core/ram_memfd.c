@@ -73,7 +73,8 @@ static int map_memfd(enum ram_backing backing, uint64_t size_bytes, struct guest
         if (base == MAP_FAILED)
                 return err_map(size_bytes, huge, -errno, e);
         madvise(base, size_bytes, MADV_DONTFORK);
-        if (!huge) /* shmem may be huge, too, where the host says so: a byte of it would hide the rest of its 2 MiB from the pager */
+        /* shmem may be huge, too, where the host says so: a byte of it would hide the rest of its 2 MiB from the pager */
+        if (!huge)
                 madvise(base, size_bytes, MADV_NOHUGEPAGE);
         *ret = (struct guest_ram){.base = base, .size_bytes = size_bytes, .backing = backing, .fd = TAKE_FD(fd)};
         return 0;

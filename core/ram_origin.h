@@ -25,6 +25,7 @@ struct ram_origin {
         struct ram_presence   presence;
 };
 
+/* Cannot fail: what nobody tells without /proc/self/pagemap is ORIGIN_HELD. */
 void ram_origin_open(struct ram_origin *o, const struct guest_ram *ram, const struct discard *d, const struct pager *p);
 void ram_origin_close(struct ram_origin *o);
 

@@ -20,6 +20,7 @@ struct ram_presence {
         int                     pagemap_fd;
 };
 
+/* Cannot fail: without /proc/self/pagemap every page of anonymous RAM is PRESENCE_HELD. */
 void ram_presence_open(struct ram_presence *p, const struct guest_ram *ram);
 void ram_presence_close(struct ram_presence *p);
 

@@ -74,7 +74,8 @@ static int decide(struct session *s, const struct restore_options *o, struct pla
         fill_ledger_plan(s, o->naive);
         /* relaxed: no other thread is there yet */
         atomic_store_explicit(&s->replays_left, (s->plan.nr_replay > 0) + (s->plan.nr_populate > 0), memory_order_relaxed);
-        atomic_store_explicit(&s->settles_left, (s->plan.nr_served > 0) + (s->plan.nr_mapped > 0) + (s->plan.nr_prefill > 0), memory_order_relaxed);
+        atomic_store_explicit(&s->settles_left, (s->plan.nr_served > 0) + (s->plan.nr_mapped > 0) + (s->plan.nr_prefill > 0),
+                              memory_order_relaxed);
         return 0;
 }
 
@@ -134,13 +135,14 @@ static int plan_mapped(struct session *s, const struct restore_options *o, struc
 static int begin_prefill(struct session *s, const struct restore_options *o, struct err *e)
 {
         struct prefill_config c = {.ram = &s->ram, .map = &s->snap.pages, .ranges = s->plan.prefill, .nr_ranges = s->plan.nr_prefill,
-                                   .verify = o->verify && s->snap.verifiable, .cold = s->plan.cold, .nr_threads = MAX(s->caps.nr_cpus, 2) - 1};
+                                   .verify = o->verify && s->snap.verifiable, .cold = s->plan.cold,
+                                   .nr_threads = MAX(s->caps.nr_cpus, 2) - 1};
 
         return prefill_begin(&c, &s->prefill, e);
 }
 
-/* As many threads read as there are CPUs, this one among them: one more would only take the CPU that the build needs (T6 of 128 MiB,
- * of which 34 are read, 12.4 ms where it was 13.9). From a disk nobody reads faster for it, and the build goes on meanwhile. */
+/* As many threads read as there are CPUs, this one among them: one more would only take the CPU that the build needs (T6 of
+ * 128 MiB of which 34 are read, 12.4 ms where it was 13.9). From a disk nobody reads faster for it, and the build goes on. */
 static void help_prefill(struct session *s)
 {
         if (!s->plan.cold)
@@ -188,9 +190,13 @@ static int stage_plan(struct session *s, const struct restore_options *o, struct
 /* Before KVM looks at RAM: a range that is half read, and not registered, would show it zeros. */
 static int end_prefill(struct session *s, const struct restore_options *o, struct err *e)
 {
+        struct err why = {0};
         uint64_t ns = now_ns();
-        int r = prefill_finish(TAKE_PTR(s->prefill), &s->eager_bytes, &ns, e);
+        int r = prefill_finish(TAKE_PTR(s->prefill), &s->eager_bytes, &ns, &why);
 
+        s->prefill_failed = r < 0 && why.kind == ERR_SNAPSHOT;
+        if (r < 0 && e)
+                *e = why;
         if (r < 0 || o->mode != RESTORE_AUTO)
                 return r;
         if (s->plan.nr_hints && !s->plan.nr_replay && !s->plan.nr_populate) {
@@ -320,7 +326,8 @@ static int prepare(struct session *s, const struct restore_options *o, struct er
         return r;
 }
 
-int session_restore(const struct restore_options *o, struct session **ret, struct err *e)
+/* bad: what an earlier try met where it read ahead; NULL: this is the first one. *ret_ahead: it failed there itself. */
+static int try_to_restore(const struct restore_options *o, const struct err *bad, struct session **ret, bool *ret_ahead, struct err *e)
 {
         struct session *s;
         int r = session_new(&o->common, &s, e);
@@ -329,11 +336,14 @@ int session_restore(const struct restore_options *o, struct session **ret, struc
                 return r;
         r = stage_open(s, o, e);
         if (r >= 0) {
+                if (bad)
+                        snapshot_note(&s->snap, "no huge pages are read ahead, pages come one by one: %s", bad->text);
                 r = prepare(s, o, e);
                 if (r < 0)
                         err_wrap(e, r, "%s", o->path);
         }
         if (r < 0) {
+                *ret_ahead = s->prefill_failed;
                 session_free(s);
                 return r;
         }
@@ -341,4 +351,25 @@ int session_restore(const struct restore_options *o, struct session **ret, struc
         session_count_at(s, LEDGER_T1, false);
         *ret = s;
         return 0;
+}
+
+/* A page that is bad is lost alone, and only when somebody needs it. A huge page has it with 511 others, and no pager behind them:
+ * where such a range cannot be read whole nothing is, and all starts again, from nothing and the same T0. */
+int session_restore(const struct restore_options *o, struct session **ret, struct err *e)
+{
+        struct restore_options again = *o;
+        struct err why = {0}, bad;
+        bool ahead = false;
+        int r;
+
+        again.common.t0_ns = o->common.t0_ns ? o->common.t0_ns : now_ns();
+        r = try_to_restore(&again, NULL, ret, &ahead, &why);
+        if (r < 0 && ahead) {
+                bad = why;
+                again.no_prefill = true;
+                r = try_to_restore(&again, &bad, ret, &ahead, &why);
+        }
+        if (r < 0 && e)
+                *e = why;
+        return r;
 }

@@ -117,7 +117,8 @@ static int check_state(struct saving *v, struct err *e)
 static void say_record_ends(struct session *s)
 {
         if (s->record_path && !s->told_record_ends && (s->record_past_t4 || !s->ledger.t_ns[LEDGER_T4]))
-                session_message(s, "the recording ends here: a snapshot brings in what is absent, and first touches do not show any more");
+                session_message(s, "the recording ends here: a snapshot brings in what is absent, and first touches do not show "
+                                "any more");
         s->told_record_ends = true;
 }
 
@@ -300,7 +301,8 @@ static uint64_t need_bytes(const struct session *s, const struct save_options *o
 int session_save(struct session *s, const struct save_options *o, struct save_report *ret, struct err *e)
 {
         struct saving v = {.s = s, .o = o, .ops = snapshot_writer_find(o->format, e)};
-        struct snapshot_writer_options wo = {.path = o->path, .replace = o->replace, .ram_pages = bytes_to_pages(s->layout.total_bytes),
+        struct snapshot_writer_options wo = {.path = o->path, .replace = o->replace,
+                                             .ram_pages = bytes_to_pages(s->layout.total_bytes),
                                              .pack = o->pack, .pack_level = o->pack_level, .need_bytes = need_bytes(s, o)};
         uint64_t start_ns = now_ns();
         int r;

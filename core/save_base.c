@@ -50,8 +50,8 @@ int save_base_open(struct save_base *b, const struct session *s, const char *dir
         int r = open_base(b, s, dir, e);
 
         if (r >= 0 && b->snap.pages.nr_pages != bytes_to_pages(s->layout.total_bytes))
-                r = err_usage(e, "base %s: expected a snapshot with %" PRIu64 " pages of RAM, as this VM has, found %" PRIu64, dir,
-                              bytes_to_pages(s->layout.total_bytes), b->snap.pages.nr_pages);
+                r = err_usage(e, "base %s: expected a snapshot with %" PRIu64 " pages of RAM, as this VM has, found %" PRIu64,
+                              dir, bytes_to_pages(s->layout.total_bytes), b->snap.pages.nr_pages);
         r = r < 0 ? r : check_not_over_chain(b, child, e);
         r = r < 0 ? r : parent_place_make(dir, child, &b->place, e);
         if (r < 0)
@@ -97,7 +97,8 @@ static int read_ours(struct base_walk *w, uint64_t first, uint64_t i, uint64_t n
 {
         int r = ram_presence_read(&w->origin.presence, first + i, nr, w->b->ours + pages_to_bytes(i));
 
-        return r < 0 ? err_set(e, r, "guest RAM: pages %" PRIu64 " to %" PRIu64 " cannot be read: %s", first + i, first + i + nr - 1, strerror(-r)) : 0;
+        return r < 0 ? err_set(e, r, "guest RAM: pages %" PRIu64 " to %" PRIu64 " cannot be read: %s", first + i,
+                               first + i + nr - 1, strerror(-r)) : 0;
 }
 
 /* Pages [i, i + nr) of the block are held. What of them is not as the base has it is data. */
@@ -200,8 +201,8 @@ static int walk(struct base_walk *w, int (*asked)(void *arg, struct err *e), voi
         return r;
 }
 
-int save_base_write(struct save_base *b, const struct session *s, const struct snapshot_writer_ops *ops, struct snapshot_writer *writer,
-                    int (*asked)(void *arg, struct err *e), void *arg, struct err *e)
+int save_base_write(struct save_base *b, const struct session *s, const struct snapshot_writer_ops *ops,
+                    struct snapshot_writer *writer, int (*asked)(void *arg, struct err *e), void *arg, struct err *e)
 {
         struct base_walk w = {.b = b, .s = s, .ops = ops, .writer = writer};
         int r = page_reader_init(&w.reader, &b->snap.pages, false); /* a page that is the same is right, whatever its checksum */
@@ -211,8 +212,8 @@ int save_base_write(struct save_base *b, const struct session *s, const struct s
         r = s->pager ? pager_catch_up(s->pager) : 0;
         if (r < 0) {
                 page_reader_fini(&w.reader);
-                return err_set(e, r, "the pager is held up by a file that does not answer, so it cannot be told what was never fetched; try again, or "
-                               "save without a base");
+                return err_set(e, r, "the pager is held up by a file that does not answer, so it cannot be told what was never "
+                               "fetched; try again, or save without a base");
         }
         ram_origin_open(&w.origin, &s->ram, &s->discard, s->pager);
         r = walk(&w, asked, arg, e);

@@ -40,5 +40,5 @@ void save_base_close(struct save_base *b); /* accepts a zeroed one */
 
 /* All pages, in order, to the writer. Guest and devices stand still, and what was written since is marked in the lineage.
  * asked: called every 2 MiB; an error of it ends the walk. */
-int save_base_write(struct save_base *b, const struct session *s, const struct snapshot_writer_ops *ops, struct snapshot_writer *w,
-                    int (*asked)(void *arg, struct err *e), void *arg, struct err *e);
+int save_base_write(struct save_base *b, const struct session *s, const struct snapshot_writer_ops *ops,
+                    struct snapshot_writer *w, int (*asked)(void *arg, struct err *e), void *arg, struct err *e);

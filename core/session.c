@@ -27,7 +27,8 @@ void session_message(struct session *s, const char *fmt, ...)
 
 static int make_console(struct session *s, struct err *e)
 {
-        struct console_config c = {.out_fd = s->opt.serial_out_fd, .lossy = s->opt.serial_lossy, .until = s->opt.until, .mark = s->opt.mark};
+        struct console_config c = {.out_fd = s->opt.serial_out_fd, .lossy = s->opt.serial_lossy, .until = s->opt.until,
+                                   .mark = s->opt.mark};
 
         session_fill_console_events(s, &c);
         return console_new(&c, &s->console, e);

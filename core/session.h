@@ -58,13 +58,14 @@ struct restore_options {
         enum restore_mode      mode;
         enum hints_choice      hints;
         const char            *hints_path;  /* HINTS_FILE */
-        uint64_t               hints_budget_bytes, hints_budget_ns; /* of the hints, only so many, or only for so long; the rest is the fill's. 0: no limit */
+        uint64_t               hints_budget_bytes, hints_budget_ns; /* of the hints, only so many, or only for so long; 0: no limit */
         const char            *record_path; /* a file, "auto" (data_dir, where HINTS_AUTO finds it), or NULL */
         const char            *timeline_path; /* where the log of what the pager did goes at the end, or NULL */
         bool                   fill, verify;
         bool                   track_dirty; /* so that session_save over a base need not compare */
         bool                   leaves_files; /* after T6 the files of the snapshot are not needed: nothing is mapped in mode auto */
         uint32_t               source_timeout_ms;
+        bool                   no_prefill; /* nothing is read whole into huge pages before the guest runs */
         bool                   collapse; /* huge pages after T6 */
         bool                   naive; /* RESTORE_EAGER: every byte, zeros too, one thread, no huge pages (core/naive.h) */
         bool                   allow_cpu_mismatch; /* a CPU that lacks what the guest saw is a message, not a refusal */
@@ -100,15 +101,19 @@ void session_free(struct session *s);
 
 /* --- from watchers, on the session thread --- */
 
-/* Calls ready when fd has events (poll(2)'s), inside session_run. At most SESSION_WATCHES_MAX at once: else -ENOSPC. */
+/* Calls ready when fd has events (poll(2)'s), inside session_run, until session_unwatch; fd is borrowed. At
+ * most SESSION_WATCHES_MAX at once: else -ENOSPC. */
 #define SESSION_WATCHES_MAX 32
 int  session_watch(struct session *s, int fd, short events, void (*ready)(void *arg, int fd, short revents), void *arg);
 void session_unwatch(struct session *s, int fd);
 
+/* session_run returns after this turn. What was said first is why. */
 void session_quit(struct session *s);
 void session_end_by_signal(struct session *s, int signal);
+/* Returns when every vCPU and device is parked, so waits for pages that they wait for, at most source_timeout_ms. Nothing where it
+ * is paused. */
 void session_pause(struct session *s);
-void session_resume(struct session *s);
+void session_resume(struct session *s); /* nothing where it runs, or has ended */
 bool session_is_paused(const struct session *s);
 enum session_end session_why(const struct session *s); /* SESSION_NONE while it lives */
 

@@ -1,22 +1,10 @@
 /* The counters of the ledger, gathered from the parts' own and from the kernel's account of this process. */
 #include "core/session_internal.h"
 
-#include "core/base/cleanup.h"
+#include "core/host_read.h"
 
 #include <string.h>
 #include <sys/resource.h>
-
-/* "Pss:   123 kB" of /proc/self/smaps_rollup (Linux 4.14), in bytes; 0 where it is not told. */
-static uint64_t read_pss_bytes(void)
-{
-        _cleanup_fclose_ FILE *f = fopen("/proc/self/smaps_rollup", "re");
-        char line[128];
-
-        while (f && fgets(line, sizeof(line), f))
-                if (strncmp(line, "Pss:", 4) == 0)
-                        return strtoull(line + 4, NULL, 10) * KIB;
-        return 0;
-}
 
 void session_count(struct session *s, struct ledger_counters *ret, bool with_pss)
 {
@@ -40,6 +28,6 @@ void session_count(struct session *s, struct ledger_counters *ret, bool with_pss
         c.major_faults = (uint64_t)u.ru_majflt;
         c.rss_peak_bytes = (uint64_t)u.ru_maxrss * KIB;
         if (with_pss)
-                c.pss_bytes = read_pss_bytes();
+                c.pss_bytes = host_read_kb("", "/proc/self/smaps_rollup", "Pss:"); /* Linux 4.14 */
         *ret = c;
 }

@@ -134,7 +134,8 @@ void session_part_settled(struct session *s, uint64_t ns)
 {
         uint64_t last = atomic_load_explicit(&s->settled_ns, memory_order_relaxed);
 
-        while (last < ns && !atomic_compare_exchange_weak_explicit(&s->settled_ns, &last, ns, memory_order_relaxed, memory_order_relaxed))
+        while (last < ns &&
+               !atomic_compare_exchange_weak_explicit(&s->settled_ns, &last, ns, memory_order_relaxed, memory_order_relaxed))
                 ; /* prefill tells late of what was there before */
         /* acq_rel, pairs with itself: whoever is the last sees the times of all */
         if (atomic_fetch_sub_explicit(&s->settles_left, 1, memory_order_acq_rel) != 1)

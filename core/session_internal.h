@@ -63,6 +63,7 @@ struct session {
         struct plan            plan;  /* zeroed when booted */
         struct mapper         *mapper;  /* NULL without one */
         struct prefill        *prefill; /* until KVM looks at RAM */
+        bool                   prefill_failed; /* by bytes of the snapshot that are bad */
         struct console        *console;
         const char            *record_path, *timeline_path, *data_dir; /* NULL: not wanted */
         bool                   record_past_t4; /* the recording goes on after the mark */
@@ -89,8 +90,8 @@ struct session {
         /* atomic: stamped by vCPU and pager threads (release), read after the matching event bit (acquire) */
         _Atomic uint32_t events;
         _Atomic uint64_t stamp_ns[LEDGER_STAMPS];
-        /* Of pager, mapper and prefill: those that have not told yet. Whoever comes last stamps; relaxed, the stamp's event carries
-         * it over. */
+        /* Of pager, mapper and prefill: those that have not told yet. Whoever comes last stamps, and the stamp's event carries it
+         * over. */
         _Atomic int      replays_left, settles_left;
         _Atomic uint64_t settled_ns; /* of those that have told: the latest */
         /* under lock: the first of each only */

@@ -79,7 +79,8 @@ static int make_hints(const struct session *s, struct hints *h, uint64_t *ret_un
         if (!h->v)
                 return err_set(e, -ENOMEM, "no memory for %zu hints", h->nr);
         for (size_t i = 0; i < h->nr; i++)
-                h->v[i] = (struct hint){.page = t[i].page, .seen = 1, .touch_us = us_since_entry(&s->ledger, t[i].ns), .phase = phase_at(&s->ledger, t[i].ns),
+                h->v[i] = (struct hint){.page = t[i].page, .seen = 1, .touch_us = us_since_entry(&s->ledger, t[i].ns),
+                                        .phase = phase_at(&s->ledger, t[i].ns),
                                         .flags = t[i].kind == PAGER_TOUCH_WRITE ? HINT_WRITTEN : 0};
         r = hints_compare(h, &s->snap.pages, s->layout.ram, has_page, s->pager, e);
         for (size_t i = 0; i < h->nr; i++) {
@@ -95,14 +96,15 @@ static int make_hints(const struct session *s, struct hints *h, uint64_t *ret_un
 
 static int keep(struct session *s, struct err *e)
 {
-        _cleanup_(hints_free) struct hints h = {.snapshot = s->snap.identity, .ram_pages = s->snap.pages.nr_pages, .recordings = 1};
+        _cleanup_(hints_free) struct hints h = {.snapshot = s->snap.identity, .ram_pages = s->snap.pages.nr_pages,
+                                                .recordings = 1};
         uint64_t unsure = 0;
         int r = make_hints(s, &h, &unsure, e);
 
         r = r < 0 ? r : keep_hints(s, &h, e);
         if (r >= 0 && unsure)
-                session_message(s, "of %zu recorded touches %" PRIu64 " came by KVM's own workers, which do not tell reads from writes: they count as "
-                                "writes where bytes changed", h.nr, unsure);
+                session_message(s, "of %zu recorded touches %" PRIu64 " came by KVM's own workers, which do not tell reads from "
+                                "writes: they count as writes where bytes changed", h.nr, unsure);
         return r;
 }
 

@@ -52,8 +52,8 @@ static void write_arrival(FILE *to, const struct session *s, const struct pager_
                 gpa_t    gpa = mem_layout_offset_to_gpa(&s->layout, offset);
                 uint64_t bytes = MIN(end, end_of_window(&s->layout, offset)) - offset;
 
-                fprintf(to, "%" PRIu64 " 0x%" PRIx64 " %" PRIu64 " %s\n", us_since_t0(&s->ledger, a->ns), gpa, bytes_to_pages(bytes),
-                        ledger_fault_name((enum fault_class)a->why));
+                fprintf(to, "%" PRIu64 " 0x%" PRIx64 " %" PRIu64 " %s\n", us_since_t0(&s->ledger, a->ns), gpa,
+                        bytes_to_pages(bytes), ledger_fault_name((enum fault_class)a->why));
                 offset += bytes;
         }
 }

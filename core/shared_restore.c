@@ -33,6 +33,7 @@ static int find_template(struct session *s, const struct restore_options *o, str
                 .identity = &s->snap.identity,
                 .nr_pages = bytes_to_pages(s->layout.total_bytes),
                 .huge = o->common.memory_backing == RAM_HUGETLB,
+                .private_bytes = s->layout.total_bytes,
                 .verified = o->verify && s->snap.verifiable,
                 .ranges = s->plan.served,
                 .nr_ranges = s->plan.nr_served,
@@ -98,7 +99,7 @@ int session_map_shared(struct session *s, const struct restore_options *o, const
         int r = check_host(s, o, e);
 
         if (r >= 0 && huge)
-                r = huge_pool_check(s->layout.total_bytes, e);
+                r = huge_pool_check_size(s->layout.total_bytes, e);
         if (r >= 0)
                 r = find_template(s, o, e);
         if (r >= 0)

@@ -6,6 +6,7 @@
 #include "core/base/uapi.h"
 #include "core/base/unix_listen.h"
 #include "core/huge_pool.h"
+#include "core/template_holders.h"
 #include "core/template_socket.h"
 
 #include <errno.h>
@@ -74,6 +75,21 @@ static int make(struct template *t)
         return MIN(MIN(t->fds[TEMPLATE_MEMORY], t->fds[TEMPLATE_BITS]), 0);
 }
 
+/* The pool is asked for all that the VM will reserve: else what is refused is one mapping after the other. */
+static int make_for(struct template *t, const struct template_ask *ask, struct err *e)
+{
+        uint64_t need = ask->private_bytes;
+        int r;
+
+        for (size_t i = 0; i < ask->nr_ranges; i++)
+                need += pages_to_bytes(ask->ranges[i].nr_pages);
+        r = ask->huge ? huge_pool_check(need, e) : 0;
+        if (r < 0)
+                return r;
+        r = make(t);
+        return r < 0 ? err_host(e, r, "make a template of %llu pages: %s", (unsigned long long)ask->nr_pages, strerror(-r)) : 0;
+}
+
 /* The ranges of the view are reserved (huge pages): the others are never put there. */
 static int map(struct template *t, const struct template_ask *ask, struct err *e)
 {
@@ -114,21 +130,30 @@ static bool name_socket(const struct template_ask *ask, char *ret, size_t size)
         return n > 0 && (size_t)n < size;
 }
 
-/* Held until it is closed, so that of two first ones one is the second. operation: of flock(2). */
-static int lock(const char *runtime_dir, int operation)
+/* Held until it is closed, so that of two first ones one is the second. make_it: O_CREAT, or 0; operation: of flock(2). */
+static int lock(const char *runtime_dir, int make_it, int operation)
 {
         _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -1;
-        int r = fd_make_dirs(runtime_dir, 0700);
+        int r = make_it ? fd_make_dirs(runtime_dir, 0700) : 0;
 
         if (r < 0)
                 return r;
         if (asprintf(&path, "%s/templates.lock", runtime_dir) < 0)
                 return -ENOMEM;
-        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        fd = open(path, O_RDWR | make_it | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0 || flock(fd, operation) < 0)
                 return -errno;
         return TAKE_FD(fd);
+}
+
+static void close_fds(struct template *t)
+{
+        for (int i = 0; i < TEMPLATE_FDS; i++) {
+                if (t->fds[i] >= 0)
+                        close(t->fds[i]);
+                t->fds[i] = -1;
+        }
 }
 
 static int ask_others(struct template *t, const char *path)
@@ -141,10 +166,7 @@ static int ask_others(struct template *t, const char *path)
                 return r;
         if (is_sealed(t->fds[TEMPLATE_MEMORY], memory_bytes(t)) && is_sealed(t->fds[TEMPLATE_BITS], bits_bytes(t)))
                 return 0;
-        for (int i = 0; i < TEMPLATE_FDS; i++) {
-                close(t->fds[i]);
-                t->fds[i] = -1;
-        }
+        close_fds(t);
         return -EPROTO;
 }
 
@@ -167,7 +189,7 @@ static int find_or_offer(struct template *t, const struct template_ask *ask)
 
         if (!name_socket(ask, path, sizeof(path)))
                 return -ENAMETOOLONG;
-        lock_fd = r = lock(ask->runtime_dir, LOCK_EX);
+        lock_fd = r = lock(ask->runtime_dir, O_CREAT, LOCK_EX);
         if (r < 0)
                 return r;
         r = ask_others(t, path);
@@ -186,22 +208,33 @@ static int offer(struct template *t)
         return t->fds[TEMPLATE_LISTEN] < 0 ? 0 : template_begin_offering(&t->offer, &t->head, t->fds);
 }
 
-int template_find(const struct template_ask *ask, struct template **ret, struct err *e)
+/* It has nothing yet. */
+static struct template *new_template(const struct template_ask *ask)
 {
         struct template *t = calloc(1, sizeof(*t));
+
+        if (!t)
+                return NULL;
+        t->head = (struct template_head){.magic = "rousetp", .nr_pages = ask->nr_pages, .unit_pages = ask->huge ? HUGE_PAGE_BYTES / PAGE_BYTES : 1};
+        for (int i = 0; i < TEMPLATE_FDS; i++)
+                t->fds[i] = -1;
+        return t;
+}
+
+int template_find(const struct template_ask *ask, struct template **ret, struct err *e)
+{
+        struct template *t = new_template(ask);
         int r;
 
         if (!t)
                 return err_set(e, -ENOMEM, "no memory for a template");
-        t->head = (struct template_head){.magic = "rousetp", .nr_pages = ask->nr_pages, .unit_pages = ask->huge ? HUGE_PAGE_BYTES / PAGE_BYTES : 1};
-        for (int i = 0; i < TEMPLATE_FDS; i++)
-                t->fds[i] = -1;
         r = ask->runtime_dir ? find_or_offer(t, ask) : 0;
         if (r < 0)
                 snprintf(t->alone, sizeof(t->alone), "the snapshot's memory is not shared with other restores: %s: %s", ask->runtime_dir,
                          r == -ETIMEDOUT ? "who has it does not answer" : strerror(-r));
-        r = t->was_there ? 0 : make(t);
-        r = r < 0 ? err_host(e, r, "make a template of %llu pages: %s", (unsigned long long)ask->nr_pages, strerror(-r)) : map(t, ask, e);
+        r = t->was_there ? 0 : make_for(t, ask, e);
+        if (r >= 0)
+                r = map(t, ask, e);
         if (r >= 0 && (r = offer(t)) < 0)
                 err_set(e, r, "offer the template: %s", strerror(-r));
         if (r < 0) {
@@ -236,7 +269,7 @@ const struct shared_pages *template_pages(const struct template *t)
  * himself that nobody listens: then nothing is waited for. Its descriptors are closed. */
 static void remove_socket(const struct template *t)
 {
-        _cleanup_close_ int lock_fd = t->path[0] ? lock(t->runtime_dir, LOCK_EX | LOCK_NB) : -1;
+        _cleanup_close_ int lock_fd = t->path[0] ? lock(t->runtime_dir, O_CREAT, LOCK_EX | LOCK_NB) : -1;
 
         if (lock_fd >= 0 && !template_is_offered(t->path))
                 unlink(t->path);
@@ -247,13 +280,76 @@ void template_free(struct template *t)
         if (!t)
                 return;
         template_stop_offering(&t->offer);
-        for (int i = 0; i < TEMPLATE_FDS; i++)
-                if (t->fds[i] >= 0)
-                        close(t->fds[i]);
+        close_fds(t);
         remove_socket(t);
         if (t->room) /* the mappings of the template within it, too */
                 munmap(t->room, memory_bytes(t) + HUGE_PAGE_BYTES);
         if (t->pages.bits)
                 munmap((void *)t->pages.bits, bits_bytes(t));
         free(t);
+}
+
+/* --- looking --- */
+
+static uint64_t count_bits(const struct template *t)
+{
+        uint64_t words[512], bits = 0;
+        ssize_t n;
+
+        for (uint64_t at = 0; at < bits_bytes(t); at += (uint64_t)n) {
+                n = pread(t->fds[TEMPLATE_BITS], words, sizeof(words), (off_t)at);
+                if (n < (ssize_t)sizeof(words[0]))
+                        break;
+                for (size_t i = 0; i < (size_t)n / sizeof(words[0]); i++)
+                        bits += (uint64_t)__builtin_popcountll(words[i]);
+        }
+        return bits;
+}
+
+static void look(const struct template *t, struct template_sight *ret)
+{
+        struct stat st;
+
+        *ret = (struct template_sight){.lives = true, .present_pages = count_bits(t) * t->head.unit_pages};
+        if (fstat(t->fds[TEMPLATE_MEMORY], &st) == 0)
+                ret->memory_bytes = (uint64_t)st.st_blocks * 512;
+        ret->nr_holders = template_holders(t->fds[TEMPLATE_MEMORY], ret->holders, TEMPLATE_HOLDERS_SHOWN);
+}
+
+/* While we look we have it. The lock keeps others from looking for one, and from removing its socket file: where the last of them
+ * ended meanwhile that is left to us. */
+static int look_at_others(struct template *t, const struct template_ask *ask, struct template_sight *ret)
+{
+        _cleanup_close_ int lock_fd = -1;
+        char path[PATH_MAX];
+        int r;
+
+        if (!name_socket(ask, path, sizeof(path)))
+                return -ENAMETOOLONG;
+        lock_fd = lock(ask->runtime_dir, 0, LOCK_EX);
+        if (lock_fd < 0 && lock_fd != -ENOENT) /* somebody may have removed it: a restore would make it anew */
+                return lock_fd;
+        r = ask_others(t, path);
+        if (r < 0)
+                return r;
+        look(t, ret);
+        close_fds(t);
+        if (lock_fd >= 0 && !template_is_offered(path))
+                unlink(path);
+        return 0;
+}
+
+int template_look(const struct template_ask *ask, struct template_sight *ret)
+{
+        struct template_sight sight = {0};
+        struct template *t = new_template(ask);
+        int r = t ? 0 : -ENOMEM;
+
+        if (r == 0 && ask->runtime_dir)
+                r = look_at_others(t, ask, &sight);
+        free(t);
+        if (r < 0 && r != -ENOENT) /* nobody listens, or nobody ever did */
+                return r;
+        *ret = sight;
+        return 0;
 }

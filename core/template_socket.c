@@ -68,7 +68,8 @@ static int receive(int fd, const struct template_head *expected, int ret_fds[TEM
                 char           bytes[CMSG_SPACE(TEMPLATE_FDS * sizeof(int))];
         } control;
         struct iovec iov = {.iov_base = &head, .iov_len = sizeof(head)};
-        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+                           .msg_controllen = sizeof(control.bytes)};
         struct pollfd p = {.fd = fd, .events = POLLIN};
         int fds[TEMPLATE_FDS];
         size_t nr;
@@ -114,12 +115,14 @@ static void answer(const struct template_offer *o, int fd)
         } control = {.bytes = {0}};
         struct template_head head = o->head;
         struct iovec iov = {.iov_base = &head, .iov_len = sizeof(head)};
-        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+                           .msg_controllen = sizeof(control.bytes)};
         struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
         if (!is_same_user(fd))
                 return;
-        *c = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(TEMPLATE_FDS * sizeof(int))};
+        *c = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+                              .cmsg_len = CMSG_LEN(TEMPLATE_FDS * sizeof(int))};
         memcpy(CMSG_DATA(c), o->fds, sizeof(o->fds));
         (void)sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT); /* who is gone again needs none */
 }

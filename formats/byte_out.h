@@ -14,6 +14,7 @@ struct byte_out {
 };
 
 void byte_out_free(struct byte_out *o);
+/* To the end; no memory: `failed`, and nothing is added. */
 void byte_out_add(struct byte_out *o, const void *bytes, size_t len);
 void byte_out_text(struct byte_out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* without a NUL */
 /* Zeros up to a multiple of `to`. */

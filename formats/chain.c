@@ -162,6 +162,17 @@ static int open_parent(const struct snapshot *s, const struct snapshot *child, c
         return 0;
 }
 
+/* Its notes go with it, but for this one. */
+static void take_index_error(struct snapshot *s, const struct snapshot *parent)
+{
+        if (!parent->index.code || s->index.code)
+                return;
+        s->index = parent->index;
+        s->index_beside = parent->index_beside;
+        (void)err_wrap(&s->index, s->index.code, "parent %s", parent->path);
+        snapshot_note(s, "page index is not used: %s", s->index.text);
+}
+
 static int put_under(struct snapshot *s, struct snapshot *parent, struct err *e)
 {
         uint16_t shift = (uint16_t)s->pages.nr_sources;
@@ -171,11 +182,15 @@ static int put_under(struct snapshot *s, struct snapshot *parent, struct err *e)
                 return err_bad(e, parent->path, ERR_NO_OFFSET, "expected a parent with %" PRIu64 " pages of RAM, found %" PRIu64
                                "; the files are not of one chain", s->pages.nr_pages, parent->pages.nr_pages);
         name_sources(&parent->pages, parent->path);
+        take_index_error(s, parent);
         r = add_level(s, parent, shift, e);
         if (r < 0)
                 return r;
         r = page_map_put_runs_under(&s->raw_pages, &parent->raw_pages, shift);
         r = r < 0 ? r : page_map_put_under(&s->pages, &parent->pages);
+        if (r == -EBADMSG)
+                return err_bad(e, "pages", ERR_NO_OFFSET, "expected the page checksums that were there when it was opened, in %s or its child, found the file cut"
+                               "; it is being changed, use another copy", parent->path);
         return r < 0 ? err_set(e, r, "parent %s: put its page map under its child's: %s", parent->path, strerror(-r)) : 0;
 }
 

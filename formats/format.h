@@ -44,9 +44,13 @@ struct snapshot {
         struct page_map          raw_pages;
         bool                     verifiable; /* its data pages have checksums; of a chain: those of one level at least */
         bool                     partly;     /* but not all of them: a parent has none */
+        /* Why a page index that is there is not used (page_index.h); code 0: it is, or there is none. What lies beside the snapshot,
+         * or beside a parent, is part of it, and verify says so; what is kept by identity is not. */
+        struct err index;
+        bool       index_beside;
         /* What a user should know and nothing stops for: "page index of this snapshot is stale, not used: ..." */
         size_t nr_notes;
-        char   notes[SNAPSHOT_NOTES_MAX][256];
+        char   notes[SNAPSHOT_NOTES_MAX][512];
 };
 
 struct snapshot_open_options {

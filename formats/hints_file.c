@@ -29,7 +29,8 @@ static_assert(offsetof(struct hint, page) == 0 && offsetof(struct hint, seen) ==
               "on-disk hint");
 
 static const struct table_kind hints_v1 = { .magic = "rouse-hi", .version = 1, .entry_bytes = sizeof(struct hint_v1) };
-const struct table_kind table_hints = { .magic = "rouse-hi", .version = 2, .entry_bytes = sizeof(struct hint), .older = &hints_v1 };
+const struct table_kind table_hints = { .magic = "rouse-hi", .version = 2, .entry_bytes = sizeof(struct hint),
+                                        .older = &hints_v1 };
 
 /* Entries have one size in both versions, so they are turned in place. What is out of range stays so, for hints_check to name. */
 static void upgrade_v1(void *entries, uint64_t nr)

@@ -41,4 +41,5 @@ bool json_string(struct json_span value, struct json_span *ret_text);
 /* An array of exactly nr numbers below 256. */
 bool json_bytes(struct json_span value, uint8_t *ret, size_t nr);
 
+/* Letter for letter. */
 bool json_span_is(struct json_span text, const char *s);

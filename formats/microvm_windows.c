@@ -9,7 +9,8 @@ int microvm_windows(const char *file, uint64_t offset_bytes, uint64_t total_byte
         int               r;
 
         if (!is_page_aligned(total_bytes) || total_bytes < MICROVM_RAM_MIN_BYTES || total_bytes > MICROVM_RAM_MAX_BYTES)
-                return err_bad(e, file, offset_bytes, "expected %" PRIu64 " to %" PRIu64 " bytes of RAM in whole 4096-byte pages, "
+                return err_bad(e, file, offset_bytes,
+                               "expected %" PRIu64 " to %" PRIu64 " bytes of RAM in whole 4096-byte pages, "
                                "found %" PRIu64
                                "; the file is damaged, use another copy", (uint64_t)MICROVM_RAM_MIN_BYTES,
                                (uint64_t)MICROVM_RAM_MAX_BYTES,

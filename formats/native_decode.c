@@ -83,7 +83,8 @@ static int copy_path(struct sections *in, const struct section *s, uint64_t at, 
         if (!len)
                 return 0;
         if (!parent_place_is_path(bytes, len, absolute))
-                return err_bad(e, in->file, s->offset_bytes + at, "section parent: expected a%s path of less than %d plain characters, found "
+                return err_bad(e, in->file, s->offset_bytes + at,
+                               "section parent: expected a%s path of less than %d plain characters, found "
                                "other bytes" DAMAGED, absolute ? "n absolute" : " relative", PATH_MAX);
         *ret = strndup(bytes, len);
         return *ret ? 0 : err_set(e, -ENOMEM, "no memory for the path of a parent");
@@ -102,7 +103,8 @@ static int read_parent(struct sections *in, struct parent_place *ret, struct err
                                sizeof(n), s->len);
         memcpy(&n, s->bytes, sizeof(n));
         if (s->len != sizeof(n) + (uint64_t)n.absolute_bytes + n.relative_bytes)
-                return err_bad(e, in->file, s->offset_bytes, "section parent: expected two paths of %u and %u bytes, found %" PRIu64
+                return err_bad(e, in->file, s->offset_bytes,
+                               "section parent: expected two paths of %u and %u bytes, found %" PRIu64
                                " bytes in all" DAMAGED, n.absolute_bytes, n.relative_bytes, s->len);
         r = copy_path(in, s, sizeof(n), n.absolute_bytes, true, &ret->absolute, e);
         return r < 0 ? r : copy_path(in, s, sizeof(n) + n.absolute_bytes, n.relative_bytes, false, &ret->relative, e);

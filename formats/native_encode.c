@@ -15,7 +15,8 @@ static void add_identity(struct section_out *out, const struct identity *self, c
 
 static void add_parent_place(struct section_out *out, const struct parent_place *place)
 {
-        const char          *absolute = place->absolute ? place->absolute : "", *relative = place->relative ? place->relative : "";
+        const char          *absolute = place->absolute ? place->absolute : "";
+        const char          *relative = place->relative ? place->relative : "";
         struct native_parent n = { .absolute_bytes = (uint32_t)strlen(absolute), .relative_bytes = (uint32_t)strlen(relative) };
         char                 paths[2 * PATH_MAX];
 

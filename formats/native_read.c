@@ -100,7 +100,8 @@ static int check_raw_places(const struct page_map *m, struct err *e)
                 if (run->kind == RUN_ZERO || run->kind == RUN_PARENT)
                         continue;
                 if (run->kind == RUN_PACKED)
-                        return err_bad(e, NATIVE_PAGES, entries_at, "run %zu at page %" PRIu64 ": expected a raw run, as others are, found a packed "
+                        return err_bad(e, NATIVE_PAGES, entries_at,
+                                       "run %zu at page %" PRIu64 ": expected a raw run, as others are, found a packed "
                                        "one; the file is damaged, use another copy", i, run->first_page);
                 if (run->file_offset_bytes != pages_to_bytes(run->first_page) || run->first_sum != sums)
                         return err_bad(e, NATIVE_PAGES, entries_at,
@@ -124,12 +125,14 @@ static int check_chunk_places(const struct page_map *m, struct err *e)
 
         for (size_t i = 0; i < m->nr_chunks; i++) {
                 if (m->chunks[i].file_offset_bytes != at)
-                        return err_bad(e, NATIVE_PAGES, ERR_NO_OFFSET, "chunk %zu: expected file offset %" PRIu64 ", found %" PRIu64
+                        return err_bad(e, NATIVE_PAGES, ERR_NO_OFFSET,
+                                       "chunk %zu: expected file offset %" PRIu64 ", found %" PRIu64
                                        "; the file is damaged, use another copy", i, at, m->chunks[i].file_offset_bytes);
                 at += m->chunks[i].packed_bytes;
         }
         if (at != m->sources[0].size_bytes)
-                return err_bad(e, NATIVE_MEMORY, MIN(at, m->sources[0].size_bytes), "expected %" PRIu64 " bytes, as much as its chunks have, "
+                return err_bad(e, NATIVE_MEMORY, MIN(at, m->sources[0].size_bytes),
+                               "expected %" PRIu64 " bytes, as much as its chunks have, "
                                "found %" PRIu64 "; the file is cut short or of another snapshot", at, m->sources[0].size_bytes);
         return 0;
 }
@@ -149,15 +152,18 @@ static int check_packed_places(const struct page_map *m, struct err *e)
                         return err_bad(e, NATIVE_PAGES, sizeof(struct table_header) + sizeof(struct table_packing),
                                        "run %zu at page %" PRIu64 ": expected a packed run from chunk %" PRIu64 " on, found %s %" PRIu32
                                        "; the file is damaged, use another copy", i, run->first_page, chunks,
-                                       run->kind == RUN_PACKED ? "chunk" : "a raw run", run->kind == RUN_PACKED ? run->first_chunk : 0);
+                                       run->kind == RUN_PACKED ? "chunk" : "a raw run",
+                                       run->kind == RUN_PACKED ? run->first_chunk : 0);
                 chunks += (run->nr_pages + chunk_pages - 1) / chunk_pages;
                 tail = run->nr_pages % chunk_pages;
                 if (tail && m->chunks[chunks - 1].nr_pages != tail)
-                        return err_bad(e, NATIVE_PAGES, ERR_NO_OFFSET, "chunk %" PRIu64 ": expected %" PRIu64 " pages, found %u; the file is "
+                        return err_bad(e, NATIVE_PAGES, ERR_NO_OFFSET,
+                                       "chunk %" PRIu64 ": expected %" PRIu64 " pages, found %u; the file is "
                                        "damaged, use another copy", chunks - 1, tail, m->chunks[chunks - 1].nr_pages);
         }
         if (chunks != m->nr_chunks)
-                return err_bad(e, NATIVE_PAGES, sizeof(struct table_header), "expected %" PRIu64 " chunks, found %zu; the file is damaged, use "
+                return err_bad(e, NATIVE_PAGES, sizeof(struct table_header),
+                               "expected %" PRIu64 " chunks, found %zu; the file is damaged, use "
                                "another copy", chunks, m->nr_chunks);
         return check_chunk_places(m, e);
 }
@@ -262,7 +268,8 @@ static int read_snapshot(struct snapshot *s, const struct snapshot_open_options 
         if (r < 0)
                 return r;
         if (page_map_needs_parent(&s->pages) && !s->parent.s[0])
-                return err_bad(e, NATIVE_STATE, ERR_NO_OFFSET, "expected a parent in section identity, as pages are left to it, found none"
+                return err_bad(e, NATIVE_STATE, ERR_NO_OFFSET,
+                               "expected a parent in section identity, as pages are left to it, found none"
                                "; the files are not of one snapshot");
         s->verifiable = true;
         return 0;

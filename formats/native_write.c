@@ -86,7 +86,8 @@ static int create(const struct native_writer *w, const char *name, struct err *e
 
 static int begin_pack(struct native_writer *w, const struct native_writer_options *o, struct err *e)
 {
-        struct native_pack_options po = { .fd = w->memory_fd, .map = &w->map, .level = o->pack_level, .chunk_pages = o->chunk_pages };
+        struct native_pack_options po = { .fd = w->memory_fd, .map = &w->map, .level = o->pack_level,
+                                          .chunk_pages = o->chunk_pages };
         int                        r = native_pack_new(&po, &w->pack);
 
         w->pack_level = o->pack_level;
@@ -206,8 +207,8 @@ static int check_room(const struct native_writer *w, uint64_t nr_pages, struct e
 {
         if (range_fits(w->next_page, nr_pages, w->map.nr_pages))
                 return 0;
-        return err_set(e, -EINVAL, "snapshot %s: expected %" PRIu64 " pages in all, found %" PRIu64 " more after %" PRIu64, w->dir.path,
-                       w->map.nr_pages, nr_pages, w->next_page);
+        return err_set(e, -EINVAL, "snapshot %s: expected %" PRIu64 " pages in all, found %" PRIu64 " more after %" PRIu64,
+                       w->dir.path, w->map.nr_pages, nr_pages, w->next_page);
 }
 
 int native_writer_parent_pages(struct native_writer *w, uint64_t nr_pages, struct err *e)
@@ -259,7 +260,8 @@ static int write_map(const struct native_writer *w, struct err *e)
         _cleanup_free_ struct table_run   *runs = NULL;
         _cleanup_free_ struct table_chunk *chunks = NULL;
         _cleanup_free_ void               *buf = NULL;
-        struct table_file                  t = { .identity = w->self, .ram_pages = w->map.nr_pages, .nr_entries = w->map.nr_runs };
+        struct table_file                  t = { .identity = w->self, .ram_pages = w->map.nr_pages,
+                                                 .nr_entries = w->map.nr_runs };
         size_t                             len;
         int                                r = table_runs_pack(&w->map, &runs);
 
@@ -271,7 +273,8 @@ static int write_map(const struct native_writer *w, struct err *e)
         t.nr_sums = w->nr_sums;
         t.chunks = chunks;
         if (w->pack)
-                t.packing = (struct table_packing){ .nr_chunks = w->map.nr_chunks, .chunk_pages = w->chunk_pages, .codec = TABLE_CODEC_LZ4,
+                t.packing = (struct table_packing){ .nr_chunks = w->map.nr_chunks, .chunk_pages = w->chunk_pages,
+                                                    .codec = TABLE_CODEC_LZ4,
                                                     .level = w->pack_level };
         r = table_file_pack(w->pack ? &table_pages_packed : &table_pages, &t, &buf, &len, e);
         return r < 0 ? r : write_file(w, NATIVE_PAGES, buf, len, e);
@@ -314,8 +317,8 @@ int native_writer_hints(struct native_writer *w, const struct hints *h, struct e
         int                  r;
 
         if (h->ram_pages != w->map.nr_pages)
-                return err_set(e, -EINVAL, "snapshot %s: expected hints for %" PRIu64 " RAM pages, found them for %" PRIu64, w->dir.path,
-                               w->map.nr_pages, h->ram_pages);
+                return err_set(e, -EINVAL, "snapshot %s: expected hints for %" PRIu64 " RAM pages, found them for %" PRIu64,
+                               w->dir.path, w->map.nr_pages, h->ram_pages);
         own.snapshot = w->self;
         r = hints_file_pack(&own, &buf, &len, e);
         r = r < 0 ? r : write_file(w, HINTS_NAME, buf, len, e);

@@ -15,7 +15,8 @@ struct native_writer;
 
 struct native_writer_options {
         const char      *path;       /* the directory to be; must not exist unless replace */
-        bool             replace;    /* exchange it by RENAME_EXCHANGE (only with another rouse snapshot), then remove the old one */
+        /* exchange it by RENAME_EXCHANGE (only with another rouse snapshot), then remove the old one */
+        bool             replace;
         uint64_t         ram_pages;
         uint64_t         need_bytes; /* refused at once, -ENOSPC, when the file system has less free; 0: not checked */
         struct identity  parent;     /* empty: none */

@@ -33,27 +33,25 @@ static int write_file(int dir_fd, const char *name, const char *shown, const str
         return r < 0 ? err_set(e, r, "write page index %s: %s", shown, strerror(-r)) : 0;
 }
 
-static int stale(const char *shown, struct err *e, const char *why)
-{
-        return err_set(e, -ESTALE, "%s: %s; `rouse inspect --index` makes a new one", shown, why);
-}
-
 /* Each raw run must name the same bytes as the map that was read from the snapshot itself: an index only knows zero pages
  * better. */
-static bool fits(const struct page_map *index, const struct page_map *map)
+static bool run_fits(const struct page_run *run, const struct page_map *map)
 {
-        for (size_t i = 0; i < index->nr_runs; i++) {
-                const struct page_run *run = &index->runs[i], *in;
+        const struct page_run *in = page_map_find(map, run->first_page);
 
-                if (run->kind == RUN_ZERO)
-                        continue;
-                in = page_map_find(map, run->first_page);
-                if (!in || in->kind != RUN_RAW || in->source != run->source ||
-                    !range_fits(run->first_page - in->first_page, run->nr_pages, in->nr_pages) ||
-                    run->file_offset_bytes != in->file_offset_bytes + pages_to_bytes(run->first_page - in->first_page))
-                        return false;
-        }
-        return true;
+        return run->kind == RUN_ZERO ||
+               (in && in->kind == RUN_RAW && in->source == run->source && range_fits(run->first_page - in->first_page, run->nr_pages, in->nr_pages) &&
+                run->file_offset_bytes == in->file_offset_bytes + pages_to_bytes(run->first_page - in->first_page));
+}
+
+static int check_fits(const struct page_map *index, const char *shown, const struct page_map *map, struct err *e)
+{
+        for (size_t i = 0; i < index->nr_runs; i++)
+                if (!run_fits(&index->runs[i], map))
+                        return err_bad(e, shown, sizeof(struct table_header) + i * sizeof(struct table_run), "run %zu: expected RAM page %" PRIu64
+                                       " where the snapshot has it, found it elsewhere; `rouse inspect --index` makes a new one", i,
+                                       index->runs[i].first_page);
+        return 0;
 }
 
 static void adopt_runs(struct page_map *map, struct page_map *index)
@@ -70,9 +68,10 @@ static int check_owner(const struct table_file *t, const char *shown, const stru
                        struct err *e)
 {
         if (!identity_equal(&t->identity, id))
-                return stale(shown, e, "it was made for another state of this snapshot");
+                return err_set(e, -ESTALE, "%s: it was made for another state of this snapshot; `rouse inspect --index` makes a new one", shown);
         if (t->ram_pages != map->nr_pages)
-                return stale(shown, e, "it was made for another size of RAM");
+                return err_bad(e, shown, offsetof(struct table_header, ram_pages), "expected %" PRIu64 " pages of RAM, found %" PRIu64 "; `rouse inspect --index` "
+                               "makes a new one", map->nr_pages, t->ram_pages);
         return 0;
 }
 
@@ -91,8 +90,9 @@ static int use(const struct table_file *t, const char *shown, struct page_map *m
                 return err_bad(e, shown, ERR_NO_OFFSET, "expected runs for %" PRIu64 " pages, found them for %" PRIu64 "; `rouse "
                                "inspect --index` makes a new one",
                                map->nr_pages, covered);
-        if (!fits(&index, map))
-                return stale(shown, e, "its runs lie elsewhere than the snapshot's");
+        r = check_fits(&index, shown, map, e);
+        if (r < 0)
+                return r;
         adopt_runs(map, &index);
         return 1;
 }

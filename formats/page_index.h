@@ -20,8 +20,8 @@ int page_index_build(const struct page_map *map, const atomic_bool *stop, struct
 /* Writes it atomically, readable for whoever may read the memory file (its mode & 0666, less the umask). */
 int page_index_write(int dir_fd, const char *name, const struct identity *id, const struct page_map *map, struct err *e);
 
-/* Replaces the runs of *map (same sources) with those of the file. 1 done; 0 there is none; -ESTALE it is of another identity or
- * does not fit map; -EBADMSG it is damaged. Neither is ever used; the text says which file and why. */
+/* Replaces the runs of *map (same sources) with those of the file. 1 done; 0 there is none; -ESTALE it is of another identity;
+ * -EBADMSG it is damaged or does not fit map. Neither is ever used; the text says which file and why. */
 int page_index_read(int dir_fd, const char *name, const struct identity *id, struct page_map *map, struct err *e);
 
 /* The same at DATA_DIR/index/IDENTITY, mode 0600; directories are made (0700). */

@@ -2,6 +2,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/fdio.h"
 #include "core/base/is_zero.h"
+#include "core/model/page_sums.h"
 #include "formats/page_index.h"
 
 #include <errno.h>
@@ -15,14 +16,20 @@
 
 static int copy_sums(const struct page_map *from, struct page_map *to)
 {
+        const struct page_run all = { 0 }; /* whose first sum is number 0 */
+        struct page_sums      sums;
+        int                   r;
+
         if (!from->nr_sums)
                 return 0;
         to->sums = malloc(from->nr_sums * sizeof(*to->sums));
         if (!to->sums)
                 return -ENOMEM;
-        memcpy(to->sums, from->sums, from->nr_sums * sizeof(*to->sums));
-        to->nr_sums = from->nr_sums;
-        return 0;
+        page_sums_init(&sums, from);
+        r = page_sums_copy(&sums, &all, 0, from->nr_sums, to->sums);
+        if (r == 0)
+                to->nr_sums = from->nr_sums;
+        return r;
 }
 
 static int copy_sources(const struct page_map *from, struct page_map *to)

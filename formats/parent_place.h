@@ -12,7 +12,8 @@
 
 struct parent_place {
         char *absolute; /* or NULL: not known */
-        char *relative; /* to the child's own directory: a tree that is moved as a whole keeps it; NULL: nothing in common but the root */
+        /* to the child's own directory: a tree that is moved as a whole keeps it; NULL: nothing in common but the root */
+        char *relative;
 };
 
 void parent_place_free(struct parent_place *p);

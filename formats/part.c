@@ -54,8 +54,11 @@ static int accept_file(int fd, const char *name, struct part *ret, struct err *e
 
 int part_open(int dir_fd, const char *name, struct part *ret, struct err *e)
 {
-        int fd = fd_open_beneath(dir_fd, name, OPEN_FLAGS, 0);
+        int         fd = fd_open_beneath(dir_fd, name, OPEN_FLAGS, 0);
+        struct stat st;
 
+        if (fd == -ENOENT && fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode)) /* that is not: no file */
+                return err_bad(e, name, ERR_NO_OFFSET, "expected a regular file, found a link that leads nowhere; use another copy of the snapshot, or remove it");
         return fd < 0 ? open_failed(name, fd, e) : accept_file(fd, name, ret, e);
 }
 

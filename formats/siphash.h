@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of len bytes, with no more around them. */
 uint64_t siphash13(const void *bytes, size_t len);
 
 /* Of a Rust `str`: its bytes and one 0xff. At most SIPHASH_STR_MAX bytes of s count. */

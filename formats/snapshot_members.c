@@ -45,7 +45,8 @@ static int stranger(const char *path, char *name, struct err *e)
         for (char *c = name; *c; c++)
                 if (*c <= ' ' || *c > '~')
                         *c = '?';
-        return err_set(e, -EEXIST, "%s: expected a snapshot to replace, with state, memory, pages and hints and nothing else, found "
+        return err_set(e, -EEXIST,
+                       "%s: expected a snapshot to replace, with state, memory, pages and hints and nothing else, found "
                        "\"%s\" in it; move that away or choose another name", path, name);
 }
 

@@ -27,7 +27,8 @@ static bool is_at(int parent_fd, const char *name, int fd)
 {
         struct stat there, mine;
 
-        return fstatat(parent_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &mine) == 0 && there.st_dev == mine.st_dev &&
+        return fstatat(parent_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &mine) == 0 &&
+               there.st_dev == mine.st_dev &&
                there.st_ino == mine.st_ino;
 }
 

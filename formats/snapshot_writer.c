@@ -94,7 +94,8 @@ static struct snapshot_writer_counts native_counts(const struct snapshot_writer 
 {
         struct native_writer_counts n = native_writer_counts((const struct native_writer *)w);
 
-        return (struct snapshot_writer_counts){ .data_pages = n.data_pages, .zero_pages = n.zero_pages, .parent_pages = n.parent_pages,
+        return (struct snapshot_writer_counts){ .data_pages = n.data_pages, .zero_pages = n.zero_pages,
+                                                .parent_pages = n.parent_pages,
                                                 .stored_bytes = n.stored_bytes };
 }
 

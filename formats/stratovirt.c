@@ -117,19 +117,29 @@ static int read_vm(const uint8_t *state, size_t len, const struct sv_header *h, 
         return r < 0 ? r : sv_virtio_read(&x->descs, rec, s, e);
 }
 
-/* An index that cannot be used costs time and nothing else, so it is never more than a note. */
+/* Of two that cannot be used, the one beside the snapshot is the one to tell of. */
+static void refuse_index(struct snapshot *s, const struct err *why, bool beside)
+{
+        snapshot_note(s, "page index is not used: %s", why->text);
+        if (s->index.code)
+                return;
+        s->index = *why;
+        s->index_beside = beside;
+}
+
+/* An index that cannot be used costs a restore time and nothing else, so here it is a note; verify refuses a damaged one. */
 static void find_index(struct snapshot *s, const char *data_dir)
 {
         struct err why = { 0 };
         int        r = page_index_read(s->dir_fd, PAGE_INDEX_NAME, &s->identity, &s->pages, &why);
 
         if (r < 0)
-                snapshot_note(s, "page index is not used: %s", why.text);
+                refuse_index(s, &why, true);
         if (r > 0 || !data_dir)
                 return;
         r = page_index_read_data_dir(data_dir, &s->identity, &s->pages, &why);
         if (r < 0)
-                snapshot_note(s, "page index is not used: %s", why.text);
+                refuse_index(s, &why, false);
 }
 
 /* Before an index takes the place of these runs. */

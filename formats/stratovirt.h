@@ -44,6 +44,7 @@ struct sv_descs {
         struct sv_desc    v[SV_DESCS_MAX];
 };
 
+/* The objects of `state` behind the header, desc_len bytes of them. Spans point into state. Errors: ERR_SNAPSHOT, with offset. */
 int sv_descs_read(const uint8_t *state, uint64_t desc_len, struct sv_descs *ret, struct err *e);
 const struct sv_desc *sv_descs_find(const struct sv_descs *all, uint64_t alias); /* NULL: none */
 
@@ -78,6 +79,7 @@ struct sv_records {
         uint32_t                    nr_vcpus, nr_further;
 };
 
+/* The records from byte `begin` to the end: each known and there once, else refused by name. Bodies point into state. */
 int sv_records_read(const uint8_t *state, size_t len, uint64_t begin, const struct sv_descs *descs, struct sv_records *ret,
                     struct err *e);
 

@@ -142,7 +142,8 @@ static int read_length(const struct part *p, uint64_t offset_bytes, uint64_t *re
         *ret = le64toh(len);
         /* before its JSON table, what became generation 3 had that of generation 2 (stratovirt.md 0) */
         if (head[8] != '{' && offset_bytes == SV_HEADER_BYTES)
-                return err_bad(e, SV_MEMORY, offset_bytes, "expected a table of RAM in JSON, found a binary one; this snapshot is "
+                return err_bad(e, SV_MEMORY, offset_bytes,
+                               "expected a table of RAM in JSON, found a binary one; this snapshot is "
                                "of a development build"
                                " between StratoVirt 2.4 and 2.5 (or damaged), which rouse does not read: take it again with 2.5");
         if (*ret < 2 || *ret > SV_TABLE_MAX)

@@ -157,6 +157,6 @@ void sv_header_note_vendor(const struct sv_header *h, struct snapshot *s)
 
         host_vendor(host);
         if (strcmp(h->vendor, host))
-                snapshot_note(s, "saved on a %s CPU, this host is %s: a guest that uses what only the other has will fail", h->vendor,
-                              host);
+                snapshot_note(s, "saved on a %s CPU, this host is %s: a guest that uses what only the other has will fail",
+                              h->vendor, host);
 }

@@ -17,7 +17,7 @@ int sv_identify(const void *state, size_t len, int memory_fd, struct identity *r
 
         if (fstat(memory_fd, &st) < 0)
                 return err_set(e, -errno, "stat memory: %s", strerror(errno));
-        snprintf(ret->s, sizeof(ret->s), "%016" PRIx64 "%016" PRIx64 "-%" PRIu64 "-%" PRIu64, (uint64_t)h.high64, (uint64_t)h.low64,
-                 (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec);
+        snprintf(ret->s, sizeof(ret->s), "%016" PRIx64 "%016" PRIx64 "-%" PRIu64 "-%" PRIu64, (uint64_t)h.high64,
+                 (uint64_t)h.low64, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec);
         return 0;
 }

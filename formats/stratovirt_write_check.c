@@ -145,11 +145,12 @@ static int check_optional(const struct vm_state *vm, const struct virtio_state *
 
         if (!o)
                 return refuse(e, "expected block devices in slots 0 to %d, network cards in the next %d and no more, found a %s "
-                              "device in slot %u", SV_BLOCK_SLOTS - 1, SV_SLOTS - SV_BLOCK_SLOTS, virtio_kind_name(v->kind), v->slot);
-        if (!o->has_transport && (v->activated || v->status))
-                return refuse(e, "the %s device in slot %u: expected one that the guest does not use, found it in use; StratoVirt "
-                              "keeps no queues of such a device and it would be dead after the restore", virtio_kind_name(v->kind),
+                              "device in slot %u", SV_BLOCK_SLOTS - 1, SV_SLOTS - SV_BLOCK_SLOTS, virtio_kind_name(v->kind),
                               v->slot);
+        if (!o->has_transport && (v->activated || v->status))
+                return refuse(e, "the %s device in slot %u: expected one that the guest does not use, found it in use; "
+                              "StratoVirt keeps no queues of such a device and it would be dead after the restore",
+                              virtio_kind_name(v->kind), v->slot);
         /* it gives slots in the order of its command line, so there can be no gap */
         if (v->slot != VIRTIO_SLOT_UNKNOWN && v->slot > SV_SLOTS && !vm_state_virtio(vm, v->slot - 1))
                 return refuse(e, "the %s device in slot %u: expected one in slot %u too, found a gap", virtio_kind_name(v->kind),

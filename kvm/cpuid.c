@@ -62,7 +62,8 @@ static int append(struct cpuid_table *t, uint32_t function, uint32_t index)
 {
         if (t->nr == CPUID_MAX)
                 return -ENOSPC;
-        t->v[t->nr++] = (struct kvm_cpuid_entry2){ .function = function, .index = index, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX };
+        t->v[t->nr++] = (struct kvm_cpuid_entry2){ .function = function, .index = index,
+                                                   .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX };
         return 0;
 }
 

@@ -27,7 +27,8 @@
 struct key {
         char     boot_id[40];
         uint64_t kvm_node, kvm_node_ctime_ns; /* of /dev/kvm: made anew when the module is loaded again */
-        uint64_t modules[2];                  /* of kvm_intel and kvm_amd in sysfs: the same, where /dev/kvm is a container's own node */
+        /* of kvm_intel and kvm_amd in sysfs: the same, where /dev/kvm is a container's own node */
+        uint64_t modules[2];
         uint64_t xstate_permitted;            /* AMX is a process's to ask for */
         uint32_t leaves[2][4];                /* 1 and 7: a host that is a guest may wake on another CPU */
 };
@@ -109,7 +110,8 @@ static int create(const char *path)
         char        dir[PATH_MAX];
         int         fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-        if (fd >= 0 || errno != ENOENT || !parent_len || (size_t)snprintf(dir, sizeof(dir), "%.*s", (int)parent_len, path) >= sizeof(dir) ||
+        if (fd >= 0 || errno != ENOENT || !parent_len ||
+            (size_t)snprintf(dir, sizeof(dir), "%.*s", (int)parent_len, path) >= sizeof(dir) ||
             fd_make_dirs(dir, 0700) < 0)
                 return fd;
         return open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

@@ -133,8 +133,8 @@ const struct platform_row platform_rows[PLATFORM_PIECES] = {
         { PLATFORM_CLOCK, save_clock, load_clock, NULL, false,
           "after the chips, so that the guest's time passes late; before the vCPUs, whose kvmclock MSRs publish it" },
         { PLATFORM_PIT, save_pit, load_pit, NULL, true,
-          "after the vCPUs: its timer starts at once, and a tick that a LAPIC being set overwrites is never acknowledged: KVM then holds "
-          "back all later ones" },
+          "after the vCPUs: its timer starts at once, and a tick that a LAPIC being set overwrites is never acknowledged: KVM "
+          "then holds back all later ones" },
 };
 
 int platform_load(int vm_fd, const struct platform_state *s, bool after_vcpus, struct err *e)
@@ -150,7 +150,8 @@ int platform_load(int vm_fd, const struct platform_state *s, bool after_vcpus, s
                 else if (row->absent)
                         r = row->absent(vm_fd);
                 if (r < 0)
-                        return err_bad(e, "state", ERR_NO_OFFSET, "%s: expected a value that KVM takes here, found one that it refuses (%s)",
+                        return err_bad(e, "state", ERR_NO_OFFSET,
+                                       "%s: expected a value that KVM takes here, found one that it refuses (%s)",
                                        platform_piece_name(row->piece), strerror(-r));
         }
         return 0;

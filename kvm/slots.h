@@ -41,6 +41,7 @@ void slots_reinject(struct slots *s);
 /* What the guest has written outside its memory lasts. Blocks as long as the disks do. */
 int slots_sync(const struct slots *s, struct err *e);
 
+/* Every device at rest: all are asked first and waited for then. Blocks until requests that are under way have ended. */
 void slots_park(struct slots *s);
 void slots_resume(struct slots *s);
 

@@ -166,10 +166,11 @@ static int check_xsave(struct vcpu *v, const struct vcpu_state *s, struct err *e
         uint32_t host_bytes = v->vm->caps.kvm_xsave_bytes;
 
         if (s->xsave_bytes < sizeof(struct kvm_xsave) || s->xsave_bytes > XSAVE_MAX || !s->xsave)
-                return err_bad(e, "state", ERR_NO_OFFSET, "vCPU %u: xsave: expected 4096 to %d bytes, found %u", v->index, XSAVE_MAX,
-                               s->xsave_bytes);
+                return err_bad(e, "state", ERR_NO_OFFSET, "vCPU %u: xsave: expected 4096 to %d bytes, found %u", v->index,
+                               XSAVE_MAX, s->xsave_bytes);
         if (s->xsave_bytes > host_bytes)
-                return err_bad(e, "state", ERR_NO_OFFSET, "vCPU %u: xsave: expected at most the %u bytes that KVM has here, found %u; "
+                return err_bad(e, "state", ERR_NO_OFFSET,
+                               "vCPU %u: xsave: expected at most the %u bytes that KVM has here, found %u; "
                                "restore on a host whose CPU has the same extended state", v->index, host_bytes, s->xsave_bytes);
         return 0;
 }
@@ -283,7 +284,8 @@ static int check_nested(struct vcpu *v, const struct vcpu_state *s, struct err *
 
         if (!v->vm->caps.kvm_nested_state)
                 return refuse(v, VCPU_NESTED, e,
-                              "expected a host with nested virtualization, found one without; load kvm_intel or kvm_amd with nested=1");
+                              "expected a host with nested virtualization, found one without; load kvm_intel or kvm_amd with "
+                              "nested=1");
         if (s->nested_bytes < sizeof(head) || s->nested_bytes > NESTED_MAX || !s->nested)
                 return refuse(v, VCPU_NESTED, e, "expected 128 to 65536 bytes, found another size");
         memcpy(&head, s->nested, sizeof(head));
@@ -325,13 +327,16 @@ const struct vcpu_row vcpu_rows[VCPU_PIECES] = {
         ROW(VCPU_CPUID, check_cpuid, cpuid, "first: KVM judges CR4, EFER, XCR0 and every MSR by it"),
         ROW(VCPU_TSC_KHZ, NULL, tsc_khz, "before the MSRs: the TSC's value is scaled by it"),
         ROW(VCPU_MP_STATE, NULL, mp_state, "before EVENTS, whose SIPI vector belongs to the state set here"),
-        ROW(VCPU_SREGS, NULL, sregs, "CR0, CR4, EFER and APIC_BASE: paging for REGS, the LAPIC's mode for LAPIC, OSXSAVE for XCRS"),
+        ROW(VCPU_SREGS, NULL, sregs,
+            "CR0, CR4, EFER and APIC_BASE: paging for REGS, the LAPIC's mode for LAPIC, OSXSAVE for XCRS"),
         ROW(VCPU_REGS, NULL, regs, "after SREGS: RFLAGS is taken in the mode that those set"),
         ROW(VCPU_FPU, NULL, fpu, "before XSAVE, and only without one: set after it, it would undo it"),
         ROW(VCPU_XSAVE, check_xsave, xsave, "after CPUID, which says what may be in it"),
         ROW(VCPU_XCRS, check_xcrs, xcrs, "after CPUID, which says what may be enabled"),
-        ROW(VCPU_DEBUGREGS, NULL, debugregs, "after CPUID, which says what DR6 and DR7 may hold; no other order is known to matter"),
-        ROW(VCPU_LAPIC, NULL, lapic, "after SREGS (APIC_BASE); before MSRS: TSC_DEADLINE counts only when the timer is in that mode"),
+        ROW(VCPU_DEBUGREGS, NULL, debugregs,
+            "after CPUID, which says what DR6 and DR7 may hold; no other order is known to matter"),
+        ROW(VCPU_LAPIC, NULL, lapic,
+            "after SREGS (APIC_BASE); before MSRS: TSC_DEADLINE counts only when the timer is in that mode"),
         ROW(VCPU_MSRS, check_msrs, msrs, "after LAPIC and CPUID; kvmclock's make KVM write guest RAM, so the pager must serve"),
         ROW(VCPU_NESTED, check_nested, nested, "after SREGS and MSRS, which say whether VMX or SVM is on (KVM api.rst, 4.115)"),
         ROW(VCPU_EVENTS, NULL, events, "last: setting registers drops pending exceptions, and this puts them back"),
@@ -362,7 +367,8 @@ int vcpu_load(struct vcpu *v, const struct vcpu_state *s, struct vm_load_report 
                 int                    r = is_loaded(s, row->piece) ? row->load(v, s, ret) : 0;
 
                 if (r < 0)
-                        return err_bad(e, "state", ERR_NO_OFFSET, "vCPU %u: %s: expected a value that KVM takes here, found one that it "
+                        return err_bad(e, "state", ERR_NO_OFFSET,
+                                       "vCPU %u: %s: expected a value that KVM takes here, found one that it "
                                        "refuses (%s)", v->index, vcpu_piece_name(row->piece), strerror(-r));
         }
         return 0;

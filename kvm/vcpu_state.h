@@ -24,6 +24,7 @@ struct vcpu_row {
  * pending INIT or SIPI into the vCPU, and that changes the others. */
 extern const struct vcpu_row vcpu_rows[VCPU_PIECES];
 
+/* Every piece that is in *s, in the order of the table. check changes nothing; load: a value that KVM refuses is ERR_SNAPSHOT. */
 int vcpu_check(struct vcpu *v, const struct vcpu_state *s, struct err *e);
 int vcpu_load(struct vcpu *v, const struct vcpu_state *s, struct vm_load_report *ret, struct err *e);
 int vcpu_save(struct vcpu *v, struct vcpu_state *ret, struct err *e); /* ret zeroed; the caller frees it, also on failure */

@@ -45,7 +45,8 @@ struct vm_config {
         enum machine_kind        machine;
         uint32_t                 nr_vcpus;
         struct vm_events         events;
-        const char              *cpuid_cache; /* a file that keeps what KVM_GET_SUPPORTED_CPUID said (kvm/cpuid_cache.h), or NULL; borrowed */
+        /* a file that keeps what KVM_GET_SUPPORTED_CPUID said (kvm/cpuid_cache.h), or NULL; borrowed */
+        const char              *cpuid_cache;
         /* What stands behind the virtio slots. The machine's fixed slots are always there, with or without one. */
         const struct device_config *devices;
         size_t                      nr_devices;

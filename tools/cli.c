@@ -51,8 +51,8 @@ void cli_progress(void *arg, uint64_t done_bytes, uint64_t all_bytes)
         bool *ret_shown = arg;
 
         *ret_shown = true;
-        fprintf(stderr, "\r%3u %%  %" PRIu64 " of %" PRIu64 " MiB", (unsigned)(all_bytes ? done_bytes * 100 / all_bytes : 100), done_bytes / MIB,
-                all_bytes / MIB);
+        fprintf(stderr, "\r%3u %%  %" PRIu64 " of %" PRIu64 " MiB", (unsigned)(all_bytes ? done_bytes * 100 / all_bytes : 100),
+                done_bytes / MIB, all_bytes / MIB);
 }
 
 int cli_getopt(const struct verb *v, int argc, char **argv, const struct option *options)

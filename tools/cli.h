@@ -33,8 +33,8 @@ struct verb {
         int (*run)(int argc, char **argv, uint64_t t0_ns); /* argv[0] is the verb; returns an exit status */
 };
 
-extern const struct verb verb_run, verb_restore, verb_snapshot, verb_inspect, verb_verify, verb_convert, verb_probe, verb_ledger, verb_list,
-        verb_start, verb_stop, verb_delete, verb_stratovirt_args, verb_hints, verb_bench, verb_trace;
+extern const struct verb verb_run, verb_restore, verb_snapshot, verb_inspect, verb_verify, verb_convert, verb_probe, verb_ledger,
+        verb_list, verb_start, verb_stop, verb_delete, verb_stratovirt_args, verb_hints, verb_bench, verb_trace;
 
 /* "rouse: <text>" on standard error; the exit status that fits. */
 int cli_fail(const struct err *e);

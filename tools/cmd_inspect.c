@@ -14,6 +14,8 @@ static const struct option options[] = {
         {"mode", required_argument, NULL, 'M'},
         {"hints", required_argument, NULL, 'H'},
         {"verify", required_argument, NULL, 'V'},
+        {"fill", required_argument, NULL, 'L'},
+        {"memory-backing", required_argument, NULL, 'm'},
         {"format", required_argument, NULL, 'F'},
         {"base", required_argument, NULL, 'b'},
         CLI_LAST_OPTIONS,
@@ -40,7 +42,7 @@ static void print(const struct inspection *i, const struct words *w, const struc
 static int inspect(const char *path, struct words *w)
 {
         struct inspected_plan plan = {0};
-        char data_dir[4096];
+        char data_dir[4096], runtime_dir[4096];
         struct inspection i = {0};
         struct err err = {0};
         struct inspect_options o = {.format = w->format, .data_dir = cli_data_dir(data_dir, sizeof(data_dir)),
@@ -49,7 +51,12 @@ static int inspect(const char *path, struct words *w)
 
         if (r >= 0 && w->index)
                 r = inspect_index(&i, &err);
+        if (r >= 0 && w->index) { /* what is said of it is what the next one finds */
+                inspect_close(&i);
+                r = inspect_open(path, &o, &i, &err);
+        }
         w->restore.data_dir = o.data_dir;
+        w->restore.runtime_dir = cli_runtime_dir(runtime_dir, sizeof(runtime_dir));
         if (r >= 0 && w->plan)
                 r = inspect_plan(&i, &w->restore, &plan, &err);
         if (r >= 0)
@@ -59,6 +66,24 @@ static int inspect(const char *path, struct words *w)
         return r < 0 ? cli_fail(&err) : EXIT_OK;
 }
 
+/* What the plan is for, as restore takes it. */
+static int take_of_restore(int c, struct restore_options *o)
+{
+        switch (c) {
+        case 'M':
+                return take_mode(optarg, &o->mode) ? EXIT_OK : cli_usage("inspect", "--mode: expected " MODE_WORDS ", found '%s'", optarg);
+        case 'V':
+                return cli_on_off(optarg, &o->verify) ? EXIT_OK : cli_usage("inspect", "--verify: expected on or off, found '%s'", optarg);
+        case 'L':
+                return cli_on_off(optarg, &o->fill) ? EXIT_OK : cli_usage("inspect", "--fill: expected on or off, found '%s'", optarg);
+        case 'm':
+                return ram_backing_find(optarg, &o->common.memory_backing) ? EXIT_OK : cli_usage("inspect", "--memory-backing: expected anon, memfd or hugetlb, found '%s'", optarg);
+        case 'H':
+                take_hints(optarg, o);
+        }
+        return EXIT_OK;
+}
+
 static int run(int argc, char **argv, uint64_t t0_ns)
 {
         struct words w = {.restore = {.mode = RESTORE_AUTO, .fill = true, .verify = true}};
@@ -66,7 +91,7 @@ static int run(int argc, char **argv, uint64_t t0_ns)
         (void)t0_ns;
 
         while ((c = cli_getopt(&verb_inspect, argc, argv, options)) != -1) {
-                if (c == '?')
+                if (c == '?' || take_of_restore(c, &w.restore) != EXIT_OK)
                         return EXIT_USAGE;
                 w.json |= c == 'j';
                 w.pages |= c == 'p';
@@ -74,15 +99,11 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                 w.plan |= c == 'P';
                 if (c == 'F')
                         w.format = optarg;
-                if (c == 'M' && !take_mode(optarg, &w.restore.mode))
-                        return cli_usage("inspect", "--mode: expected " MODE_WORDS ", found '%s'", optarg);
-                if (c == 'V' && !cli_on_off(optarg, &w.restore.verify))
-                        return cli_usage("inspect", "--verify: expected on or off, found '%s'", optarg);
-                if (c == 'H')
-                        take_hints(optarg, &w.restore);
                 if (c == 'b' && !cli_base("inspect", optarg, &w.bases))
                         return EXIT_USAGE;
         }
+        if (!mode_has_backing("inspect", &w.restore))
+                return EXIT_USAGE;
         if (argc - optind != 1)
                 return cli_usage("inspect", "expected one DIR, found %d words", argc - optind);
         return inspect(argv[optind], &w);
@@ -96,8 +117,13 @@ const struct verb verb_inspect = {
                 "  --json                one JSON document\n"
                 "  --pages               every run of pages\n"
                 "  --index               find the zero pages of a foreign memory file now, and write the page map beside it\n"
-                "  --plan                how it would be restored on this host, and why; what of each limit that takes\n"
-                "  --mode MODE, --hints auto|none|FILE, --verify on|off   of that restore (default auto, auto, on)\n"
+                "  --plan                how it would be restored on this host, and why; what of each limit that takes,\n"
+                "                        and in mode shared what of it other VMs have in memory already, and which processes these are:\n"
+                "  --mode MODE             of that restore (default auto)\n"
+                "  --hints auto|none|FILE  (default auto)\n"
+                "  --verify on|off         (default on)\n"
+                "  --fill on|off           (default on)\n"
+                "  --memory-backing anon|memfd|hugetlb  (default anon)\n"
                 "  --format NAME         insist on a format: native, stratovirt\n"
                 CLI_BASE_HELP "\n"
                 "example: rouse inspect --index /srv/templates/microvm\n",

@@ -134,7 +134,8 @@ static void print_long(const struct host_fact *f)
 /* A value that says no more than that all is well is left out. */
 static bool goes_without_saying(const struct host_fact *f)
 {
-        return f->state == FACT_OK && (strcmp(f->text, f->kind == FACT_FLAG && !f->number ? "no" : "yes") == 0 || strcmp(f->text, "Not affected") == 0);
+        return f->state == FACT_OK && (strcmp(f->text, f->kind == FACT_FLAG && !f->number ? "no" : "yes") == 0 ||
+                                       strcmp(f->text, "Not affected") == 0);
 }
 
 #define ITEM_WHOLE 40 /* an item up to here stays on one line */
@@ -184,7 +185,8 @@ static void print_unknown(const struct facts *f, const char *prefix)
         bool said[HOST_FACTS_MAX] = {false};
         char item[400];
 
-        for (const struct host_fact *x = next_in(f, prefix, FACT_UNKNOWN, 0); x; x = next_in(f, prefix, FACT_UNKNOWN, (size_t)(x - f->v) + 1)) {
+        for (const struct host_fact *x = next_in(f, prefix, FACT_UNKNOWN, 0); x;
+             x = next_in(f, prefix, FACT_UNKNOWN, (size_t)(x - f->v) + 1)) {
                 struct paragraph p = {INDENT, INDENT};
 
                 if (said[x - f->v])
@@ -220,8 +222,10 @@ static void summary_text(const struct fact_summary *s, char *ret, size_t size)
         const struct host_fact *f = s->first;
 
         if (f)
-                snprintf(ret, size, "%zu thing%s slow%s restores down here, %zu cannot be done; the first to mend: %s: %s", s->nr_slow, s->nr_slow == 1 ? "" : "s",
-                         s->nr_slow == 1 ? "s" : "", s->nr_lack, f->key, f->command[0] ? f->command : f->advice ? f->advice : f->cost);
+                snprintf(ret, size, "%zu thing%s slow%s restores down here, %zu cannot be done; the first to mend: %s: %s",
+                         s->nr_slow, s->nr_slow == 1 ? "" : "s",
+                         s->nr_slow == 1 ? "s" : "", s->nr_lack, f->key, f->command[0] ? f->command : f->advice ? f->advice
+                         : f->cost);
         else
                 snprintf(ret, size, "Nothing that is known slows restores down here.");
 }

@@ -140,14 +140,10 @@ static int check_backing(const struct restore_options *o)
 {
         enum ram_backing b = o->common.memory_backing;
 
-        if (o->mode == RESTORE_MMAP && b != RAM_ANON)
-                return cli_usage("restore", "--mode mmap cannot have --memory-backing %s: guest RAM is the memory file itself; use --mode auto, lazy or eager",
-                                 ram_backing_name(b));
+        if (!mode_has_backing("restore", o))
+                return EXIT_USAGE;
         if (o->collapse && (b != RAM_ANON || !o->fill || (o->mode != RESTORE_AUTO && o->mode != RESTORE_LAZY)))
                 return cli_usage("restore", "--collapse on needs --mode auto or lazy, --fill on and --memory-backing anon: huge pages are made of 4 KiB ones when all is in");
-        if (o->mode == RESTORE_SHARED && b == RAM_MEMFD)
-                return cli_usage("restore", "--mode shared cannot have --memory-backing memfd: guest RAM is a private mapping of a template, not a memfd of the "
-                                 "VM's own; use --memory-backing anon or hugetlb, or --mode lazy");
         if (o->record_path && b == RAM_HUGETLB)
                 return cli_usage("restore", "--record cannot have --memory-backing hugetlb: a touch of 2 MiB is all that is seen of 512 pages; use anon or memfd");
         return EXIT_OK;

@@ -61,7 +61,8 @@ static int boot(struct front *f, struct boot_options *o)
         struct err err = {0};
 
         definition_keep(&keeper, &o->common);
-        if (front_take_name(f, &o->common, &err) < 0 || front_refuse_saved(f, &o->common, &err) < 0 || front_open(f, &o->common, &err) < 0 ||
+        if (front_take_name(f, &o->common, &err) < 0 || front_refuse_saved(f, &o->common, &err) < 0 ||
+            front_open(f, &o->common, &err) < 0 ||
             session_boot(o, &s, &err) < 0) {
                 front_close(f);
                 return cli_fail(&err);

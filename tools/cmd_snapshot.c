@@ -78,11 +78,15 @@ static double mib(struct json_object *reply, const char *key)
 
 static void print_ledger(FILE *to, struct json_object *reply)
 {
-        fprintf(to, "pause %.2f ms, total %.2f ms, data %.1f MiB (%.1f MiB stored), zero %.1f MiB", (double)number(reply, "pause_us") / 1000,
-                (double)number(reply, "total_us") / 1000, mib(reply, "data_bytes"), mib(reply, "stored_bytes"), mib(reply, "zero_bytes"));
+        fprintf(to, "pause %.2f ms, total %.2f ms, data %.1f MiB (%.1f MiB stored), zero %.1f MiB",
+                (double)number(reply, "pause_us") / 1000,
+                (double)number(reply, "total_us") / 1000, mib(reply, "data_bytes"), mib(reply, "stored_bytes"),
+                mib(reply, "zero_bytes"));
         if (json_object_object_get_ex(reply, "parent_bytes", NULL))
-                fprintf(to, ", the base's %.1f MiB (never fetched %.1f, not written %.1f, the same of %.1f compared %.1f)", mib(reply, "parent_bytes"),
-                        mib(reply, "unfetched_bytes"), mib(reply, "clean_bytes"), mib(reply, "compared_bytes"), mib(reply, "same_bytes"));
+                fprintf(to, ", the base's %.1f MiB (never fetched %.1f, not written %.1f, the same of %.1f compared %.1f)",
+                        mib(reply, "parent_bytes"),
+                        mib(reply, "unfetched_bytes"), mib(reply, "clean_bytes"), mib(reply, "compared_bytes"),
+                        mib(reply, "same_bytes"));
         fprintf(to, "\n");
 }
 
@@ -138,8 +142,8 @@ static int check_words(const struct wish *w, const char *qmp, int nr_words)
         if (qmp && (strncmp(qmp, "unix=", 5) || !qmp[5]))
                 return cli_usage("snapshot", "--qmp: expected unix=PATH, found '%s'", qmp);
         if (nr_words != (qmp ? 1 : 2))
-                return cli_usage("snapshot", "expected %s, found %d words", qmp ? "DIR, as the VM is found by --qmp" : "NAME and DIR",
-                                 nr_words);
+                return cli_usage("snapshot", "expected %s, found %d words",
+                                 qmp ? "DIR, as the VM is found by --qmp" : "NAME and DIR", nr_words);
         return pack_option_check(&verb_snapshot, &w->pack);
 }
 
@@ -184,10 +188,10 @@ const struct verb verb_snapshot = {
                 "whole or not at all; when it cannot be written the VM goes on.\n\n"
                 "  --qmp unix=PATH            the VM that answers QMP there (run --qmp, restore --qmp), instead of NAME\n"
                 "  --format NAME              native (default), or stratovirt: what StratoVirt 2.5 restores\n"
-                "  --base BASE                save only what is not as the snapshot BASE has it, and refer to BASE for the rest: DIR\n"
-                "                             needs it from then on. Cheap where the VM was restored from BASE, or saved as BASE:\n"
-                "                             pages that were never fetched stay absent, and with restore --track-dirty none is\n"
-                "                             compared. The ledger says how many were\n"
+                "  --base BASE                save only what is not as the snapshot BASE has it, and refer to BASE for the "
+                "rest: DIR\n                             needs it from then on. Cheap where the VM was restored from BASE, or "
+                "saved as BASE:\n                             pages that were never fetched stay absent, and with restore "
+                "--track-dirty none is\n                             compared. The ledger says how many were\n"
                 "  --then resume|pause|quit   what the VM does afterwards (default resume)\n"
                 "  --replace                  exchange a snapshot that is there already\n"
                 PACK_HELP

@@ -90,8 +90,8 @@ static int check_unbegun(struct start *st, struct err *e)
 
         if (!machine_definition_writes_disks(&st->def) || !machine_store_is_begun(st->front.store, id))
                 return 0;
-        return err_set(e, -EBUSY, "the saved state of '%s' has been woken before, and its guest may have written to its disks since: it is not woken twice; "
-                       "'rouse start %s --stateless' drops it and boots", st->name, st->name);
+        return err_set(e, -EBUSY, "the saved state of '%s' has been woken before, and its guest may have written to its disks "
+                       "since: it is not woken twice; 'rouse start %s --stateless' drops it and boots", st->name, st->name);
 }
 
 /* The last thing that can fail: what is marked or dropped is so for good. */
@@ -99,7 +99,8 @@ static int spend_state(struct start *st, struct err *e)
 {
         if (!st->from_state)
                 return machine_store_drop_state(st->front.store, -1, e);
-        return machine_definition_writes_disks(&st->def) ? machine_store_mark_begun(st->front.store, &session_ledger(st->session)->identity, e) : 0;
+        return machine_definition_writes_disks(&st->def)
+               ? machine_store_mark_begun(st->front.store, &session_ledger(st->session)->identity, e) : 0;
 }
 
 static int hold_state(struct start *st, struct err *e)
@@ -148,7 +149,8 @@ static void fill_common(struct start *st, struct session_options *o)
 
 static int wake(struct start *st, struct session_options *common, struct session **ret, struct err *e)
 {
-        struct restore_options o = {.mode = RESTORE_AUTO, .leaves_files = true, .hints = HINTS_AUTO, .fill = true, .verify = true, .source_timeout_ms = 30000};
+        struct restore_options o = {.mode = RESTORE_AUTO, .leaves_files = true, .hints = HINTS_AUTO, .fill = true, .verify = true,
+                                    .source_timeout_ms = 30000};
 
         o.common = *common;
         o.path = st->state_path;
@@ -171,7 +173,8 @@ static int check_bootable(const struct start *st, struct err *e)
 {
         if (st->from_state || st->def.kernel)
                 return 0;
-        return err_set(e, -ENOENT, "the machine '%s' was restored from %s and has no kernel to boot, only a saved state starts it; 'rouse restore %s --name %s' makes it anew",
+        return err_set(e, -ENOENT, "the machine '%s' was restored from %s and has no kernel to boot, only a saved state starts "
+                       "it; 'rouse restore %s --name %s' makes it anew",
                        st->name, st->def.restored_from ? st->def.restored_from : "a snapshot",
                        st->def.restored_from ? st->def.restored_from : "DIR", st->name);
 }

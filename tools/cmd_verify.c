@@ -8,6 +8,15 @@
 
 static const struct option options[] = {{"format", required_argument, NULL, 'F'}, {"base", required_argument, NULL, 'b'}, CLI_LAST_OPTIONS};
 
+/* The snapshot is whole without it. */
+static void say_index(const struct inspection *i)
+{
+        char text[sizeof(i->index->text) + 64];
+
+        snprintf(text, sizeof(text), "page index is not used: %s", i->index->text);
+        cli_message(NULL, text);
+}
+
 static int verify(const struct inspection *i)
 {
         bool shown = false;
@@ -19,6 +28,8 @@ static int verify(const struct inspection *i)
                 fprintf(stderr, "\n");
         if (r < 0)
                 return cli_fail(&err);
+        if (i->index)
+                say_index(i);
         printf("%s: %" PRIu64 " data pages read, %" PRIu64 " zero pages", i->path, v.data_pages, v.zero_pages);
         if (i->verifiable)
                 printf(", %" PRIu64 " checksums match%s\n", v.checked_pages,
@@ -65,6 +76,8 @@ const struct verb verb_verify = {
                 "  --format NAME         insist on a format: native, stratovirt\n"
                 CLI_BASE_HELP "\n"
                 "Exit 0: whole. Exit 4: the first thing that is wrong, with file, offset, expected, found.\n"
+                "Bad is a page, a file that is damaged (also a page index beside the snapshot, and hints in it), or an index that calls a\n"
+                "page zero that is not. An index of an older state of the snapshot is left alone, which is said.\n"
                 "A StratoVirt memory file has no checksums: its pages are read, and it is said that they are not verifiable.\n\n"
                 "example: rouse verify /srv/snapshots/web\n",
         .run = run,

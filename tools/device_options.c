@@ -131,7 +131,8 @@ static bool take_mac(struct device_config *d, const char *value)
 
 static const struct word boot_disk_words[] = {READONLY, DIRECT, {"discard=", "on or off", take_discard}, SERIAL, END};
 static const struct word restored_disk_words[] = {READONLY, DIRECT, SERIAL, END};
-static const struct word boot_net_words[] = {TAP, NONE, {"mac=", "an address like 52:54:00:12:34:56 that is no group's", take_mac}, END};
+static const struct word boot_net_words[] = {TAP, NONE, {"mac=", "an address like 52:54:00:12:34:56 that is no group's",
+                                                         take_mac}, END};
 static const struct word restored_net_words[] = {TAP, NONE, END};
 static const struct word vsock_words[] = {CID, PATH, END};
 static const struct word console_words[] = {{"unix=", "one path", take_unix}, {"file=", "one path", take_file}, END};
@@ -224,8 +225,8 @@ static int take_slot(struct reading *r, uint64_t min, uint64_t max, const char *
         if (equals)
                 *equals = 0;
         if (!equals || !cli_number(r->rest, min, max, ret))
-                return bad(r, "expected %s with N from %llu to %llu, found '%s%s%s'", example, (unsigned long long)min, (unsigned long long)max,
-                           r->rest, equals ? "=" : "", equals ? equals + 1 : "");
+                return bad(r, "expected %s with N from %llu to %llu, found '%s%s%s'", example, (unsigned long long)min,
+                           (unsigned long long)max, r->rest, equals ? "=" : "", equals ? equals + 1 : "");
         r->rest = equals + 1;
         r->d->slot = (uint32_t)*ret;
         return 1;
@@ -331,7 +332,8 @@ static int restored_device(struct reading *r)
                 enum virtio_kind   kind;
                 const struct word *words;
         } kinds[] = {
-                {VIRTIO_RNG, no_words}, {VIRTIO_CONSOLE, device_console_words}, {VIRTIO_BALLOON, no_words}, {VIRTIO_VSOCK, vsock_words},
+                {VIRTIO_RNG, no_words}, {VIRTIO_CONSOLE, device_console_words}, {VIRTIO_BALLOON, no_words},
+                {VIRTIO_VSOCK, vsock_words},
         };
         const char *name;
         uint64_t n = 0;
@@ -371,7 +373,8 @@ static int check_clash(struct reading *r)
                 if (r->d->slot != other->slot || (r->d->slot == VIRTIO_SLOT_UNKNOWN && r->d->kind != other->kind))
                         continue;
                 return r->d->slot == VIRTIO_SLOT_UNKNOWN ? bad(r, "expected one, found a second")
-                                                         : bad(r, "slot %u: expected one option for it, found a second", r->d->slot);
+                                                         : bad(r, "slot %u: expected one option for it, found a second",
+                                                               r->d->slot);
         }
         return 1;
 }
@@ -386,8 +389,10 @@ struct option_row {
 };
 
 static const struct option_row boot_rows[] = {
-        {'d', "disk", VIRTIO_BLK, boot_disk},          {'e', "net", VIRTIO_NET, boot_net},       {'r', "rng", VIRTIO_RNG, boot_single},
-        {'b', "balloon", VIRTIO_BALLOON, boot_single}, {'v', "vsock", VIRTIO_VSOCK, boot_vsock}, {'c', "console", VIRTIO_CONSOLE, boot_console},
+        {'d', "disk", VIRTIO_BLK, boot_disk},          {'e', "net", VIRTIO_NET, boot_net},
+        {'r', "rng", VIRTIO_RNG, boot_single},
+        {'b', "balloon", VIRTIO_BALLOON, boot_single}, {'v', "vsock", VIRTIO_VSOCK, boot_vsock},
+        {'c', "console", VIRTIO_CONSOLE, boot_console},
 };
 
 static const struct option_row restore_rows[] = {

@@ -57,7 +57,8 @@ int front_option(const struct verb *v, int c, const char *value, struct front *f
                 f->qmp_path = path_of(value, "unix=");
                 return f->qmp_path ? 1 : bad(v, "qmp", "unix=PATH", value);
         case 'g':
-                return ram_backing_find(value, &o->memory_backing) ? 1 : bad(v, "memory-backing", "anon, memfd or hugetlb", value);
+                return ram_backing_find(value, &o->memory_backing) ? 1
+                       : bad(v, "memory-backing", "anon, memfd or hugetlb", value);
         case 'p':
                 o->paused = true;
                 return 1;
@@ -68,13 +69,15 @@ int front_option(const struct verb *v, int c, const char *value, struct front *f
                 o->mark = value;
                 return 1;
         case 't':
-                return cli_time(value, &o->timeout_ns) && o->timeout_ns ? 1 : bad(v, "timeout", "a time like 500ms or 10s", value);
+                return cli_time(value, &o->timeout_ns) && o->timeout_ns ? 1
+                       : bad(v, "timeout", "a time like 500ms or 10s", value);
         case 'l':
                 f->ledger_path = value;
                 return 1;
         case '0':
                 o->t0_from = LEDGER_T0_LAUNCHER;
-                return cli_number(value, 1, o->t0_ns, &o->t0_ns) ? 1 : bad(v, "t0-ns", "CLOCK_MONOTONIC nanoseconds in the past", value);
+                return cli_number(value, 1, o->t0_ns, &o->t0_ns) ? 1 : bad(v, "t0-ns", "CLOCK_MONOTONIC nanoseconds in the past",
+                                                                           value);
         }
         return 0;
 }
@@ -135,8 +138,8 @@ int front_refuse_saved(const struct front *f, const struct session_options *o, s
 {
         if (!f->store || !machine_store_has_state(f->store))
                 return 0;
-        return err_set(e, -EEXIST, "the machine '%s' has a saved state: wake it with 'rouse start %s', boot it without with 'rouse start %s --stateless', or give "
-                       "this one another --name", o->name, o->name, o->name);
+        return err_set(e, -EEXIST, "the machine '%s' has a saved state: wake it with 'rouse start %s', boot it without with "
+                       "'rouse start %s --stateless', or give this one another --name", o->name, o->name, o->name);
 }
 
 static int open_qmp(struct front *f, struct err *e)

@@ -51,6 +51,7 @@ struct front {
         "  --ledger FILE|-       write the ledger: JSON to FILE, or a table on standard error\n"    \
         "  --t0-ns N             the moment of the request, CLOCK_MONOTONIC, from the launcher\n"
 
+/* What holds without any option. t0_ns: the first instruction of the program. */
 void front_defaults(struct front *f, struct session_options *o, uint64_t t0_ns);
 /* Takes option c: 1 taken, 0 not one of these, -1 a bad value, reported. */
 int front_option(const struct verb *v, int c, const char *value, struct front *f, struct session_options *o);

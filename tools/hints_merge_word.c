@@ -50,6 +50,8 @@ static int run(int argc, char **argv, uint64_t t0_ns)
                 return cli_usage("hints merge", "expected recordings, found none%s", "");
         if (argc - optind > HINTS_RECORDINGS_MAX)
                 return cli_usage("hints merge", "expected at most %d recordings", HINTS_RECORDINGS_MAX);
+        if (min_seen > (uint64_t)(argc - optind)) /* no page is seen in more than there are: the file would be empty, and hold replays back */
+                return cli_usage("hints merge", "--min-seen: expected at most %d, as many as there are recordings, found %" PRIu64, argc - optind, min_seen);
         if (strcmp(to, "auto") == 0 && !cli_data_dir(data_dir, sizeof(data_dir)))
                 return cli_usage("hints merge", "-o auto needs a home: set XDG_DATA_HOME%s", "");
         return merge(to, (uint32_t)min_seen, (const char *const *)(argv + optind), (size_t)(argc - optind),

@@ -130,8 +130,10 @@ static void put_colours(FILE *to, bool dark)
         static const struct {
                 const char *rule, *light, *dark;
         } rules[] = {
-                {".bg { fill:", "#ffffff", "#16181c"},     {"text { fill:", "#1c1c1c", "#ececec"}, {".soft { fill:", "#5c5c5c", "#a8a8a8"},
-                {".grid { stroke:", "#e4e4e4", "#2c2f36"}, {".axis { stroke:", "#9a9a9a", "#70757f"}, {".phase { stroke:", "#5c5c5c", "#a8a8a8"},
+                {".bg { fill:", "#ffffff", "#16181c"},     {"text { fill:", "#1c1c1c", "#ececec"},
+                {".soft { fill:", "#5c5c5c", "#a8a8a8"},
+                {".grid { stroke:", "#e4e4e4", "#2c2f36"}, {".axis { stroke:", "#9a9a9a", "#70757f"},
+                {".phase { stroke:", "#5c5c5c", "#a8a8a8"},
         };
 
         for (size_t i = 0; i < ARRAY_LEN(rules); i++)
@@ -161,19 +163,20 @@ static const char *base_name(const char *path)
 
 static void put_head(FILE *to, const struct hints *h, const struct hints_summary *s, const char *file)
 {
-        fprintf(to, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\" aria-labelledby=\"t d\">\n"
-                    "<title id=\"t\">First touches of pages after a restore</title>\n<desc id=\"d\">%" PRIu64 " pages of %" PRIu32 " recording%s, ",
+        fprintf(to, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\" "
+                "aria-labelledby=\"t d\">\n<title id=\"t\">First touches of pages after a restore</title>\n<desc id=\"d\">%" PRIu64 " pages of %" PRIu32 " recording%s, ",
                 WIDTH, HEIGHT, WIDTH, HEIGHT, s->all.pages, h->recordings, h->recordings == 1 ? "" : "s");
         for (int p = 0; p < HINT_PHASES; p++)
                 fprintf(to, "%s%" PRIu64 " %s", p ? ", " : "", s->phase[p].pages, hint_phase_name((enum hint_phase)p));
         fputs(". Across: when each page was first touched. Up: its place in RAM. Colour: what the touch was.</desc>\n", to);
         put_style(to);
-        fprintf(to, "<rect class=\"bg\" width=\"%d\" height=\"%d\"/>\n<text class=\"title\" x=\"%d\" y=\"32\">First touches of pages after a restore</text>\n"
-                    "<text class=\"soft\" x=\"%d\" y=\"54\">",
+        fprintf(to, "<rect class=\"bg\" width=\"%d\" height=\"%d\"/>\n<text class=\"title\" x=\"%d\" y=\"32\">First touches of "
+                "pages after a restore</text>\n<text class=\"soft\" x=\"%d\" y=\"54\">",
                 WIDTH, HEIGHT, LEFT, LEFT);
         put_text(to, base_name(file));
         fprintf(to, ": %" PRIu64 " pages, %.1f of %" PRIu64 " MiB, %" PRIu32 " recording%s, snapshot ", s->all.pages,
-                (double)pages_to_bytes(s->all.pages) / (double)MIB, pages_to_bytes(h->ram_pages) / MIB, h->recordings, h->recordings == 1 ? "" : "s");
+                (double)pages_to_bytes(s->all.pages) / (double)MIB, pages_to_bytes(h->ram_pages) / MIB, h->recordings,
+                h->recordings == 1 ? "" : "s");
         put_text(to, h->snapshot.s);
         fputs(s->kept < s->all.pages ? "; pale: not replayed</text>\n" : "</text>\n", to);
 }
@@ -186,7 +189,8 @@ static void put_legend(FILE *to, const struct hints *h)
         for (size_t i = 0; i < h->nr; i++)
                 n[mark_of(&h->v[i])]++;
         for (int m = MARKS - 1; m >= 0; m--) {
-                fprintf(to, "<rect class=\"%s\" x=\"%d\" y=\"71\" width=\"10\" height=\"10\"/><text x=\"%d\" y=\"81\">%s <tspan class=\"soft\">%" PRIu64
+                fprintf(to, "<rect class=\"%s\" x=\"%d\" y=\"71\" width=\"10\" height=\"10\"/><text x=\"%d\" y=\"81\">%s <tspan "
+                        "class=\"soft\">%" PRIu64
                             "</tspan></text>\n",
                         marks[m].class, x, x + 16, marks[m].label, n[m]);
                 x += 210;
@@ -202,8 +206,8 @@ static void put_x_axis(FILE *to, const struct axis *a)
         for (int i = 0; i * a->step <= a->max * 1.0001; i++) {
                 double x = LEFT + AREA_W * (i * a->step / a->max);
 
-                fprintf(to, "<path class=\"grid\" d=\"M%.1f %dv%d\"/><text class=\"soft mid\" x=\"%.1f\" y=\"%d\">%g</text>\n", x, TOP, AREA_H, x, bottom + 18,
-                        i * a->step);
+                fprintf(to, "<path class=\"grid\" d=\"M%.1f %dv%d\"/><text class=\"soft mid\" x=\"%.1f\" y=\"%d\">%g</text>\n", x,
+                        TOP, AREA_H, x, bottom + 18, i * a->step);
         }
         fprintf(to, "<path class=\"axis\" d=\"M%d %dh%d\"/><text class=\"mid\" x=\"%d\" y=\"%d\">", LEFT, bottom, AREA_W,
                 LEFT + AREA_W / 2, bottom + 40);
@@ -219,10 +223,11 @@ static void put_y_axis(FILE *to, const struct axis *a)
         for (int i = 0; i * a->step <= a->max * 1.0001; i++) {
                 double y = TOP + AREA_H - AREA_H * (i * a->step / a->max);
 
-                fprintf(to, "<path class=\"grid\" d=\"M%d %.1fh%d\"/><text class=\"soft end\" x=\"%d\" y=\"%.1f\">%g</text>\n", LEFT, y, AREA_W, LEFT - 8, y + 4.5,
-                        i * a->step);
+                fprintf(to, "<path class=\"grid\" d=\"M%d %.1fh%d\"/><text class=\"soft end\" x=\"%d\" y=\"%.1f\">%g</text>\n",
+                        LEFT, y, AREA_W, LEFT - 8, y + 4.5, i * a->step);
         }
-        fprintf(to, "<path class=\"axis\" d=\"M%d %dv%d\"/><text class=\"mid\" transform=\"translate(20 %d) rotate(-90)\">place in RAM, %s</text>\n", LEFT, TOP,
+        fprintf(to, "<path class=\"axis\" d=\"M%d %dv%d\"/><text class=\"mid\" transform=\"translate(20 %d) rotate(-90)\">place "
+                "in RAM, %s</text>\n", LEFT, TOP,
                 AREA_H, TOP + AREA_H / 2, a->unit);
 }
 
@@ -250,7 +255,8 @@ static void put_phase_ends(FILE *to, const struct hints *h, const struct axis *x
                 double us = phase_end_us(h, p), at = LEFT + AREA_W * (us / x->per_unit / x->max);
 
                 if (us >= 0)
-                        fprintf(to, "<path class=\"phase\" d=\"M%.1f %dv%d\"/><text class=\"soft mid\" x=\"%.1f\" y=\"%d\">%s</text>\n", at, TOP, AREA_H,
+                        fprintf(to, "<path class=\"phase\" d=\"M%.1f %dv%d\"/><text class=\"soft mid\" x=\"%.1f\" "
+                                "y=\"%d\">%s</text>\n", at, TOP, AREA_H,
                                 at, TOP - 4, names[p]);
         }
 }
@@ -259,7 +265,8 @@ static void put_phase_ends(FILE *to, const struct hints *h, const struct axis *x
 
 static uint64_t cell_of(const struct hint *h, size_t i, const struct axis *x, const struct axis *y)
 {
-        double across = (x->unit ? h->touch_us : (double)i) / x->per_unit / x->max, up = (double)pages_to_bytes(h->page) / y->per_unit / y->max;
+        double across = (x->unit ? h->touch_us : (double)i) / x->per_unit / x->max,
+               up = (double)pages_to_bytes(h->page) / y->per_unit / y->max;
         uint64_t column = (uint64_t)MIN(across * CELLS_W, CELLS_W - 1.0), row = (uint64_t)MIN(up * CELLS_H, CELLS_H - 1.0);
 
         return row * CELLS_W + column;

@@ -62,7 +62,8 @@ static int load(struct judgement *j, const char *data_dir, struct err *e)
         r = r < 0 ? r : hints_load_all(w->from, w->nr_from, data_dir, &j->from, e);
         for (size_t i = 0; r >= 0 && i < w->nr; i++)
                 if (j->recordings[i].hints.recordings != 1)
-                        r = err_bad(e, w->paths[i], ERR_NO_OFFSET, "expected the recording of one run to judge by, found hints of %" PRIu32,
+                        r = err_bad(e, w->paths[i], ERR_NO_OFFSET,
+                                    "expected the recording of one run to judge by, found hints of %" PRIu32,
                                     j->recordings[i].hints.recordings);
         return r;
 }
@@ -94,7 +95,8 @@ static void print_row(const struct judgement *j, const char *name, const struct 
         char recall[16], foreseen[16], precision[16];
 
         printf("%-24s%8" PRIu64 "%8" PRIu64 "%8s%12s%8" PRIu64 "%11s%8.2f\n", name, c->touched, c->recalled,
-               hints_percent(recall, c->recalled, c->touched), hints_percent(foreseen, c->recalled, j->foreseen.known ? c->foreseeable : 0), c->hinted,
+               hints_percent(recall, c->recalled, c->touched),
+               hints_percent(foreseen, c->recalled, j->foreseen.known ? c->foreseeable : 0), c->hinted,
                hints_percent(precision, c->used, c->hinted), (double)wasted_bytes(c) / (double)MIB);
 }
 
@@ -112,18 +114,20 @@ static void print_text(const struct judgement *j)
                "snapshot   %s\n\n"
                "                         touched     had  recall foreseeable  hinted  precision  wasted\n"
                "                           pages   pages            recalled   pages                MiB\n",
-               j->w->hints, j->hints.hints.recordings, j->hints.hints.recordings == 1 ? "" : "s", j->min_seen, j->hints.hints.snapshot.s);
+               j->w->hints, j->hints.hints.recordings, j->hints.hints.recordings == 1 ? "" : "s", j->min_seen,
+               j->hints.hints.snapshot.s);
         for (size_t i = 0; i < j->w->nr; i++)
                 print_row(j, tail(j->recordings[i].file, 23), &j->each[i].all);
         for (int p = 0; p < HINT_PHASES; p++)
                 print_row(j, hint_phase_name((enum hint_phase)p), &j->sum.phase[p]);
         print_row(j, "all", &j->sum.all);
         if (j->sum.all.touched_zero)
-                printf("\n%" PRIu64 " touches were of pages that are zero in the snapshot: they need no hint, and are not counted above\n",
+                printf("\n%" PRIu64 " touches were of pages that are zero in the snapshot: they need no hint, and are not "
+                       "counted above\n",
                        j->sum.all.touched_zero);
         if (!j->foreseen.known)
-                printf("\nwhat could be foreseen is not known: pages seen in fewer than %" PRIu32 " recordings were left out of %s;"
-                       " name those that it was merged from with --from\n", j->hints.hints.min_seen, j->w->hints);
+                printf("\nwhat could be foreseen is not known: pages seen in fewer than %" PRIu32 " recordings were left out of "
+                       "%s; name those that it was merged from with --from\n", j->hints.hints.min_seen, j->w->hints);
 }
 
 /* --- as JSON --- */

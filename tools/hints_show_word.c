@@ -30,7 +30,8 @@ static void print_phase(const char *name, const struct hints_phase_summary *p)
                 snprintf(first, sizeof(first), "%.3f", (double)p->first_us / 1000);
                 snprintf(last, sizeof(last), "%.3f", (double)p->last_us / 1000);
         }
-        printf("%-10s%9" PRIu64 "%9.2f%8" PRIu64 "%9s%9s%9s%12s%12s\n", name, p->pages, (double)pages_to_bytes(p->pages) / (double)MIB, p->runs,
+        printf("%-10s%9" PRIu64 "%9.2f%8" PRIu64 "%9s%9s%9s%12s%12s\n", name, p->pages,
+               (double)pages_to_bytes(p->pages) / (double)MIB, p->runs,
                hints_percent(written, p->written, p->pages), hints_percent(differs, p->differs, p->pages),
                hints_percent(zero, p->zero_pages, p->pages), first, last);
 }
@@ -40,7 +41,8 @@ static void print_text(const char *path, const struct hints *h, const struct hin
         printf("hints      %s\nsnapshot   %s\nmemory     %" PRIu64 " MiB, %" PRIu64 " pages\nrecordings %" PRIu32 "\n"
                "replayed   %" PRIu64 " pages, those seen in %" PRIu32 " recording%s or more\n\n"
                "              pages      MiB    runs  written  differs     zero    first ms     last ms\n",
-               path, h->snapshot.s, pages_to_bytes(h->ram_pages) / MIB, h->ram_pages, h->recordings, s->kept, hints_min_seen(h), plural(hints_min_seen(h)));
+               path, h->snapshot.s, pages_to_bytes(h->ram_pages) / MIB, h->ram_pages, h->recordings, s->kept, hints_min_seen(h),
+               plural(hints_min_seen(h)));
         for (int p = 0; p < HINT_PHASES; p++)
                 print_phase(hint_phase_name((enum hint_phase)p), &s->phase[p]);
         print_phase("all", &s->all);

@@ -12,7 +12,8 @@ static void print_packing(FILE *to, const struct page_map *m)
 {
         struct page_packing p = page_map_packing(m);
 
-        fprintf(to, "packed     by %s at level %d, in %" PRIu64 " chunks of up to %" PRIu64 " KiB: %.1f MiB are %.1f MiB (%.1f %%)\n", m->codec->name,
+        fprintf(to, "packed     by %s at level %d, in %" PRIu64 " chunks of up to %" PRIu64 " KiB: %.1f MiB are %.1f MiB (%.1f "
+                "%%)\n", m->codec->name,
                 p.level, p.nr_chunks, pages_to_bytes(p.chunk_pages) / KIB, (double)p.unpacked_bytes / (double)MIB,
                 (double)p.packed_bytes / (double)MIB, 100.0 * (double)p.packed_bytes / (double)p.unpacked_bytes);
 }
@@ -36,7 +37,8 @@ static void print_memory(FILE *to, const struct inspection *i)
                 fprintf(to, "%s %#" PRIx64 "+%#" PRIx64, k ? "," : ":", i->layout->w[k].gpa, i->layout->w[k].size_bytes);
         fprintf(to, "\n");
         if (i->pages->zeros_known)
-                fprintf(to, "pages      %" PRIu64 " data (%.1f MiB), %" PRIu64 " zero (%.1f MiB), in %zu runs\n", n.raw_pages + n.packed_pages,
+                fprintf(to, "pages      %" PRIu64 " data (%.1f MiB), %" PRIu64 " zero (%.1f MiB), in %zu runs\n",
+                        n.raw_pages + n.packed_pages,
                         mib(n.raw_pages + n.packed_pages), n.zero_pages, mib(n.zero_pages), i->pages->nr_runs);
         else
                 fprintf(to, "pages      %" PRIu64 " not looked through yet: rouse inspect --index finds the zero ones\n",
@@ -51,9 +53,10 @@ static void print_vcpus(FILE *to, const struct inspection *i)
         for (uint32_t k = 0; k < i->vm->nr_vcpus; k++) {
                 const struct vcpu_state *v = &i->vm->vcpus[k];
 
-                fprintf(to, "vCPU %-5u apic %u, rip %#llx, cr3 %#llx, %u MSRs, XSAVE %u bytes, mp_state %u, CPUID %s\n", k, v->apic_id,
-                        (unsigned long long)v->regs.rip, (unsigned long long)v->sregs.cr3, v->nr_msrs, v->xsave_bytes, v->mp_state.mp_state,
-                        v->cpuid_origin == CPUID_SAVED ? "saved" : "rebuilt from the host's");
+                fprintf(to, "vCPU %-5u apic %u, rip %#llx, cr3 %#llx, %u MSRs, XSAVE %u bytes, mp_state %u, CPUID %s\n", k,
+                        v->apic_id,
+                        (unsigned long long)v->regs.rip, (unsigned long long)v->sregs.cr3, v->nr_msrs, v->xsave_bytes,
+                        v->mp_state.mp_state, v->cpuid_origin == CPUID_SAVED ? "saved" : "rebuilt from the host's");
         }
 }
 
@@ -185,8 +188,8 @@ void inspect_print(FILE *to, const struct inspection *i, bool pages)
                 if (r->kind == RUN_ZERO)
                         fprintf(to, "run        page %" PRIu64 " +%" PRIu32 " zero\n", r->first_page, r->nr_pages);
                 else if (r->kind == RUN_PACKED)
-                        fprintf(to, "run        page %" PRIu64 " +%" PRIu32 " %s, chunk %" PRIu32 " on\n", r->first_page, r->nr_pages,
-                                i->pages->sources[r->source].name, r->first_chunk);
+                        fprintf(to, "run        page %" PRIu64 " +%" PRIu32 " %s, chunk %" PRIu32 " on\n", r->first_page,
+                                r->nr_pages, i->pages->sources[r->source].name, r->first_chunk);
                 else
                         fprintf(to, "run        page %" PRIu64 " +%" PRIu32 " %s at %" PRIu64 "\n", r->first_page, r->nr_pages,
                                 i->pages->sources[r->source].name, r->file_offset_bytes);

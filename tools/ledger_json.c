@@ -79,7 +79,8 @@ static void add_stamps(struct json_object *o, const struct ledger *l)
 
 struct json_object *ledger_to_json(const struct ledger *l)
 {
-        static const char *const t0_names[] = {[LEDGER_T0_SELF] = "self", [LEDGER_T0_LAUNCHER] = "launcher", [LEDGER_T0_API] = "api"};
+        static const char *const t0_names[] = {[LEDGER_T0_SELF] = "self", [LEDGER_T0_LAUNCHER] = "launcher",
+                                               [LEDGER_T0_API] = "api"};
         struct json_object *o = json_object_new_object();
 
         json_object_object_add(o, "version", json_object_new_int(1));

@@ -11,6 +11,7 @@
 
 struct json_object;
 
+/* A stamp that was not reached is left out. */
 struct json_object *ledger_to_json(const struct ledger *l);
 
 /* path "-": a table on standard error; else JSON into path. */

@@ -39,6 +39,17 @@ static const struct row rows[] = {
         {"made huge", "collapsed_bytes", UNIT_MIB},
 };
 
+/* What the plan chose, in the words of rouse inspect --plan. */
+static const struct {
+        const char *mechanism, *label;
+} mechanisms[] = {
+        {"anon", "plan: anon"},
+        {"map", "plan: map"},
+        {"copy", "plan: copy"},
+        {"continue", "plan: continue"},
+        {"prefill", "plan: prefill"},
+};
+
 /* The number at "a.b.c", or false. */
 static bool find(struct json_object *doc, const char *path, uint64_t *ret)
 {
@@ -56,12 +67,22 @@ static const char *find_text(struct json_object *doc, const char *object, const 
         return json_object_object_get_ex(doc, key, &doc) ? json_object_get_string(doc) : "";
 }
 
+static void print_none(FILE *to)
+{
+        fprintf(to, "%12s", "-");
+}
+
+static void print_mib(FILE *to, uint64_t bytes)
+{
+        fprintf(to, "%8.1f MiB", (double)bytes / (double)MIB);
+}
+
 static void print_cell(FILE *to, struct json_object *doc, const struct row *r)
 {
         uint64_t v;
 
         if (!find(doc, r->path, &v)) {
-                fprintf(to, "%12s", "-");
+                print_none(to);
                 return;
         }
         switch (r->unit) {
@@ -72,7 +93,7 @@ static void print_cell(FILE *to, struct json_object *doc, const struct row *r)
                 fprintf(to, "%12" PRIu64, v);
                 return;
         case UNIT_MIB:
-                fprintf(to, "%8.1f MiB", (double)v / (double)MIB);
+                print_mib(to, v);
                 return;
         }
 }
@@ -95,7 +116,70 @@ static void print_head(FILE *to, struct json_object *const *docs, size_t nr)
         fprintf(to, "\n%-18s", "snapshot");
         for (size_t i = 0; i < nr; i++)
                 fprintf(to, "%12.12s", find_text(docs[i], "snapshot", "format"));
+        fprintf(to, "\n%-18s", "checksums");
+        for (size_t i = 0; i < nr; i++)
+                fprintf(to, "%12.12s", find_text(docs[i], NULL, "verify"));
         fprintf(to, "\n");
+}
+
+/* --- the plan --- */
+
+/* NULL: a file without one. */
+static struct json_object *plan_of(struct json_object *doc)
+{
+        struct json_object *plan = json_at(doc, "plan");
+
+        return plan && json_object_is_type(plan, json_type_array) ? plan : NULL;
+}
+
+static bool planned(struct json_object *doc, const char *mechanism, uint64_t *ret_bytes)
+{
+        struct json_object *plan = plan_of(doc);
+        bool found = false;
+
+        *ret_bytes = 0;
+        for (size_t i = 0; plan && i < json_object_array_length(plan); i++) {
+                struct json_object *row = json_object_array_get_idx(plan, i);
+                uint64_t bytes;
+
+                if (strcmp(find_text(row, NULL, "mechanism"), mechanism) != 0 || !find(row, "bytes", &bytes))
+                        continue;
+                *ret_bytes += bytes;
+                found = true;
+        }
+        return found;
+}
+
+static void print_planned(FILE *to, struct json_object *const *docs, size_t nr, size_t which)
+{
+        bool any = false;
+        uint64_t bytes;
+
+        for (size_t i = 0; i < nr; i++)
+                any |= planned(docs[i], mechanisms[which].mechanism, &bytes);
+        if (!any)
+                return;
+        fprintf(to, "%-18s", mechanisms[which].label);
+        for (size_t i = 0; i < nr; i++)
+                if (planned(docs[i], mechanisms[which].mechanism, &bytes))
+                        print_mib(to, bytes);
+                else
+                        print_none(to);
+        fprintf(to, "\n");
+}
+
+/* Why, where there is room for it. */
+static void print_reasons(FILE *to, struct json_object *doc)
+{
+        struct json_object *plan = plan_of(doc);
+
+        for (size_t i = 0; plan && i < json_object_array_length(plan); i++) {
+                struct json_object *row = json_object_array_get_idx(plan, i);
+                uint64_t runs, bytes;
+
+                if (find(row, "runs", &runs) && find(row, "bytes", &bytes))
+                        fprintf(to, "%s: %.1f MiB in %" PRIu64 " runs: %s\n", find_text(row, NULL, "mechanism"), (double)bytes / (double)MIB, runs, find_text(row, NULL, "why"));
+        }
 }
 
 /* The document with this arm of the same snapshot as doc. */
@@ -169,6 +253,8 @@ void ledger_table(FILE *to, struct json_object *const *docs, size_t nr)
 {
         nr = MIN(nr, (size_t)LEDGER_COLUMNS_MAX);
         print_head(to, docs, nr);
+        for (size_t i = 0; i < ARRAY_LEN(mechanisms); i++)
+                print_planned(to, docs, nr, i);
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 if (!any_has(docs, nr, rows[i].path))
                         continue;
@@ -177,6 +263,8 @@ void ledger_table(FILE *to, struct json_object *const *docs, size_t nr)
                         print_cell(to, docs[k], &rows[i]);
                 fprintf(to, "\n");
         }
+        if (nr == 1)
+                print_reasons(to, docs[0]);
         for (size_t k = 0; k < nr; k++)
                 if (strcmp(find_text(docs[k], NULL, "arm"), "hints") == 0 ||
                     strcmp(find_text(docs[k], NULL, "arm"), "auto") == 0 ||

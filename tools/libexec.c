@@ -43,7 +43,8 @@ int libexec_run(int argc, char **argv)
                 r = become(folder, "../libexec/rouse/", argv, installed, sizeof(installed));
         }
         if (r == -ENOENT)
-                fprintf(stderr, "rouse: 'rouse %s' is a program of its own, and is neither %s nor %s; 'make' builds it, 'make install' installs it\n",
+                fprintf(stderr, "rouse: 'rouse %s' is a program of its own, and is neither %s nor %s; 'make' builds it, 'make "
+                        "install' installs it\n",
                         argv[0], path, installed);
         else
                 fprintf(stderr, "rouse: %s: %s\n", failed, strerror(-r));
@@ -57,5 +58,7 @@ static int run_apart(int argc, char **argv, uint64_t t0_ns)
 }
 
 /* Their help is their own. */
-const struct verb verb_bench = {.name = "bench", .summary = "what restores cost, arm beside arm, and what the host allows", .run = run_apart};
-const struct verb verb_trace = {.name = "trace", .summary = "record which guest pages any KVM process touches, as hints", .run = run_apart};
+const struct verb verb_bench = {.name = "bench", .summary = "what restores cost, arm beside arm, and what the host allows",
+                                .run = run_apart};
+const struct verb verb_trace = {.name = "trace", .summary = "record which guest pages any KVM process touches, as hints",
+                                .run = run_apart};

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 static const struct verb *const verbs[] = {
-        &verb_run, &verb_restore, &verb_snapshot, &verb_inspect, &verb_verify, &verb_convert, &verb_hints, &verb_probe, &verb_ledger,
+        &verb_run, &verb_restore, &verb_snapshot, &verb_inspect, &verb_verify, &verb_convert, &verb_hints, &verb_probe,
+                &verb_ledger,
         &verb_list, &verb_start, &verb_stop, &verb_delete, &verb_stratovirt_args, &verb_bench, &verb_trace,
 };
 

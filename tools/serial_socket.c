@@ -23,7 +23,8 @@ static void accept_client(void *arg, int fd, short revents);
 
 static void watch_clients(struct serial_socket *ss)
 {
-        session_watch(ss->session, ss->listen_fd, POLLIN, accept_client, ss); /* there is room: the last client's was given back */
+        /* there is room: the last client's was given back */
+        session_watch(ss->session, ss->listen_fd, POLLIN, accept_client, ss);
 }
 
 static void drop_client(struct serial_socket *ss)

@@ -98,7 +98,8 @@ static int say_disk(const struct translation *t, const char *device, unsigned in
         drive = list_find(device, "drive", id) ? find_by_id(&t->drives, id) : NULL;
         if (!drive || !list_find(drive, "file", file))
                 return err_usage(t->e, "-device %s: there is no -drive file=FILE,id=... for it", device);
-        r = list_check("-drive", drive, false, KEYS("file", "id", "if", "format", "readonly", "direct", "aio", "throttling.iops-total", "discard",
+        r = list_check("-drive", drive, false, KEYS("file", "id", "if", "format", "readonly", "direct", "aio",
+                                                    "throttling.iops-total", "discard",
                                                     "detect-zeroes"), t->e);
         if (r < 0)
                 return r;
@@ -184,7 +185,8 @@ static int say_console(const struct translation *t, const char *device, unsigned
         r = sv_say(t, "%s", t->incoming ? "--device" : "--console");
         if (r < 0 || !t->incoming)
                 return r < 0 ? r : sv_say(t, "%s", path);
-        return path[0] ? sv_say(t, "%u=console,path=%s%s", slot, path + 5, path[0] == 'u' ? ",listen" : "") : sv_say(t, "%u=console", slot);
+        return path[0] ? sv_say(t, "%u=console,path=%s%s", slot, path + 5, path[0] == 'u' ? ",listen" : "")
+               : sv_say(t, "%u=console", slot);
 }
 
 static int say_vsock(const struct translation *t, const char *device, unsigned int slot)
@@ -196,12 +198,14 @@ static int say_vsock(const struct translation *t, const char *device, unsigned i
                 return r;
         if (!list_find(device, "guest-cid", cid))
                 return err_usage(t->e, "-device %s: guest-cid is missing", device);
-        sv_note(t, "-device %s: rouse's vsock is a unix socket on the host, not AF_VSOCK: ./vsock.sock is chosen, its guest's port P is ./vsock.sock_P",
+        sv_note(t, "-device %s: rouse's vsock is a unix socket on the host, not AF_VSOCK: ./vsock.sock is chosen, its guest's "
+                "port P is ./vsock.sock_P",
              device);
         r = sv_say(t, "%s", t->incoming ? "--device" : "--vsock");
         if (r < 0)
                 return r;
-        return t->incoming ? sv_say(t, "%u=vsock,path=./vsock.sock,cid=%s", slot, cid) : sv_say(t, "cid=%s,path=./vsock.sock", cid);
+        return t->incoming ? sv_say(t, "%u=vsock,path=./vsock.sock,cid=%s", slot, cid)
+               : sv_say(t, "cid=%s,path=./vsock.sock", cid);
 }
 
 static int say_rng(const struct translation *t, const char *device, unsigned int slot)
@@ -255,8 +259,9 @@ int sv_say_devices(const struct translation *t)
                 else if (list_is_kind(d, "virtio-balloon-device"))
                         r = say_balloon(t, d, slot++);
                 else if (!list_is_kind(d, "virtconsole")) /* its virtio-serial device says it */
-                        r = err_usage(t->e, "-device %s: rouse has no such device: virtio-blk-device, virtio-net-device, virtio-serial-device, "
-                                      "vhost-vsock-device, virtio-rng-device, virtio-balloon-device, virtconsole", d);
+                        r = err_usage(t->e, "-device %s: rouse has no such device: virtio-blk-device, virtio-net-device, "
+                                      "virtio-serial-device, vhost-vsock-device, virtio-rng-device, virtio-balloon-device, "
+                                      "virtconsole", d);
         }
         return r;
 }

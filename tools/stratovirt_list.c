@@ -52,8 +52,8 @@ int list_check(const char *option, const char *list, bool has_kind, const char *
                 if (!known[i])
                         return err_usage(e, "%s %s: unknown word '%.*s'", option, list, (int)strcspn(p, ","), p);
                 if (strcspn(p, ",") >= LIST_VALUE_MAX) /* cut, it would name another file */
-                        return err_usage(e, "%s: expected values of fewer than %d bytes, found one of %zu: %.40s...", option, LIST_VALUE_MAX,
-                                         strcspn(p, ","), p);
+                        return err_usage(e, "%s: expected values of fewer than %d bytes, found one of %zu: %.40s...", option,
+                                         LIST_VALUE_MAX, strcspn(p, ","), p);
         }
         return 0;
 }

@@ -38,7 +38,7 @@ static int64_t spoil(struct installer *in, uint64_t first_page, uint64_t nr_page
         if (pager_fault_hits(in->faults, CHANCE_EAGAIN_COPY, in->nr_chances))
                 return -EAGAIN;
         if (n == 0)
-                return -ENOMEM;
+                return pager_fault_no_room(first_page);
         return (int64_t)(half > 0 && pager_fault_hits(in->faults, CHANCE_SHORT_COPY, in->nr_chances) ? half : n);
 }
 

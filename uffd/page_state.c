@@ -20,12 +20,12 @@ enum { CORE_ABSENT, CORE_INSTALLED, CORE_REMOVED, CORE_OTHER };
 #define BUSY_DEMANDED   0x08
 #define BUSY_MARKED     0x10
 
-/* bits of a loss:  7    6        5        2 1 0
+/* bits of a loss:  7    6        5        4 3 2 1 0
  *                  lost poisoned demanded reason */
 #define LOSS_LOST     0x80
 #define LOSS_POISONED 0x40
 #define LOSS_DEMANDED 0x20
-#define LOSS_REASON   0x07
+#define LOSS_REASON   0x1f
 
 static_assert(PAGE_READING <= BUSY_STATE_MASK, "the states of busy pages fit in two bits");
 
@@ -41,10 +41,10 @@ static const uint8_t allowed[PAGE_STATES] = {
         [PAGE_POISONED]  = TO(REMOVED),
 };
 
-/* Three bits' worth of reasons; what is not here is told as the first. */
-static const int reasons[] = { -EIO, -ENODATA, -EBADMSG, -ETIMEDOUT, -ENOMEM, -ENOENT, -ESTALE, -ENXIO };
+/* What is not here is told as the first. */
+static const int reasons[] = { -EIO, -ENODATA, -EBADMSG, -ETIMEDOUT, -ENOMEM, -ENOENT, -ESTALE, -ENXIO, -ENOSPC };
 
-static_assert(ARRAY_LEN(reasons) <= LOSS_REASON + 1, "a reason fits in three bits");
+static_assert(ARRAY_LEN(reasons) <= LOSS_REASON + 1, "a reason fits in its bits");
 
 static uint64_t words_bytes(uint64_t nr_pages)
 {

@@ -36,8 +36,6 @@ struct pager_lost {
 
 struct pager_events {
         void *arg;
-        /* Once per page. Once more, with demanded set, when a fault comes to wait for a page that was lost ahead of anybody's
-         * asking and could not be poisoned. */
         /* Once when a page is found lost, and once more when a fault comes to wait for one that was lost ahead. Of a demanded
          * page it is told before its waiters are let go, so that the callee can end whatever runs on it; where that is done it
          * returns true. Then, or wherever the kernel has UFFDIO_POISON, the waiters go on: over poison, else over zeros that
@@ -142,12 +140,11 @@ size_t pager_timeline(const struct pager *p, const struct pager_arrival **ret, u
 bool pager_has(const struct pager *p, uint64_t page);
 
 /* Ends the thread. Pages still absent stay registered until pager_free closes the uffd, so no vCPU may run any more, or all is
- * done. */
+ * done. False: the thread is held up, see pager_free. */
 bool pager_stop(struct pager *p);
 /* After pager_stop, for who reads RAM then: a page that was given back reads as zeros instead of waiting for a thread that is
  * gone, and so does one that never came. */
 void pager_unregister(struct pager *p);
 /* Stops first; accepts NULL and one that was never armed. False (as of pager_stop): the thread is held up, in a file system that
- * does not answer:
- * it, and all that it borrows, must stay until the process ends. */
+ * does not answer: it, and all that it borrows, must stay until the process ends. */
 bool pager_free(struct pager *p);

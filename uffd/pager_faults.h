@@ -4,6 +4,7 @@
  * Blocks:  never. */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,7 +16,7 @@ enum pager_chance {
         CHANCE_EAGAIN_COPY, /* event: an installing ioctl gives -EAGAIN with nothing done */
         CHANCE_SHORT_COPY,  /* event: one of more than one page stops half way */
         CHANCE_EIO,         /* page: a bad sector: reads end before it, those that begin with it give -EIO */
-        CHANCE_NO_MEMORY,   /* page: it cannot be installed: copies end before it, those that begin with it give -ENOMEM */
+        CHANCE_NO_MEMORY,   /* page: it cannot be installed: copies end before it, those that begin with it give pager_fault_no_room() */
         PAGER_CHANCES,
 };
 
@@ -48,6 +49,12 @@ static inline bool pager_fault_hits(const struct pager_faults *f, enum pager_cha
         h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9ULL;
         h = (h ^ h >> 27) * 0x94d049bb133111ebULL;
         return (h ^ h >> 31) % f->one_in[what] == 0;
+}
+
+/* Memory, or the file system of a memfd, is full. */
+static inline int pager_fault_no_room(uint64_t page)
+{
+        return page % 2 ? -ENOSPC : -ENOMEM;
 }
 
 /* How many of nr_pages come before the first that goes wrong. */

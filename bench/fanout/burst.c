@@ -345,7 +345,8 @@ static int open_burst(struct burst *b, struct err *e)
                 b->clones[i].out_fd = b->clones[i].write_fd = b->clones[i].said_fd = -1;
         for (size_t i = 0; i < q->starts && !r; i++)
                 r = open_clone(&b->clones[i]);
-        return r < 0 ? err_set(e, r, "pipes for %u clones: %s; ulimit -n says how many files may be open", q->starts, strerror(-r)) : 0;
+        return r < 0 ? err_set(e, r, "pipes for %u clones: %s; ulimit -n says how many files may be open", q->starts,
+                               strerror(-r)) : 0;
 }
 
 static void close_burst(struct burst *b)
@@ -390,7 +391,8 @@ int burst_run(const struct burst_request *q, struct burst_result *ret, struct er
         bool all;
         int r;
 
-        *ret = (struct burst_result){.answer_us = calloc(q->starts, sizeof(double)), .first_us = calloc(q->starts, sizeof(double))};
+        *ret = (struct burst_result){.answer_us = calloc(q->starts, sizeof(double)),
+                                     .first_us = calloc(q->starts, sizeof(double))};
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         r = ret->answer_us && ret->first_us ? open_burst(&b, e) : err_set(e, -ENOMEM, "no memory");
         if (!r)

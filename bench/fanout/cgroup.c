@@ -3,6 +3,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
+#include "core/host_read.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -124,13 +125,7 @@ bool burst_cgroup_memory(const struct burst_cgroup *c, uint64_t *ret_bytes)
 
 uint64_t burst_memory_available(void)
 {
-        _cleanup_fclose_ FILE *f = fopen("/proc/meminfo", "re");
-        char line[128];
-
-        while (f && fgets(line, sizeof(line), f))
-                if (strncmp(line, "MemAvailable:", 13) == 0)
-                        return strtoull(line + 13, NULL, 10) * KIB;
-        return 0;
+        return host_read_kb("", "/proc/meminfo", "MemAvailable:");
 }
 
 static void less_above(bool v1, const char *root, uint64_t *left)

@@ -34,8 +34,10 @@ static void check_memory(struct fanout *f, size_t i, uint64_t left)
                 if (s->out[a] || (double)all <= OF_MEMORY * (double)left)
                         continue;
                 f->fits[i] = false;
-                snprintf(f->lacks[i], sizeof(f->lacks[i]), "%.40s could need %u times %llu MiB, and %.0f %% of what is left here are %llu MiB", s->arms.v[a].name,
-                         f->sizes[i], (unsigned long long)(each / MIB), OF_MEMORY * 100, (unsigned long long)(OF_MEMORY * (double)left / (double)MIB));
+                snprintf(f->lacks[i], sizeof(f->lacks[i]),
+                         "%.40s could need %u times %llu MiB, and %.0f %% of what is left here are %llu MiB", s->arms.v[a].name,
+                         f->sizes[i], (unsigned long long)(each / MIB), OF_MEMORY * 100,
+                         (unsigned long long)(OF_MEMORY * (double)left / (double)MIB));
         }
 }
 
@@ -50,8 +52,8 @@ static void check_files(struct fanout *f, size_t i)
         if (setrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur >= need)
                 return;
         f->fits[i] = false;
-        snprintf(f->lacks[i], sizeof(f->lacks[i]), "%llu files must be open at once, and ulimit -Hn is %llu", (unsigned long long)need,
-                 (unsigned long long)files.rlim_max);
+        snprintf(f->lacks[i], sizeof(f->lacks[i]), "%llu files must be open at once, and ulimit -Hn is %llu",
+                 (unsigned long long)need, (unsigned long long)files.rlim_max);
 }
 
 int fanout_limits(struct fanout *f, struct err *e)

@@ -11,7 +11,8 @@
 struct burst_memory {
         bool     has_cgroup;
         uint64_t cgroup_bytes;
-        uint64_t pss_bytes;      /* sum over the processes; a template that they share stands in it once, with all that it holds, mapped or not */
+        /* sum over the processes; a template that they share stands in it once, with all that it holds, mapped or not */
+        uint64_t pss_bytes;
         uint64_t template_bytes; /* memfds of theirs: a template's memory and its bits */
         int64_t  drop_bytes;     /* of MemAvailable since before */
 };

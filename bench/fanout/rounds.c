@@ -54,7 +54,8 @@ static int run_burst(struct fanout *f, size_t arm, unsigned clones, enum fanout_
         struct subject *s = fanout_subject(f);
         const char *argv[WORDS_MAX];
         char timeout[32];
-        struct burst_request q = {.argv = argv, .mark = s->setting.mark, .starts = clones, .alive = clones, .timeout_ns = s->setting.timeout_ns,
+        struct burst_request q = {.argv = argv, .mark = s->setting.mark, .starts = clones, .alive = clones,
+                                  .timeout_ns = s->setting.timeout_ns,
                                   .settle_ns = f->settle_ns, .cgroup = &f->cgroup, .stop = &f->bench.stop};
 
         make_words(s, &s->arms.v[arm], timeout, sizeof(timeout), argv);
@@ -95,7 +96,9 @@ static struct bench_arm *arm_of(struct fanout *f, const struct cell *c)
         struct bench_arm *ba = bench_arm_get(fanout_group(f, f->sizes[c->size], c->phase), a->name);
 
         if (!ba->what)
-                bench_string_set(&ba->what, strcmp(a->name, "shared") == 0 ? "clones of one template (memfd, UFFDIO_CONTINUE), with hints" : a->what);
+                bench_string_set(&ba->what, strcmp(a->name, "shared") == 0
+                                                    ? "clones of one template (memfd, UFFDIO_CONTINUE), with hints"
+                                                    : a->what);
         return ba;
 }
 

@@ -15,21 +15,27 @@
 
 static const char help[] =
         "usage: rouse bench fanout DIR [OPTIONS]\n\n"
-        "Wakes many clones of one snapshot, all at once and at a steady rate, in every way, in turns: how many answer, how soon, how soon the last one,\n"
-        "and what they hold together on three bases (a cgroup of their own, PSS, the drop of MemAvailable), as so much for all and so much for each.\n"
-        "The burst is the unit of all statistics, not the clone in it.\n\n"
-        "  --clones LIST         how many (default 1,4,16,64); what would not fit this machine is left out, and told\n"
+        "Wakes many clones of one snapshot, all at once and at a steady rate, in every way, in turns: how\n"
+        "many answer, how soon, how soon the last one, and what they hold together on three bases (a cgroup\n"
+        "of their own, PSS, the drop of MemAvailable), as so much for all and so much for each. The burst is\n"
+        "the unit of all statistics, not the clone in it.\n\n"
+        "  --clones LIST         how many (default 1,4,16,64); what would not fit this machine is left out,\n"
+        "                        and told\n"
         "  --arms LIST           of " ROUSE_ARMS "\n"
         "                        (default " DEFAULT_ARMS ")\n"
-        "  --rate R              starts a second of the steady phase, in which as many as --clones says are alive at most, the oldest making\n"
-        "                        room (default 20; 0: no steady phase). Times count from when a clone was due, also where it had to wait\n"
+        "  --rate R              starts a second of the steady phase, in which as many as --clones says are\n"
+        "                        alive at most, the oldest making room (default 20; 0: no steady phase).\n"
+        "                        Times count from when a clone was due, also where it had to wait\n"
         "  --mark REGEX          the line that is the answer; without it the first byte\n"
         "  --settle TIME         from the last answer of a burst to the look at its memory (default 1s)\n"
-        "  --timeout TIME        a clone that has not answered so long after it was due has failed, and is counted (default 60s)\n"
+        "  --timeout TIME        a clone that has not answered so long after it was due has failed, and is\n"
+        "                        counted (default 60s)\n"
         "  --rouse PATH          the rouse to measure (default: the one that this program belongs to)\n"
         COMMON_HELP("sockets and hints are")
-        "\nOf a burst in which a clone failed only the count is kept. A burst is not started where less than 256 MiB of memory are left.\n"
-        "Exit status: 0 done; 1 an arm had no burst in which all answered; 2 wrong usage; 4 the snapshot is bad; 128+n stopped by signal n.\n"
+        "\nOf a burst in which a clone failed only the count is kept. A burst is not started where less than\n"
+        "256 MiB of memory are left.\n"
+        "Exit status: 0 done; 1 an arm had no burst in which all answered; 2 wrong usage; 4 the snapshot is\n"
+        "bad; 128+n stopped by signal n.\n"
         "\nexample: rouse bench fanout /srv/snapshots/web --clones 1,4,16 --mark ready --runs 10 --html fanout.html\n";
 
 /* --- options --- */
@@ -202,6 +208,8 @@ static int run(int argc, char **argv)
                 return bench_failed(WORD, "no memory");
         f->bench.stop.fd = -1;
         status = parse(argc, argv, f);
+        if (!status)
+                status = bench_outputs_check(WORD, &f->common.outputs);
         if (status) {
                 free(f);
                 return status;
@@ -214,6 +222,8 @@ static int run(int argc, char **argv)
         burst_at_once(false);
         burst_cgroup_make(&f->cgroup);
         r = bench_open(&f->bench, &e);
+        if (r >= 0 && f->cgroup.version)
+                guard_add(&f->bench.scratch.guard, f->cgroup.path);
         if (r >= 0)
                 r = measure(f, &e);
         status = report(f, r, &e);

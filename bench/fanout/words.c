@@ -78,8 +78,8 @@ static void add_line_words(struct fanout *f, struct bench_group *g, const char *
                         continue;
                 if (line.has_error)
                         snprintf(error, sizeof(error), " (standard error %.2f)", mib(line.slope_error));
-                len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.1f MiB and %.2f MiB%s for each clone by %s", len ? "; " : "",
-                                        mib(line.intercept), mib(line.slope), error, bases[i].words);
+                len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.1f MiB and %.2f MiB%s for each clone by %s",
+                                        len ? "; " : "", mib(line.intercept), mib(line.slope), error, bases[i].words);
                 len = MIN(len, sizeof(text) - 1);
         }
         if (len)
@@ -93,14 +93,16 @@ static void add_template_words(struct fanout *f, struct bench_group *g, size_t l
 
         if (!a || !stats_summarize(bench_metric_find(a, "memory.template"), &s))
                 return;
-        bench_word_add(g, "shared: the template holds %.1f MiB with %u clones, and is charged once on each basis: its cgroup has it as the memory of whoever touched it "
-                          "first; to PSS all of it is added, mapped or not, instead of the parts that are mapped.", mib(s.p50), f->sizes[largest]);
+        bench_word_add(g, "shared: the template holds %.1f MiB with %u clones, and is charged once on each basis: its cgroup "
+                       "has it as the memory of whoever touched it first; to PSS all of it is added, mapped or not, instead of "
+                       "the parts that are mapped.", mib(s.p50), f->sizes[largest]);
 }
 
 static void draw_lines(struct fanout *f)
 {
-        static const char why[] = "By cgroup: with page tables, page cache and shared memory that its VMs touched first. By PSS: pages that processes map, each shared one "
-                                  "in parts. By MemAvailable: all that the machine has less.";
+        static const char why[] = "By cgroup: with page tables, page cache and shared memory that its VMs touched first. By "
+                                  "PSS: pages that processes map, each shared one in parts. By MemAvailable: all that the "
+                                  "machine has less.";
         struct subject *s = fanout_subject(f);
         struct bench_group *g;
         struct points *p = calloc(1, sizeof(*p));
@@ -124,7 +126,8 @@ static void draw_lines(struct fanout *f)
                                 add_line_words(f, g, s->arms.v[a].name, p);
                 add_template_words(f, g, largest);
                 bench_word_add(g, "%s", why);
-                bench_word_add(g, "Looked at %g s after the last answer (--settle); what is filled in behind the guests until then counts, what comes later does not.",
+                bench_word_add(g, "Looked at %g s after the last answer (--settle); what is filled in behind the guests until "
+                               "then counts, what comes later does not.",
                                (double)f->settle_ns / (double)NS_PER_S);
                 if (!f->cgroup.version)
                         bench_word_add(g, "No cgroup of the bench's own could be made, so that basis is missing: %s.",
@@ -149,7 +152,8 @@ static void add_success(struct bench_group *g, const struct bench_arm *a, unsign
         for (size_t i = 0; m && i < m->nr; i++)
                 answered += m->values[i].value;
         if (m && answered < (double)starts * (double)m->nr)
-                bench_word_add(g, "%s: %.0f of %.0f clones answered in %zu bursts; bursts with a failure stand in no time and no memory. The first: %s", a->name, answered,
+                bench_word_add(g, "%s: %.0f of %.0f clones answered in %zu bursts; bursts with a failure stand in no time and "
+                               "no memory. The first: %s", a->name, answered,
                                (double)starts * (double)m->nr, m->nr, a->failure ? a->failure : "");
 }
 
@@ -196,7 +200,8 @@ static void burst_words(struct fanout *f, struct bench_group *g, enum fanout_pha
                 char text[300];
 
                 add_success(g, a, starts);
-                if (strcmp(a->name, "mmap") == 0 || (r.verdict != STATS_LOWER && r.verdict != STATS_HIGHER)) /* the table says that they cannot be told apart */
+                /* the table says that they cannot be told apart */
+                if (strcmp(a->name, "mmap") == 0 || (r.verdict != STATS_LOWER && r.verdict != STATS_HIGHER))
                         continue;
                 stats_ratio_words(text, sizeof(text), &r, a->name, "mmap", "sooner", "later");
                 bench_word_add(g, "%s: %s.",

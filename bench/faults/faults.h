@@ -17,6 +17,7 @@
 #define FAULTS_THREADS_MAX 8 /* kinds of groups: numbers of threads that one call may ask for */
 
 struct bare_loop;
+struct guest_stop;
 struct template;
 
 struct faults_options {
@@ -26,6 +27,7 @@ struct faults_options {
         uint64_t    seed, memory_bytes;
         bool        small, huge; /* pages of 4 KiB, of 2 MiB */
         const char *dir;         /* where the memory file is made */
+        struct guest_stop *stop; /* ends it between two measurements */
 };
 
 /* A memory to touch, and all that some mechanism stands on; one for each page size. */
@@ -70,6 +72,7 @@ void     ground_close(struct ground *g); /* accepts a zeroed one */
 uint64_t touched_cpu_ns(const struct touched *t);
 void     touched_end(struct touched *t);
 
-/* Every group of the options, round by round. Round 0 finds the host's memory and is thrown away. */
+/* Every group of the options, round by round, until all is measured or somebody stops it. Round 0 finds the host's memory and is
+ * thrown away. */
 void faults_measure(const struct faults_options *o, struct bench_result *r);
 void faults_words(struct bench_result *r);

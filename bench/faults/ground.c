@@ -41,7 +41,8 @@ static int fill_template(const struct ground *g, struct err *e)
 static int open_template(struct ground *g, struct err *e)
 {
         static const struct identity nobody = { "0" };
-        struct template_ask ask = { .identity = &nobody, .nr_pages = g->rig.nr_pages, .huge = g->huge, .ranges = &g->rig.all, .nr_ranges = 1 };
+        struct template_ask ask = { .identity = &nobody, .nr_pages = g->rig.nr_pages, .huge = g->huge, .ranges = &g->rig.all,
+                                    .nr_ranges = 1 };
         uint64_t            there = g->huge ? huge_pool_to_be_had() : 0;
         int                 r;
 
@@ -49,7 +50,8 @@ static int open_template(struct ground *g, struct err *e)
                 return err_host(e, -EOPNOTSUPP, "expected userfaultfd with minor faults (Linux 5.14), found none");
         if (g->huge && there < 2 * g->nr_units)
                 return err_host(e, -ENOMEM, "expected %llu free huge pages of 2 MiB, found %llu; sysctl -w vm.nr_hugepages=%llu",
-                                2 * (unsigned long long)g->nr_units, (unsigned long long)there, 2 * (unsigned long long)g->nr_units);
+                                2 * (unsigned long long)g->nr_units, (unsigned long long)there,
+                                2 * (unsigned long long)g->nr_units);
         r = template_find(&ask, &g->filled, e);
         if (r >= 0)
                 r = fill_template(g, e);

@@ -49,7 +49,8 @@ static int check_thp(const struct ground *g, struct err *e)
 {
         if (strcmp(g->rig.caps.thp, "never") && g->rig.caps.thp[0])
                 return 0;
-        return err_host(e, -EOPNOTSUPP, "expected transparent huge pages on request, found '%s'; echo madvise >/sys/kernel/mm/transparent_hugepage/enabled",
+        return err_host(e, -EOPNOTSUPP, "expected transparent huge pages on request, found '%s'; echo madvise "
+                        ">/sys/kernel/mm/transparent_hugepage/enabled",
                         g->rig.caps.thp);
 }
 
@@ -168,7 +169,8 @@ const struct mechanism mechanisms[] = {
         { .name = "MINOR, CONTINUE", .small = true, .huge = true, .check = check_template, .begin = begin_continue,
           .what = "rouse's pager in mode shared, for pages that another VM has in the template: only mapped" },
         { .name = "MAP_PRIVATE, read", .small = true, .huge = true, .check = check_mapped, .begin = begin_mapped,
-          .what = "the kernel alone: a read of a private mapping of the cached file (of 2 MiB pages: of a memfd), neighbours mapped along" },
+          .what = "the kernel alone: a read of a private mapping of the cached file (of 2 MiB pages: of a memfd), neighbours "
+          "mapped along" },
         { .name = "MAP_PRIVATE, write", .small = true, .huge = true, .write = true, .check = check_mapped, .begin = begin_mapped,
           .what = "the kernel alone: a write to it, which copies the page" },
         { .name = "anonymous, write", .small = true, .huge = true, .write = true, .check = check_pool, .begin = begin_anonymous,

@@ -3,6 +3,7 @@
 #include "bench/floors/floors.h"
 #include "bench/floors/memory.h"
 #include "bench/floors/touch.h"
+#include "bench/run/guest_run.h"
 #include "bench/run/progress.h"
 #include "bench/stats/stats.h"
 #include "core/base/clock.h"
@@ -95,7 +96,7 @@ static void run_round(struct faults *f, uint32_t round, struct progress *bar)
                 if (f->grounds[i].page_bytes)
                         memory_shuffle(f->grounds[i].order, f->grounds[i].nr_units, f->o->seed + round);
         memory_shuffle(order, nr, f->o->seed * 7919 + round);
-        for (size_t i = 0; i < nr; i++) {
+        for (size_t i = 0; i < nr && !guest_stop_asked(f->o->stop); i++) {
                 const struct setting   *s = &f->settings[order[i] / nr_mechanisms];
                 const struct mechanism *m = &mechanisms[order[i] % nr_mechanisms];
 
@@ -104,7 +105,7 @@ static void run_round(struct faults *f, uint32_t round, struct progress *bar)
                         measure(f, s, m, bench_arm_get(bench_group_get(f->r, s->name), m->name), round);
         }
         free(order);
-        if (round > 0)
+        if (round > 0 && !guest_stop_asked(f->o->stop))
                 floors_round(f->floors, f->r, round);
 }
 
@@ -160,7 +161,7 @@ void faults_measure(const struct faults_options *o, struct bench_result *r)
         if (floors_open(&(struct floors_config){ .seed = o->seed, .bytes = MIN(o->memory_bytes, 64 * MIB) }, &f->floors, &e) < 0)
                 floor_die(e.text, -e.code);
         progress_begin(&bar, (o->runs + 1) * f->nr_settings * nr_mechanisms);
-        for (uint32_t round = 0; round <= o->runs; round++)
+        for (uint32_t round = 0; round <= o->runs && !guest_stop_asked(o->stop); round++)
                 run_round(f, round, &bar);
         progress_hide(&bar);
         floors_close(f->floors);

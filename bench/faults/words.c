@@ -28,13 +28,15 @@ static void say_goals(struct bench_group *g)
 {
         for (size_t i = 0; i < ARRAY_LEN(goals); i++) {
                 struct stats_ratio r;
+                char               text[200];
 
                 if (strcmp(goals[i].group, g->name))
                         continue;
                 r = ratio(g, FAULTS_OWN, FAULTS_FLOOR, goals[i].metric);
-                if (r.verdict != STATS_NO_RATIO)
-                        bench_word_add(g, "goal: %s of the pager at most %.2f times that of the bare loop: %.2f, %s", goals[i].metric, GOAL, r.ratio,
-                                       r.ratio <= GOAL ? "reached" : "MISSED");
+                if (r.verdict == STATS_NO_RATIO)
+                        continue;
+                stats_goal_words(text, sizeof(text), &r, GOAL, true);
+                bench_word_add(g, "goal: %s of the pager at most %.2f times that of the bare loop: %s", goals[i].metric, GOAL, text);
         }
 }
 

@@ -51,7 +51,8 @@ struct bare_loop *bare_loop_start(const struct host_caps *caps, uint8_t *ram, co
 
         if (!l)
                 floor_die("bare loop", ENOMEM);
-        *l = (struct bare_loop){ .ram = ram, .warm = warm, .page_bytes = page_bytes, .uffd = -1, .stop_fd = eventfd(0, EFD_CLOEXEC) };
+        *l = (struct bare_loop){ .ram = ram, .warm = warm, .page_bytes = page_bytes, .uffd = -1,
+                                 .stop_fd = eventfd(0, EFD_CLOEXEC) };
         r = uffd_open(caps, UFFD_FEATURE_EVENT_REMOVE, &l->uffd, e);
         if (r < 0) {
                 close(l->stop_fd);

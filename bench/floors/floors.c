@@ -44,7 +44,8 @@ static void add_rate(struct bench_arm *a, uint32_t round, double rate)
 static int measure_fault(struct floors *f, struct bench_arm *a, uint32_t round, struct err *e)
 {
         uint8_t          *ram = memory_map_ram(f->c.bytes);
-        struct touch_plan p = { .memory = ram, .us = f->us, .threads = 1, .touches = (unsigned)MIN(TOUCHES, bytes_to_pages(f->c.bytes)),
+        struct touch_plan p = { .memory = ram, .us = f->us, .threads = 1,
+                                .touches = (unsigned)MIN(TOUCHES, bytes_to_pages(f->c.bytes)),
                                 .pages = f->order, .page_bytes = PAGE_BYTES };
         struct bare_loop *l = bare_loop_start(&f->caps, ram, f->warm, f->c.bytes, PAGE_BYTES, e);
 
@@ -92,9 +93,11 @@ static int measure_direct(struct floors *f, struct bench_arm *a, uint32_t round,
 static const struct floor_row rows[] = {
         { .name = "fault: UFFDIO_COPY of 4 KiB", .measure = measure_fault,
           .what = "a touch of a page, answered by a loop of poll, read of one message and one UFFDIO_COPY of warm memory" },
-        { .name = "UFFDIO_COPY of 2 MiB", .measure = measure_copy_2m, .what = "UFFDIO_COPY of warm memory, 2 MiB a call, into RAM that nobody has touched" },
+        { .name = "UFFDIO_COPY of 2 MiB", .measure = measure_copy_2m,
+          .what = "UFFDIO_COPY of warm memory, 2 MiB a call, into RAM that nobody has touched" },
         { .name = "memcpy", .measure = measure_memcpy, .what = "memcpy of memory that is there, on one core" },
-        { .name = "O_DIRECT read", .measure = measure_direct, .needs_file = true, .what = "the memory file read in order past the page cache, 2 MiB a read, two under way" },
+        { .name = "O_DIRECT read", .measure = measure_direct, .needs_file = true,
+          .what = "the memory file read in order past the page cache, 2 MiB a read, two under way" },
 };
 
 int floors_open(const struct floors_config *c, struct floors **ret, struct err *e)

@@ -63,7 +63,8 @@ static int set_slots(int vm_fd, const struct mem_layout *l, const uint8_t *ram)
         int r = 0;
 
         for (size_t i = 0; i < l->nr && r >= 0; i++) {
-                struct kvm_userspace_memory_region slot = {.slot = (uint32_t)i, .guest_phys_addr = l->w[i].gpa, .memory_size = l->w[i].size_bytes,
+                struct kvm_userspace_memory_region slot = {.slot = (uint32_t)i, .guest_phys_addr = l->w[i].gpa,
+                                                           .memory_size = l->w[i].size_bytes,
                                                            .userspace_addr = (uint64_t)(uintptr_t)(ram + l->w[i].ram_offset_bytes)};
 
                 r = kvm_ioctl(vm_fd, KVM_SET_USER_MEMORY_REGION, &slot);

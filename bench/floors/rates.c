@@ -100,7 +100,8 @@ static int bytes_to_read(int fd, const char *name, uint64_t *bytes, struct err *
         if (fstat(fd, &st) < 0)
                 return err_set(e, -errno, "%s: %s", name, strerror(errno));
         *bytes = MIN(*bytes, (uint64_t)st.st_size) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
-        return *bytes ? 0 : err_set(e, -ENODATA, "%s: expected a file of 2 MiB or more to read, found %llu bytes", name, (unsigned long long)st.st_size);
+        return *bytes ? 0 : err_set(e, -ENODATA, "%s: expected a file of 2 MiB or more to read, found %llu bytes", name,
+                                    (unsigned long long)st.st_size);
 }
 
 int rate_direct(int fd, const char *name, uint64_t bytes, double *ret, struct err *e)

@@ -47,7 +47,8 @@ void rig_open(struct rig *r, const char *dir, uint64_t nr_pages)
         memory_fill(r->warm, pages_to_bytes(nr_pages));
         write_file(r);
         probe(&r->caps);
-        r->config = (struct pager_config){ .map = &r->map, .served = &r->all, .nr_served = 1, .around_pages = 16, .caps = &r->caps };
+        r->config = (struct pager_config){ .map = &r->map, .served = &r->all, .nr_served = 1, .around_pages = 16,
+                                           .caps = &r->caps };
 }
 
 void rig_open_map(struct rig *r, const struct page_map *map)
@@ -69,7 +70,8 @@ void rig_open_map(struct rig *r, const struct page_map *map)
                         r->served[nr++] = (struct pager_range){ run->first_page, run->nr_pages };
         }
         probe(&r->caps);
-        r->config = (struct pager_config){ .map = map, .served = r->served, .nr_served = nr, .around_pages = 16, .caps = &r->caps };
+        r->config = (struct pager_config){ .map = map, .served = r->served, .nr_served = nr, .around_pages = 16,
+                                           .caps = &r->caps };
 }
 
 void rig_close(struct rig *r)
@@ -95,7 +97,8 @@ static void begin_map(struct rig *r)
 
 static void add_run(struct rig *r, uint64_t first_page, uint64_t nr_pages, enum run_kind kind, uint64_t file_page)
 {
-        struct page_run run = { .first_page = first_page, .nr_pages = (uint32_t)nr_pages, .kind = (uint8_t)kind, .first_sum = NO_SUM,
+        struct page_run run = { .first_page = first_page, .nr_pages = (uint32_t)nr_pages, .kind = (uint8_t)kind,
+                                .first_sum = NO_SUM,
                                 .file_offset_bytes = pages_to_bytes(file_page) };
         int e = page_map_append(&r->map, &run);
 

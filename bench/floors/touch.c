@@ -44,7 +44,8 @@ void touch_run(const struct touch_plan *p)
                 floor_die("threads that touch", EINVAL);
         pthread_barrier_init(&start, NULL, p->threads);
         for (unsigned i = 0; i < p->threads; i++) {
-                t[i] = (struct toucher){ .plan = p, .start = &start, .pages = p->pages + i * p->stride, .us = p->us + (uint64_t)i * p->touches };
+                t[i] = (struct toucher){ .plan = p, .start = &start, .pages = p->pages + i * p->stride,
+                                         .us = p->us + (uint64_t)i * p->touches };
                 r = pthread_create(&t[i].thread, NULL, touch, &t[i]);
                 if (r != 0)
                         floor_die("a thread that touches", r);

@@ -11,7 +11,8 @@
 
 struct touch_plan {
         uint8_t        *memory;
-        double         *us;               /* threads * touches long: the time of each touch, the look at the clock included (some 40 ns) */
+        /* threads * touches long: the time of each touch, the look at the clock included (some 40 ns) */
+        double         *us;
         unsigned        threads, touches; /* touches: of each thread */
         const uint64_t *pages;            /* numbers of pages: thread i begins at pages[i * stride] */
         uint64_t        stride;

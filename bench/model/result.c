@@ -159,7 +159,8 @@ void bench_words_of_lacks(struct bench_group *g)
                         continue;
                 for (size_t k = i; k < g->nr_arms && len < sizeof(names); k++)
                         if (is_lacking(&g->arms[k]) && strcmp(g->arms[k].failure, g->arms[i].failure) == 0)
-                                len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", len ? "; " : "", g->arms[k].name);
+                                len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", len ? "; " : "",
+                                                        g->arms[k].name);
                 bench_word_add(g, "not measured here: %s. %s", names, g->arms[i].failure);
         }
 }

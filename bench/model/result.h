@@ -56,7 +56,8 @@ struct bench_arm {
         struct bench_metric *metrics;
         size_t               nr_metrics;
         unsigned             runs_failed, runs_not_cold; /* thrown away; their metrics have no values */
-        char                *failure; /* of the first run that failed, one line; with runs_failed 0: why there was no run at all; NULL: none did */
+        /* of the first run that failed, one line; with runs_failed 0: why there was no run at all; NULL: none did */
+        char                *failure;
         struct bench_fault  *faults;
         size_t               nr_faults;
         struct bench_level  *levels;

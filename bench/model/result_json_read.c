@@ -33,8 +33,8 @@ __attribute__((format(printf, 3, 4))) static void bad(struct reader *rd, const c
         va_start(args, fmt);
         vsnprintf(text, sizeof(text), fmt, args);
         va_end(args);
-        rd->r = err_set(rd->e, -EBADMSG, "%s: %s%s%s: %s; is this a file that rouse bench --json wrote?", rd->path, rd->where, rd->where[0] && key[0] ? "." : "", key,
-                        text);
+        rd->r = err_set(rd->e, -EBADMSG, "%s: %s%s%s: %s; is this a file that rouse bench --json wrote?", rd->path, rd->where,
+                        rd->where[0] && key[0] ? "." : "", key, text);
 }
 
 /* where goes on by one step; the caller keeps the length it had, to go back. */
@@ -199,7 +199,8 @@ static void read_fault(struct reader *rd, struct json_object *v, struct bench_ar
                 .t_us = unsigned_of(rd, json_object_array_get_idx(v, 0), "time", UINT64_MAX),
                 .gpa = unsigned_of(rd, json_object_array_get_idx(v, 1), "address", UINT64_MAX),
                 .pages = (uint32_t)unsigned_of(rd, json_object_array_get_idx(v, 2), "pages", UINT32_MAX),
-                .fault_class = (uint8_t)word_of(rd, json_object_array_get_idx(v, 3), "class", result_class_words, BENCH_FAULT_CLASSES),
+                .fault_class = (uint8_t)word_of(rd, json_object_array_get_idx(v, 3), "class", result_class_words,
+                                                BENCH_FAULT_CLASSES),
         };
 
         if (!rd->r)
@@ -274,8 +275,8 @@ static void read_arm(struct reader *rd, struct json_object *o, struct bench_grou
 }
 
 /* A list of at most max strings, the i-th given to take. */
-static void read_strings(struct reader *rd, struct json_object *o, const char *key, size_t max, void (*take)(struct bench_group *g, size_t i, const char *s),
-                         struct bench_group *g)
+static void read_strings(struct reader *rd, struct json_object *o, const char *key, size_t max,
+                         void (*take)(struct bench_group *g, size_t i, const char *s), struct bench_group *g)
 {
         struct json_object *list = member(rd, o, key, json_type_array, true), *v;
 
@@ -372,8 +373,9 @@ static void read_version(struct reader *rd, struct json_object *doc)
                 bad(rd, "schema", "expected \"" RESULT_SCHEMA "\", found \"%.60s\"", schema);
         version = read_unsigned(rd, doc, "version", UINT32_MAX);
         if (!rd->r && version != BENCH_RESULT_VERSION)
-                rd->r = err_set(rd->e, -EBADMSG, "%s: expected version %d, found %llu; use the rouse that wrote it, or measure again", rd->path, BENCH_RESULT_VERSION,
-                                (unsigned long long)version);
+                rd->r = err_set(rd->e, -EBADMSG,
+                                "%s: expected version %d, found %llu; use the rouse that wrote it, or measure again", rd->path,
+                                BENCH_RESULT_VERSION, (unsigned long long)version);
 }
 
 static void read_result(struct reader *rd, struct json_object *doc, struct bench_result *r)
@@ -454,8 +456,10 @@ static int parse(const char *path, const char *text, size_t bytes, struct json_o
         *ret = json_tokener_parse_ex(t, text, (int)bytes);
         if (json_tokener_get_error(t) == json_tokener_success && *ret)
                 return 0;
-        return err_set(e, -EBADMSG, "%s: offset %zu: expected JSON, found: %s; is this a file that rouse bench --json wrote?", path, json_tokener_get_parse_end(t),
-                       json_tokener_get_error(t) == json_tokener_continue ? "its end" : json_tokener_error_desc(json_tokener_get_error(t)));
+        return err_set(e, -EBADMSG, "%s: offset %zu: expected JSON, found: %s; is this a file that rouse bench --json wrote?",
+                       path, json_tokener_get_parse_end(t),
+                       json_tokener_get_error(t) == json_tokener_continue ? "its end"
+                       : json_tokener_error_desc(json_tokener_get_error(t)));
 }
 
 int bench_json_read(const char *path, struct bench_result *ret, struct err *e)

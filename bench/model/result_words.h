@@ -18,5 +18,6 @@ static const char *const result_better_words[BENCH_BETTERS] = {
 };
 
 static const char *const result_class_words[BENCH_FAULT_CLASSES] = {
-        [BENCH_DEMAND] = "demand", [BENCH_AROUND] = "around", [BENCH_REPLAY] = "replay", [BENCH_FILL] = "fill", [BENCH_ZERO] = "zero", [BENCH_HOST] = "host",
+        [BENCH_DEMAND] = "demand", [BENCH_AROUND] = "around", [BENCH_REPLAY] = "replay", [BENCH_FILL] = "fill",
+        [BENCH_ZERO] = "zero", [BENCH_HOST] = "host",
 };

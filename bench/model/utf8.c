@@ -5,7 +5,8 @@ uint32_t utf8_point(const char *s, size_t *ret_bytes)
 {
         static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
         const unsigned char  *u = (const unsigned char *)s;
-        size_t                more = u[0] < 0x80 ? 0 : (u[0] & 0xe0) == 0xc0 ? 1 : (u[0] & 0xf0) == 0xe0 ? 2 : (u[0] & 0xf8) == 0xf0 ? 3 : 4;
+        size_t                more = u[0] < 0x80 ? 0 : (u[0] & 0xe0) == 0xc0 ? 1 : (u[0] & 0xf0) == 0xe0 ? 2
+                                     : (u[0] & 0xf8) == 0xf0 ? 3 : 4;
         uint32_t              c;
 
         *ret_bytes = 1;

@@ -37,7 +37,8 @@ static const struct backing *find(const char *arm)
 
 static int check_host(const struct rig *r, const struct backing *b, struct err *e)
 {
-        uint64_t need = (b->shared ? 2 : 1) * pages_to_bytes(r->nr_pages) / HUGE_PAGE_BYTES, there = b->backing == RAM_HUGETLB ? huge_pool_to_be_had() : need;
+        uint64_t need = (b->shared ? 2 : 1) * pages_to_bytes(r->nr_pages) / HUGE_PAGE_BYTES, there = b->backing == RAM_HUGETLB
+                        ? huge_pool_to_be_had() : need;
 
         if (there < need)
                 return err_host(e, -ENOMEM, "expected %llu free huge pages of 2 MiB, found %llu; sysctl -w vm.nr_hugepages=%llu",
@@ -50,7 +51,8 @@ static int check_host(const struct rig *r, const struct backing *b, struct err *
 static int open_template(const struct rig *r, const struct backing *b, struct template **ret, struct err *e)
 {
         static const struct identity nobody = { "0" };
-        struct template_ask          ask = { .identity = &nobody, .nr_pages = r->nr_pages, .huge = b->backing == RAM_HUGETLB, .ranges = &r->all, .nr_ranges = 1 };
+        struct template_ask          ask = { .identity = &nobody, .nr_pages = r->nr_pages, .huge = b->backing == RAM_HUGETLB,
+                                             .ranges = &r->all, .nr_ranges = 1 };
 
         return b->shared ? template_find(&ask, ret, e) : 0;
 }

@@ -17,6 +17,8 @@
 #include "core/base/err.h"
 #include "core/inspect.h"
 
+struct guest_stop;
+
 enum populate_part { PART_WARM, PART_COLD, PART_SNAPSHOT, PART_BACKINGS, PARTS };
 #define POPULATE_PARTS "warm,cold,snapshot,backings"
 
@@ -26,6 +28,7 @@ struct populate_options {
         unsigned    runs;
         uint64_t    seed, memory_bytes;
         bool        parts[PARTS];
+        struct guest_stop *stop; /* ends it between two steps */
 };
 
 /* A snapshot over which the pager fills. */

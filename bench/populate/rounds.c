@@ -3,6 +3,7 @@
 #include "bench/floors/floors.h"
 #include "bench/floors/memory.h"
 #include "bench/populate/populate.h"
+#include "bench/run/guest_run.h"
 #include "bench/run/progress.h"
 
 #include <errno.h>
@@ -76,7 +77,7 @@ static void run_round(struct populate *p, uint32_t round, struct progress *bar)
         uint64_t order[64];
 
         memory_shuffle(order, nr_populate_steps, p->o->seed * 7919 + round);
-        for (size_t i = 0; i < nr_populate_steps; i++) {
+        for (size_t i = 0; i < nr_populate_steps && !guest_stop_asked(p->o->stop); i++) {
                 progress_next(bar, populate_steps[order[i]].arm);
                 run_step(p, &populate_steps[order[i]], round);
         }
@@ -90,16 +91,16 @@ void populate_measure(const struct populate_options *o, struct bench_result *r)
         struct err      e = { 0 };
 
         memory_warm_host(3 * o->memory_bytes);
-        rig_open(&p.rig, o->tmp, bytes_to_pages(o->memory_bytes));
-        if (o->parts[PART_SNAPSHOT])
+        if (o->parts[PART_SNAPSHOT]) /* first: its scratch directory has a guard, a fork that must not share what is measured */
                 populate_subject_open(&p.subject, o);
+        rig_open(&p.rig, o->tmp, bytes_to_pages(o->memory_bytes));
         if (floors_open(&(struct floors_config){ .seed = o->seed, .bytes = MIN(o->memory_bytes, 64 * MIB) }, &floors, &e) < 0)
                 floor_die(e.text, -e.code);
         name_arms(&p);
         progress_begin(&bar, (o->runs + 1) * nr_populate_steps);
-        for (uint32_t round = 0; round <= o->runs; round++) {
+        for (uint32_t round = 0; round <= o->runs && !guest_stop_asked(o->stop); round++) {
                 run_round(&p, round, &bar);
-                if (round > 0)
+                if (round > 0 && !guest_stop_asked(o->stop))
                         floors_round(floors, r, round);
         }
         progress_hide(&bar);

@@ -78,7 +78,8 @@ static int run_and_save(struct maker *m, struct err *e)
 static int make_snapshot(const char *path, struct err *e)
 {
         char                kernel[4200];
-        struct boot_options o = { .common = { .serial_out_fd = -1, .mark = "^TICK 2 ", .timeout_ns = 60 * NS_PER_S }, .kernel = kernel, .memory_bytes = 128 * MIB,
+        struct boot_options o = { .common = { .serial_out_fd = -1, .mark = "^TICK 2 ", .timeout_ns = 60 * NS_PER_S },
+                                  .kernel = kernel, .memory_bytes = 128 * MIB,
                                   .nr_vcpus = 1 };
         struct maker        m = { .path = path };
         int                 r = find_guest(kernel, sizeof(kernel), e);
@@ -123,7 +124,8 @@ static int open_whole(struct populate_subject *s, const struct populate_options 
 static int open_packed(struct populate_subject *s, const struct populate_options *o, const char *made, const char *packed,
                        struct err *e)
 {
-        struct convert_options c = { .src = o->dir ? o->dir : made, .dst = packed, .pack = true, .pack_level = 1, .hints_path = "none" };
+        struct convert_options c = { .src = o->dir ? o->dir : made, .dst = packed, .pack = true, .pack_level = 1,
+                                     .hints_path = "none" };
         struct convert_report  report;
         int                    r;
 

@@ -35,11 +35,12 @@ static void say_goal(struct bench_group *g, const char *arm, double goal)
 {
         const char        *floor = slower(g);
         struct stats_ratio r = ratio(g, arm, floor);
+        char               text[200];
 
         if (r.verdict == STATS_NO_RATIO)
                 return;
-        bench_word_add(g, "goal: %s at least %.2f of %s%s: %.2f, %s", arm, goal, floor, g->references[1] ? ", the slower floor" : "", r.ratio,
-                       r.ratio >= goal ? "reached" : "MISSED");
+        stats_goal_words(text, sizeof(text), &r, goal, false);
+        bench_word_add(g, "goal: %s at least %.2f of %s%s: %s", arm, goal, floor, g->references[1] ? ", the slower floor" : "", text);
 }
 
 void populate_words(struct bench_result *r)

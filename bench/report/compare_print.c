@@ -22,8 +22,8 @@ static void print_side(FILE *to, char side, const char *path, const struct bench
 
         if (gmtime_r(&at, &tm))
                 strftime(when, sizeof(when), "%Y-%m-%d %H:%M UTC", &tm);
-        line = text_format("%c: %s: %s, %u rounds, rouse %s%s%s", side, path, when, r->rounds, r->rouse_version ? r->rouse_version : "", r->commit ? ", commit " : "",
-                           r->commit ? r->commit : "");
+        line = text_format("%c: %s: %s, %u round%s, rouse %s%s%s", side, path, when, r->rounds, r->rounds == 1 ? "" : "s",
+                           r->rouse_version ? r->rouse_version : "", r->commit ? ", commit " : "", r->commit ? r->commit : "");
         text_wrap(to, line, 3, 0, look);
 }
 

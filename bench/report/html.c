@@ -36,8 +36,8 @@ static void write_header(FILE *to, const struct bench_result *r)
                 strftime(when, sizeof(when), "%e %B %Y, %H:%M UTC", &tm);
                 strftime(iso, sizeof(iso), "%Y-%m-%dT%H:%MZ", &tm);
         }
-        fprintf(to, "<header>\n<h1>%s</h1>\n<p class=\"lead\"><time datetime=\"%s\">%s</time>. %u rounds in %.0f seconds, every arm once in each, in an order drawn anew each "
-                    "time (seed %llu). rouse ", kind_titles[r->kind], iso, when[0] == ' ' ? when + 1 : when, r->rounds, r->took_s, (unsigned long long)r->seed);
+        fprintf(to, "<header>\n<h1>%s</h1>\n<p class=\"lead\"><time datetime=\"%s\">%s</time>. %u round%s in %.0f seconds, every arm once in each, in an order drawn anew each "
+                    "time (seed %llu). rouse ", kind_titles[r->kind], iso, when[0] == ' ' ? when + 1 : when, r->rounds, r->rounds == 1 ? "" : "s", r->took_s, (unsigned long long)r->seed);
         html_text(to, r->rouse_version);
         if (r->commit) {
                 fputs(", commit ", to);

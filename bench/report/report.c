@@ -7,7 +7,10 @@
 #include "core/base/cleanup.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 typedef void (*writer)(FILE *to, const struct bench_result *r);
 
@@ -25,6 +28,35 @@ static int write_file(const char *word, const char *path, const struct bench_res
         return failed ? bench_failed(word, "%s: %s", path, strerror(errno ? errno : EIO)) : BENCH_EXIT_OK;
 }
 
+/* 0 or errno. */
+static int why_not_written(const char *path)
+{
+        _cleanup_free_ char *dir = strdup(path);
+        char *slash = dir ? strrchr(dir, '/') : NULL;
+        struct stat st;
+
+        if (stat(path, &st) == 0)
+                return S_ISDIR(st.st_mode) ? EISDIR : access(path, W_OK) == 0 ? 0 : errno;
+        if (errno != ENOENT || !dir)
+                return errno;
+        if (slash)
+                slash[slash == dir] = 0;
+        return access(slash ? dir : ".", W_OK | X_OK) == 0 ? 0 : errno;
+}
+
+int bench_outputs_check(const char *word, const struct bench_outputs *to)
+{
+        const char *const names[] = {"--json", "--html"}, *const paths[] = {to->json, to->html};
+
+        for (size_t i = 0; i < 2; i++) {
+                int error = !paths[i] || (i == 0 && strcmp(paths[i], "-") == 0) ? 0 : why_not_written(paths[i]);
+
+                if (error)
+                        return bench_failed(word, "%s %s: it could not be written: %s; nothing was measured", names[i], paths[i], strerror(error));
+        }
+        return BENCH_EXIT_OK;
+}
+
 int bench_report(const char *word, const struct bench_result *r, const struct bench_outputs *to)
 {
         struct bench_look look = bench_look_of(stdout);
@@ -40,4 +72,26 @@ int bench_report(const char *word, const struct bench_result *r, const struct be
         if (to->html)
                 other = write_file(word, to->html, r, bench_html_write);
         return status ? status : other;
+}
+
+static bool has_values(const struct bench_result *r)
+{
+        for (size_t i = 0; i < r->nr_groups; i++)
+                for (size_t a = 0; a < r->groups[i].nr_arms; a++)
+                        if (r->groups[i].arms[a].nr_metrics)
+                                return true;
+        return false;
+}
+
+int bench_report_stopped(const char *word, int signal, struct bench_result *r, const struct bench_outputs *to)
+{
+        int status;
+
+        if (!signal)
+                return bench_report(word, r, to);
+        (void)bench_failed(word, "stopped by signal %d%s", signal, has_values(r) ? "; what was measured until then:" : " before anything was measured");
+        for (size_t i = 0; i < r->nr_groups; i++)
+                bench_word_add(&r->groups[i], "The bench came to an end before its time (stopped by signal %d): %u rounds were asked for.", signal, r->rounds);
+        status = has_values(r) ? bench_report(word, r, to) : BENCH_EXIT_OK;
+        return status ? status : 128 + signal;
 }

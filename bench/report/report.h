@@ -28,6 +28,13 @@ struct bench_outputs {
         const char *html; /* --html FILE; NULL: none */
 };
 
+/* Before anything is measured: can the files be written? An exit status; what is wrong was told, nothing is changed. */
+int bench_outputs_check(const char *word, const struct bench_outputs *to);
+
 /* What every word of rouse bench does at its end: the table on standard output (unless JSON goes there), and the files. word is
  * for messages. An exit status of bench/verb.h; what cannot be written is told. */
 int bench_report(const char *word, const struct bench_result *r, const struct bench_outputs *to);
+
+/* The same of a bench that a signal has stopped (0: none has), with a word about it in every group; nothing where nothing was
+ * measured. 128 + signal. */
+int bench_report_stopped(const char *word, int signal, struct bench_result *r, const struct bench_outputs *to);

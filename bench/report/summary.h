@@ -18,8 +18,14 @@
 #define SUMMARY_BEGIN "<!-- bench: begin -->\n"
 #define SUMMARY_END   "<!-- bench: end -->\n"
 
-/* Date, machine, commit, and a table for each group that is no control. What fails is left in ferror(to). */
+/* Date, machine, commit, and few tables that are taken in at a glance. What fails is left in ferror(to). */
 void summary_markdown(FILE *to, const struct bench_result *v, size_t nr);
+
+/* The tables of one result (summary_table.c): what a reader wants to know of each arm, and not all that was measured. Of restores one for
+ * each snapshot, its warm and cold runs one below the other; of others one for each first metric. Controls have none. */
+void summary_tables(FILE *to, const struct bench_result *r);
+/* What others named, in a cell: nothing of it can end the cell or be taken for markup. */
+void summary_cell(FILE *to, const char *text);
 
 /* One page with a line for each result and a link to pages[i], which is relative to it (NULL: none). */
 void summary_index(FILE *to, const struct bench_result *v, const char *const *pages, size_t nr);

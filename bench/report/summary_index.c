@@ -22,7 +22,7 @@ static void put_result(FILE *to, const struct bench_result *r, const char *page)
                 fputs("\">", to);
         }
         html_text(to, command);
-        fprintf(to, "%s</h2>\n<p class=\"lead\">%s, %u rounds, %.0f s</p>\n", page ? "</a>" : "", when, r->rounds, r->took_s);
+        fprintf(to, "%s</h2>\n<p class=\"lead\">%s, %u round%s, %.0f s</p>\n", page ? "</a>" : "", when, r->rounds, r->rounds == 1 ? "" : "s", r->took_s);
         for (size_t i = 0; i < r->nr_groups; i++) {
                 fputs("<h3>", to);
                 html_name(to, r->groups[i].name);

@@ -396,7 +396,7 @@ static void print_head(FILE *to, const struct bench_result *r, const struct benc
                 text_wrap(to, r->command, 2, 0, look);
         if (gmtime_r(&at, &tm))
                 strftime(when, sizeof(when), "%Y-%m-%d %H:%M UTC", &tm);
-        run = text_format("%s, %u rounds, seed %llu, %.0f s; rouse %s%s%s", when, r->rounds, (unsigned long long)r->seed, r->took_s,
+        run = text_format("%s, %u round%s, seed %llu, %.0f s; rouse %s%s%s", when, r->rounds, r->rounds == 1 ? "" : "s", (unsigned long long)r->seed, r->took_s,
                           r->rouse_version ? r->rouse_version : "", r->commit ? ", commit " : "", r->commit ? r->commit : "");
         text_wrap(to, run, 2, 0, look);
         for (size_t i = 0; i < r->nr_machine; i++) {

@@ -18,10 +18,12 @@
 static const char help[] =
         "usage: rouse bench summary FILE.json... [--into FILE.md] [--html FILE]\n"
         "\n"
-        "Prints the tables of several results as Markdown: date, machine and commit, then each group's arms with medians, intervals and ratios.\n"
+        "Prints several results as Markdown: date, machine and commit, then a table of few columns for each\n"
+        "snapshot, or for each kind of figure: medians, intervals, ratios, and what they cost. All the rest\n"
+        "stays in the results.\n"
         "\n"
-        "  --into FILE.md        put them into FILE.md, between its lines <!-- bench: begin --> and <!-- bench: end -->, in place of\n"
-        "                        what stands there; nothing else of it changes\n"
+        "  --into FILE.md        put them into FILE.md, between its lines <!-- bench: begin --> and\n"
+        "                        <!-- bench: end -->, in place of what stands there; nothing else changes\n"
         "  --html FILE           an index with a link to X.html for each X.json beside it\n"
         "\n"
         "example: rouse bench summary bench/results/*.json --into README.md\n";

@@ -206,6 +206,8 @@ static int run(int argc, char **argv)
                 return bench_failed(WORD, "no memory");
         b->stop.fd = -1;
         status = restore_options_parse(argc, argv, &b->o);
+        if (!status)
+                status = bench_outputs_check(WORD, &b->o.outputs);
         if (status) {
                 free(b);
                 return status;

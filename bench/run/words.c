@@ -74,6 +74,11 @@ static double ms(double us)
         return us / 1000;
 }
 
+static bool told_apart(const struct stats_ratio *r)
+{
+        return r->verdict == STATS_LOWER || r->verdict == STATS_HIGHER;
+}
+
 /* "0.48 times mmap's (0.30 to 1.01; 8 runs cannot tell them apart, about 12 would)" */
 static void say_ratio(struct text *t, const struct bench_arm *a, const struct bench_arm *ref)
 {
@@ -91,26 +96,55 @@ static void say_ratio(struct text *t, const struct bench_arm *a, const struct be
                 say(t, " (%.3g to %.3g; %zu runs cannot tell them apart, more would hardly)", r.ci.low, r.ci.high, r.runs);
 }
 
+static void free_values(struct bench_metric *m)
+{
+        free(m->values);
+}
+
+/* From T3 to T4, round by round; the caller frees its values. */
+static struct bench_metric way_to_t4(const struct bench_arm *a)
+{
+        const struct bench_metric *t3 = bench_metric_find(a, "t3"), *t4 = bench_metric_find(a, "t4");
+        struct bench_metric way = {.better = BENCH_LOWER};
+
+        for (size_t i = 0; t3 && t4 && i < t4->nr; i++)
+                for (size_t k = 0; k < t3->nr; k++)
+                        if (t3->values[k].round == t4->values[i].round) {
+                                bench_value_add(&way, t4->values[i].round, t4->values[i].value - t3->values[k].value);
+                                break;
+                        }
+        return way;
+}
+
 /* After T3: the way from T3 to T4 is longer by what was put off. */
 static void say_paging(struct text *t, const struct bench_arm *a, const struct bench_arm *ref)
 {
-        double later, sooner;
+        _cleanup_(free_values) struct bench_metric mine = way_to_t4(a);
+        _cleanup_(free_values) struct bench_metric its = way_to_t4(ref);
+        struct stats_ratio r = stats_ratio_paired(&mine, &its);
+        double longer;
 
-        if (difference(a, ref, "t4", &later) && difference(a, ref, "t3", &sooner))
-                say(t, later >= sooner ? "; paging cost %.2f ms afterwards (from T3 to T4)" : "; %.2f ms more were saved from T3 to T4",
-                    ms(later >= sooner ? later - sooner : sooner - later));
+        if (!median_of_differences(&mine, &its, &longer))
+                return;
+        if (!told_apart(&r))
+                say(t, "; from T3 to T4 %.2f ms %s, which these runs cannot tell from none", ms(longer < 0 ? -longer : longer), longer < 0 ? "less" : "more");
+        else if (r.verdict == STATS_HIGHER)
+                say(t, "; paging cost %.2f ms afterwards (from T3 to T4)", ms(longer));
+        else
+                say(t, "; %.2f ms more were saved from T3 to T4", ms(-longer));
 }
 
 /* Until the last page is in. */
 static void say_total(struct text *t, const struct bench_arm *a, const struct bench_arm *ref)
 {
-        double mine, its;
+        struct stats_ratio r = stats_ratio_paired(bench_metric_find(a, "t6"), bench_metric_find(ref, "t6"));
+        double mine, more;
 
         if (!median(a, "t6", &mine))
                 return;
-        if (median(ref, "t6", &its))
-                say(t, "; total to T6 %.2f ms, %.2f ms %s than %s", ms(mine), ms(mine > its ? mine - its : its - mine),
-                    mine > its ? "MORE" : "less", ref->name);
+        if (difference(a, ref, "t6", &more))
+                say(t, "; total to T6 %.2f ms, %.2f ms %s than %s%s", ms(mine), ms(more < 0 ? -more : more),
+                    more < 0 ? "less" : told_apart(&r) ? "MORE" : "more", ref->name, told_apart(&r) ? "" : ", which these runs cannot tell from none");
         else
                 say(t, "; total to T6 %.2f ms, where %s has none", ms(mine), ref->name);
 }
@@ -128,6 +162,7 @@ static void say_cpu(struct text *t, const struct bench_arm *a, const struct benc
 /* What moved against the first reference, and what it cost; against the other the ratio alone. */
 static void compare_arm(struct bench_group *g, const struct bench_arm *a, const struct bench_arm *const *refs, size_t nr_refs)
 {
+        struct stats_ratio r = stats_ratio_paired(bench_metric_find(a, "t3"), bench_metric_find(refs[0], "t3"));
         struct text t = {.len = 0};
         double saved;
 
@@ -136,7 +171,10 @@ static void compare_arm(struct bench_group *g, const struct bench_arm *a, const 
                 bench_word_add(g, "%s and %s have no round in common: they cannot be compared.", a->name, refs[0]->name);
                 return;
         }
-        say(&t, "T3 %s %.2f ms, ", saved >= 0 ? "saved" : "LOST", ms(saved >= 0 ? saved : -saved));
+        if (told_apart(&r))
+                say(&t, "T3 %s %.2f ms, ", saved >= 0 ? "saved" : "LOST", ms(saved >= 0 ? saved : -saved));
+        else /* nobody has saved or lost what cannot be told from noise */
+                say(&t, "T3 came %.2f ms %s in the median, ", ms(saved >= 0 ? saved : -saved), saved >= 0 ? "sooner" : "later");
         say_ratio(&t, a, refs[0]);
         say_paging(&t, a, refs[0]);
         say_total(&t, a, refs[0]);
@@ -158,7 +196,7 @@ static bool is_lazy(const struct bench_arm *a)
 static void tell_gaps(struct bench_group *g, const struct bench_arm *a)
 {
         if (a->runs_failed)
-                bench_word_add(g, "%s: %u run%s failed and stand in no figure; the first: %s", a->name, a->runs_failed, a->runs_failed == 1 ? "" : "s",
+                bench_word_add(g, "%s: %u run%s in no figure; the first: %s", a->name, a->runs_failed, a->runs_failed == 1 ? " failed and stands" : "s failed and stand",
                                a->failure ? a->failure : "?");
         if (a->runs_not_cold)
                 bench_word_add(g, "%s: %u run%s would not have been cold and were thrown away%s", a->name, a->runs_not_cold, a->runs_not_cold == 1 ? "" : "s",

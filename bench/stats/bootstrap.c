@@ -22,7 +22,8 @@ static int by_round(const void *a, const void *b)
 {
         const struct bench_value *x = a, *y = b;
 
-        return x->round != y->round ? (x->round > y->round) - (x->round < y->round) : (x->value > y->value) - (x->value < y->value);
+        return x->round != y->round ? (x->round > y->round) - (x->round < y->round)
+               : (x->value > y->value) - (x->value < y->value);
 }
 
 /* The values by round, and by size within one. The caller frees them. */
@@ -60,7 +61,8 @@ static int by_value(const void *a, const void *b)
 {
         const struct entry *x = a, *y = b;
 
-        return x->value != y->value ? (x->value > y->value) - (x->value < y->value) : (x->round > y->round) - (x->round < y->round);
+        return x->value != y->value ? (x->value > y->value) - (x->value < y->value)
+               : (x->round > y->round) - (x->round < y->round);
 }
 
 static void fill(struct stats_pool *p, struct entry *e, size_t nr, size_t nr_rounds)

@@ -148,7 +148,19 @@ void stats_ratio_words(char *buf, size_t size, const struct stats_ratio *r, cons
                 alike_words(buf, size, r, a, b);
                 break;
         default:
-                snprintf(buf, size, "%s is %s than %s: %.3g times (%.3g to %.3g)", a, r->verdict == STATS_LOWER ? lower : higher, b, r->ratio, r->ci.low,
-                         r->ci.high);
+                snprintf(buf, size, "%s is %s than %s: %.3g times (%.3g to %.3g)", a, r->verdict == STATS_LOWER ? lower : higher,
+                         b, r->ratio, r->ci.low, r->ci.high);
         }
+}
+
+void stats_goal_words(char *buf, size_t size, const struct stats_ratio *r, double goal, bool at_most)
+{
+        const char *found = (at_most ? r->ratio <= goal : r->ratio >= goal) ? "reached" : "MISSED";
+
+        if (!r->ci.known)
+                snprintf(buf, size, "%.2f in %zu rounds, too few to tell", r->ratio, r->runs);
+        else if (r->ci.low <= goal && goal < r->ci.high)
+                snprintf(buf, size, "%.2f (%.2f to %.2f), %s by the median, but these rounds cannot tell", r->ratio, r->ci.low, r->ci.high, found);
+        else
+                snprintf(buf, size, "%.2f (%.2f to %.2f), %s", r->ratio, r->ci.low, r->ci.high, found);
 }

@@ -77,6 +77,9 @@ struct stats_ratio stats_ratio_apart(const struct bench_metric *a, const struct 
  * ties and continuity. 1 where either is empty or all values are the same. */
 double stats_rank_p(const struct bench_metric *a, const struct bench_metric *b);
 
+/* Is the ratio at most (at least) the goal? "0.78 (0.69 to 0.85), reached"; where the interval has the goal in it, or there is none,
+ * that it cannot be told. r has a ratio. */
+void stats_goal_words(char *buf, size_t size, const struct stats_ratio *r, double goal, bool at_most);
 /* "hints is lower than mmap: 0.61 times (0.58 to 0.66)", "hints and mmap cannot be told apart: ...". unit_lower, unit_higher:
  * "sooner"/"later", "lower"/"higher". */
 void stats_ratio_words(char *buf, size_t size, const struct stats_ratio *r, const char *a, const char *b, const char *lower,

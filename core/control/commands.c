@@ -150,7 +150,8 @@ static int run_snapshot(struct session *s, struct json_object *args, struct json
 }
 
 static const struct command commands[] = {
-        {"balloon", run_balloon}, {"pause", run_pause}, {"quit", run_quit}, {"resume", run_resume}, {"snapshot", run_snapshot}, {"status", run_status},
+        {"balloon", run_balloon}, {"pause", run_pause}, {"quit", run_quit}, {"resume", run_resume}, {"snapshot", run_snapshot},
+        {"status", run_status},
 };
 
 static int execute(struct session *s, struct json_object *request, struct json_object *ret, struct err *e)
@@ -171,7 +172,8 @@ static int execute(struct session *s, struct json_object *request, struct json_o
 
 struct json_object *control_execute(struct session *s, const char *request)
 {
-        struct json_object *parsed = json_tokener_parse(request), *ret = json_object_new_object(), *answer = json_object_new_object();
+        struct json_object *parsed = json_tokener_parse(request), *ret = json_object_new_object(),
+                           *answer = json_object_new_object();
         struct err err = {0};
         int r;
 

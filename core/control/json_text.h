@@ -8,6 +8,7 @@
 
 struct json_object;
 
+/* A member at the end; the string is copied. */
 void json_add_str(struct json_object *o, const char *key, const char *v);
 void json_add_u64(struct json_object *o, const char *key, uint64_t v);
 

@@ -86,8 +86,9 @@ struct reading {
 static void fail(struct reading *r, const char *key, const char *expected)
 {
         if (r->r >= 0)
-                r->r = err_set(r->e, -EINVAL, "%s: \"%s\": expected %s; mend the file, or make the machine anew with 'rouse run --name'", r->path, key,
-                               expected);
+                r->r = err_set(r->e, -EINVAL,
+                               "%s: \"%s\": expected %s; mend the file, or make the machine anew with 'rouse run --name'",
+                               r->path, key, expected);
 }
 
 static struct json_object *member(struct reading *r, struct json_object *o, const char *key, enum json_type type,
@@ -138,8 +139,8 @@ static void get_mac(struct reading *r, struct json_object *o, struct device_conf
 
         if (!v)
                 return;
-        d->has_mac = sscanf(json_object_get_string(v), "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &d->mac[0], &d->mac[1], &d->mac[2], &d->mac[3],
-                            &d->mac[4], &d->mac[5], &rest) == 6;
+        d->has_mac = sscanf(json_object_get_string(v), "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &d->mac[0], &d->mac[1],
+                            &d->mac[2], &d->mac[3], &d->mac[4], &d->mac[5], &rest) == 6;
         if (!d->has_mac)
                 fail(r, "mac", "an address like 52:54:00:12:34:56");
 }
@@ -163,7 +164,8 @@ static void parse_device(struct reading *r, struct json_object *o, struct device
         d->listen = get_bool(r, o, "listen");
         d->guest_cid = get_u64(r, o, "cid", UINT32_MAX, 0);
         get_mac(r, o, d);
-        if (!d->path && (d->kind == VIRTIO_BLK || d->listen)) /* a disk of a snapshot may be without a file, one that is defined not */
+        /* a disk of a snapshot may be without a file, one that is defined not */
+        if (!d->path && (d->kind == VIRTIO_BLK || d->listen))
                 fail(r, "path", "a text");
 }
 
@@ -213,7 +215,8 @@ int machine_definition_parse(const char *text, const char *path, struct machine_
         struct reading r = {.path = path, .e = e};
 
         if (!json_object_is_type(o, json_type_object))
-                r.r = err_set(e, -EINVAL, "%s: expected a machine's definition as JSON, found something else; make it anew with 'rouse run --name'", path);
+                r.r = err_set(e, -EINVAL, "%s: expected a machine's definition as JSON, found something else; make it anew with "
+                              "'rouse run --name'", path);
         else if (get_u64(&r, o, "version", UINT32_MAX, 0) != VERSION)
                 fail(&r, "version", "1, the only one that this rouse knows");
         else

@@ -28,6 +28,7 @@ void machine_store_close(struct machine_store *m);
 int  machine_store_lock(struct machine_store *m, struct err *e);
 bool machine_store_is_locked(const struct machine_store *m); /* by another one */
 
+/* Its directory; borrowed until machine_store_close. */
 const char *machine_store_path(const struct machine_store *m);
 /* PATH/leaf; the caller frees it. NULL: no memory. */
 char *machine_store_file(const struct machine_store *m, const char *leaf);
@@ -37,6 +38,7 @@ int machine_store_read(struct machine_store *m, struct machine_definition *ret, 
 /* On failure it has none: the one of before speaks of another machine. */
 int machine_store_write(struct machine_store *m, const struct machine_definition *d, struct err *e);
 
+/* Is there a saved state? */
 bool  machine_store_has_state(const struct machine_store *m);
 char *machine_store_state_path(const struct machine_store *m); /* the caller frees it */
 /* Before the guest runs from the state of that identity. */

@@ -95,7 +95,8 @@ static int wait_readable(int fd, uint64_t until_ns)
 
         for (;;) {
                 uint64_t now = now_ns();
-                int timeout_ms = !until_ns ? -1 : now >= until_ns ? 0 : (int)MIN((until_ns - now) / NS_PER_MS + 1, (uint64_t)INT_MAX);
+                int timeout_ms = !until_ns ? -1 : now >= until_ns ? 0
+                                 : (int)MIN((until_ns - now) / NS_PER_MS + 1, (uint64_t)INT_MAX);
                 int n = poll(&f, 1, timeout_ms);
 
                 if (n > 0)

@@ -360,7 +360,8 @@ static int err_type(struct json_object *found, const char *expected, struct err 
 
 static const char *type_name(enum json_type t)
 {
-        return t == json_type_string ? "a string" : t == json_type_int ? "u64" : t == json_type_boolean ? "a boolean" : "a sequence";
+        return t == json_type_string ? "a string" : t == json_type_int ? "u64" : t == json_type_boolean ? "a boolean"
+               : "a sequence";
 }
 
 static int check_field(const struct field *f, struct json_object *args, struct err *e)

@@ -45,7 +45,8 @@ static bool has_prefix(const char *text, const char *prefix)
 
 int migration_parse_uri(const char *uri, char **ret_dir, struct err *e)
 {
-        static const char *const options[] = {",mapped=true", ",mapped=false"}; /* how it will be restored: not the writer's affair */
+        /* how it will be restored: not the writer's affair */
+        static const char *const options[] = {",mapped=true", ",mapped=false"};
         const char *colon = strchr(uri, ':');
         size_t len;
 
@@ -102,7 +103,8 @@ static void end_save(struct qmp_vm *vm, bool stays_stopped)
 
 int qmp_migrate(struct qmp_vm *vm, struct json_object *args, struct qmp_answer *a)
 {
-        struct save_options o = {.format = "stratovirt", .replace = true, .pause_after = true, .cancelled = asked_to_give_up, .cancelled_arg = vm};
+        struct save_options o = {.format = "stratovirt", .replace = true, .pause_after = true, .cancelled = asked_to_give_up,
+                                 .cancelled_arg = vm};
         struct save_report report;
         char *dir;
         int r = migration_parse_uri(json_object_get_string(json_object_object_get(args, "uri")), &dir, &a->err);
@@ -117,7 +119,8 @@ int qmp_migrate(struct qmp_vm *vm, struct json_object *args, struct qmp_answer *
                         r = session_save(vm->session, &o, &report, &a->err);
                         end_save(vm, r >= 0);
                 }
-                vm->migration = r >= 0 ? MIGRATION_COMPLETED : r == -ECANCELED && vm->cancelled ? MIGRATION_CANCELED : MIGRATION_FAILED;
+                vm->migration = r >= 0 ? MIGRATION_COMPLETED : r == -ECANCELED && vm->cancelled ? MIGRATION_CANCELED
+                                : MIGRATION_FAILED;
         }
         free(dir);
         return r;

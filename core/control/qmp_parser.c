@@ -79,7 +79,8 @@ static void set_error(struct qmp_request *rq, const char *before, const char *fo
 /* A string that is one for strcmp(3), too. */
 static bool is_whole_string(struct json_object *v)
 {
-        return json_object_is_type(v, json_type_string) && strlen(json_object_get_string(v)) == (size_t)json_object_get_string_len(v);
+        return json_object_is_type(v, json_type_string) &&
+               strlen(json_object_get_string(v)) == (size_t)json_object_get_string_len(v);
 }
 
 static void take_member(struct qmp_request *rq, const char *key, struct json_object *value)

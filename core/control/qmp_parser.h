@@ -28,6 +28,7 @@ struct qmp_request {
         char                error[192];
 };
 
+/* 0 or -ENOMEM. */
 int  qmp_parser_new(struct qmp_parser **ret);
 void qmp_parser_free(struct qmp_parser *p); /* accepts NULL */
 

@@ -43,9 +43,11 @@ int qmp_execute(struct qmp_vm *vm, const char *name, struct json_object *argumen
 
 /* --- qmp_migrate.c --- */
 
+/* As query-migrate says it. */
 const char *migration_name(enum migration m);
 /* "file:DIR[,mapped=true|false]": the directory, which the caller frees. */
 int migration_parse_uri(const char *uri, char **ret_dir, struct err *e);
 
+/* The commands migrate and x-rouse-snapshot: return when the snapshot is written; 0, or -errno with a->err set. */
 int qmp_migrate(struct qmp_vm *vm, struct json_object *args, struct qmp_answer *a);
 int qmp_snapshot(struct qmp_vm *vm, struct json_object *args, struct qmp_answer *a);

@@ -107,7 +107,8 @@ static int check_owner(const char *runtime_dir, struct err *e)
         if (lstat(runtime_dir, &st) < 0)
                 return err_set(e, -errno, "%s: %s", runtime_dir, strerror(errno));
         if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
-                return err_set(e, -EPERM, "%s: expected a directory of user %u that nobody else can write to, found another; set XDG_RUNTIME_DIR",
+                return err_set(e, -EPERM, "%s: expected a directory of user %u that nobody else can write to, found another; "
+                               "set XDG_RUNTIME_DIR",
                                runtime_dir, (unsigned)geteuid());
         return 0;
 }

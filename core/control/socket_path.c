@@ -25,7 +25,8 @@ int control_address(const char *runtime_dir, const char *name, struct sockaddr_u
                 return n;
         n = snprintf(a.sun_path, sizeof(a.sun_path), "%s/%s.sock", runtime_dir, name);
         if (n < 0 || (size_t)n >= sizeof(a.sun_path))
-                return err_set(e, -ENAMETOOLONG, "control socket %s/%s.sock: expected a path of at most %zu bytes; set XDG_RUNTIME_DIR to a shorter one",
+                return err_set(e, -ENAMETOOLONG, "control socket %s/%s.sock: expected a path of at most %zu bytes; set "
+                               "XDG_RUNTIME_DIR to a shorter one",
                                runtime_dir, name, sizeof(a.sun_path) - 1);
         *ret = a;
         return 0;

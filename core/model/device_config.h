@@ -10,7 +10,8 @@
 struct device_config {
         enum virtio_kind kind;
         uint32_t         slot;     /* VIRTIO_SLOT_UNKNOWN: the next free one of the machine that fits the kind */
-        const char      *path;     /* blk: image file or block device; vsock: unix socket; console: unix socket or file, NULL: nowhere */
+        /* blk: image file or block device; vsock: unix socket; console: unix socket or file, NULL: nowhere */
+        const char      *path;
         bool             readonly; /* blk */
         bool             direct;   /* blk: O_DIRECT */
         bool             discard;  /* blk: offer DISCARD and WRITE_ZEROES */

@@ -27,10 +27,13 @@ static int check_hint(const struct hints *h, size_t i, const struct bitmap *earl
                                " again; record the hints again", i, hint->page);
         if (hint->seen < 1 || hint->seen > h->recordings)
                 return err_bad(e, file, ERR_NO_OFFSET, "hint %zu: expected page %" PRIu32 " to be seen in 1 to %" PRIu32
-                               " recordings, found %" PRIu32 "; record the hints again", i, hint->page, h->recordings, hint->seen);
+                               " recordings, found %" PRIu32 "; record the hints again", i, hint->page, h->recordings,
+                               hint->seen);
         if (hint->phase >= HINT_PHASES || (hint->flags & ~HINT_FLAGS) || hint->reserved)
-                return err_bad(e, file, ERR_NO_OFFSET, "hint %zu: expected phase 0 to %d, flags within %#x and 0, found phase %u, flags %#x and %u"
-                               "; record the hints again", i, HINT_PHASES - 1, HINT_FLAGS, hint->phase, hint->flags, hint->reserved);
+                return err_bad(e, file, ERR_NO_OFFSET,
+                               "hint %zu: expected phase 0 to %d, flags within %#x and 0, found phase %u, flags %#x and %u"
+                               "; record the hints again", i, HINT_PHASES - 1, HINT_FLAGS, hint->phase, hint->flags,
+                               hint->reserved);
         if (i > 0 && hint->phase < h->v[i - 1].phase)
                 return err_bad(e, file, ERR_NO_OFFSET, "hint %zu: expected phases in their order, found phase %u after %u"
                                "; record the hints again", i, hint->phase, h->v[i - 1].phase);
@@ -43,7 +46,8 @@ int hints_check(const struct hints *h, const char *file, struct err *e)
         int                                  r;
 
         if (h->recordings > HINTS_RECORDINGS_MAX)
-                return err_bad(e, file, ERR_NO_OFFSET, "expected at most %d recordings, found %" PRIu32 "; record the hints again",
+                return err_bad(e, file, ERR_NO_OFFSET,
+                               "expected at most %d recordings, found %" PRIu32 "; record the hints again",
                                HINTS_RECORDINGS_MAX, h->recordings);
         r = bitmap_init(&seen, h->ram_pages);
         if (r < 0)

@@ -48,10 +48,12 @@ static int by_phase_and_time(const void *x, const void *y)
 int hints_same_snapshot(const struct hints_named *a, const struct hints_named *b, struct err *e)
 {
         if (!identity_equal(&a->hints.snapshot, &b->hints.snapshot))
-                return err_bad(e, b->file, ERR_NO_OFFSET, "expected hints for snapshot %s, as %s has them, found them for %s; only files of one "
+                return err_bad(e, b->file, ERR_NO_OFFSET,
+                               "expected hints for snapshot %s, as %s has them, found them for %s; only files of one "
                                "snapshot belong together", a->hints.snapshot.s, a->file, b->hints.snapshot.s);
         if (a->hints.ram_pages != b->hints.ram_pages)
-                return err_bad(e, b->file, ERR_NO_OFFSET, "expected hints for %" PRIu64 " RAM pages, as %s has them, found them for %" PRIu64
+                return err_bad(e, b->file, ERR_NO_OFFSET,
+                               "expected hints for %" PRIu64 " RAM pages, as %s has them, found them for %" PRIu64
                                "; only files of one snapshot belong together", a->hints.ram_pages, a->file, b->hints.ram_pages);
         return 0;
 }
@@ -75,7 +77,8 @@ static int check(const struct hints_named *in, size_t nr, struct err *e)
                         return err_bad(e, in[i].file, ERR_NO_OFFSET, "expected the recording of one run, found hints of %" PRIu32
                                        "; merge the recordings that they were made of", in[i].hints.recordings);
                 if (i && in[i].hints.nr && in[0].hints.nr && knows_times(&in[i].hints) != knows_times(&in[0].hints))
-                        return err_bad(e, in[i].file, ERR_NO_OFFSET, "expected the times of touches in all files or in none, found them in only one "
+                        return err_bad(e, in[i].file, ERR_NO_OFFSET,
+                                       "expected the times of touches in all files or in none, found them in only one "
                                        "of %s and this; record again what was recorded by an older rouse", in[0].file);
         }
         return 0;

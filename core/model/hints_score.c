@@ -86,8 +86,8 @@ static void add_up(struct hints_score_counts *to, const struct hints_score_count
         to->used += c->used;
 }
 
-int hints_score_add(const struct hints_named *h, uint32_t min_seen, const struct hints_foreseen *f, const struct hints_named *recording,
-                    struct hints_score *sum, struct err *e)
+int hints_score_add(const struct hints_named *h, uint32_t min_seen, const struct hints_foreseen *f,
+                    const struct hints_named *recording, struct hints_score *sum, struct err *e)
 {
         _cleanup_(bitmap_free) struct bitmap hinted = { 0 }, touched = { 0 };
         struct hints_score                   s = { 0 };

@@ -41,5 +41,5 @@ void hints_foreseen_free(struct hints_foreseen *f); /* accepts a zeroed one */
 
 /* Judges h, of which pages seen in min_seen recordings count, by one recording, and adds what came of it to *sum. -EBADMSG where
  * they are of different snapshots, naming both. foreseeable stays 0 where f does not know. */
-int hints_score_add(const struct hints_named *h, uint32_t min_seen, const struct hints_foreseen *f, const struct hints_named *recording,
-                    struct hints_score *sum, struct err *e);
+int hints_score_add(const struct hints_named *h, uint32_t min_seen, const struct hints_foreseen *f,
+                    const struct hints_named *recording, struct hints_score *sum, struct err *e);

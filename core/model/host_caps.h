@@ -18,7 +18,8 @@ struct host_caps {
         int      kvm_errno;
         int      kvm_api_version;
         bool     kvm_irqchip, kvm_pit2, kvm_user_memory, kvm_immediate_exit, kvm_xcrs, kvm_debugregs, kvm_sregs2, kvm_vcpu_events;
-        bool     kvm_adjust_clock, kvm_get_tsc_khz, kvm_tsc_control, kvm_nested_state, kvm_dirty_ring, kvm_pre_fault, kvm_async_pf;
+        bool     kvm_adjust_clock, kvm_get_tsc_khz, kvm_tsc_control, kvm_nested_state, kvm_dirty_ring, kvm_pre_fault,
+                 kvm_async_pf;
         bool     kvm_hlt_in_guest; /* KVM_CAP_X86_DISABLE_EXITS: HLT; a recording can tell reads from writes */
         uint32_t kvm_xsave_bytes; /* KVM_GET_XSAVE2's size, 4096 where only KVM_GET_XSAVE is */
         uint32_t kvm_max_vcpus, kvm_max_memslots;

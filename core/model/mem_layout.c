@@ -15,10 +15,12 @@ static int check_window(const struct mem_layout *l, gpa_t gpa, uint64_t size_byt
                 return err_set(e, -EINVAL, "memory window at gpa %#" PRIx64 ", %" PRIu64
                                " bytes: expected both in whole 4096-byte pages and a size above 0", gpa, size_bytes);
         if (size_bytes > UINT64_MAX - gpa)
-                return err_set(e, -EINVAL, "memory window at gpa %#" PRIx64 ": expected to end below 2^64, found %" PRIu64 " bytes",
+                return err_set(e, -EINVAL,
+                               "memory window at gpa %#" PRIx64 ": expected to end below 2^64, found %" PRIu64 " bytes",
                                gpa, size_bytes);
         if (!range_fits(l->total_bytes, size_bytes, pages_to_bytes(RAM_PAGES_MAX)))
-                return err_set(e, -EINVAL, "memory window at gpa %#" PRIx64 ": expected at most %" PRIu64 " pages of RAM in all, found %"
+                return err_set(e, -EINVAL,
+                               "memory window at gpa %#" PRIx64 ": expected at most %" PRIu64 " pages of RAM in all, found %"
                                PRIu64 " more after %" PRIu64, gpa, RAM_PAGES_MAX, bytes_to_pages(size_bytes),
                                bytes_to_pages(l->total_bytes));
         if (last && gpa < last->gpa + last->size_bytes)

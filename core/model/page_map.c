@@ -1,7 +1,7 @@
 /* core/model/page_map.c: building a page map run by run, and finding a page in it. */
 #include "core/model/page_map.h"
 
-#include "core/base/fdio.h"
+#include "core/model/page_sums.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -45,18 +45,21 @@ void sums_file_close(struct sums_file *f)
 
 int page_map_own_sums(struct page_map *m)
 {
-        uint64_t *own;
-        ssize_t   n;
+        const struct page_run all = { 0 }; /* whose first sum is number 0 */
+        struct page_sums      sums;
+        uint64_t             *own;
+        int                   r;
 
         if (!m->sums_file.mapping)
                 return 0;
         own = malloc(m->nr_sums * sizeof(*own));
         if (!own)
                 return -ENOMEM;
-        n = fd_pread_full(m->sums_file.fd, own, m->nr_sums * sizeof(*own), m->sums_file.offset_bytes); /* of the mapping it might be SIGBUS */
-        if (n != (ssize_t)(m->nr_sums * sizeof(*own))) {
+        page_sums_init(&sums, m);
+        r = page_sums_copy(&sums, &all, 0, m->nr_sums, own);
+        if (r < 0) {
                 free(own);
-                return n < 0 ? (int)n : -EIO;
+                return r;
         }
         sums_file_close(&m->sums_file);
         m->sums = own;

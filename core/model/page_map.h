@@ -72,8 +72,8 @@ struct page_map {
         /* XXH3-64 (seed 0) of each raw page, where the format has them; else NULL: "memory not verifiable". */
         uint64_t *sums;
         uint64_t  nr_sums;
-        /* Many, and few of them needed at once: they are a mapping of the file that has them, where it has one. Whoever runs
-         * beside a guest reads them by page_sums.h: of a mapped file that is cut nothing is left but a SIGBUS. */
+        /* Many, and few of them needed at once: they are a mapping of the file that has them, where it has one. They are read by
+         * page_sums.h, and never there: of a mapped file that is cut nothing is left but a SIGBUS. */
         struct sums_file {
                 void    *mapping; /* NULL: `sums` is memory of our own */
                 size_t   mapping_bytes;
@@ -88,13 +88,14 @@ struct page_map {
         bool is_level; /* one snapshot of a chain, by itself: RUN_PARENT may be in it */
 };
 
+/* A map of so many pages without a run or source yet. */
 void page_map_init(struct page_map *m, uint64_t nr_pages);
 void page_map_free(struct page_map *m); /* accepts a zeroed map; closes the sources */
 
 /* Takes the descriptor, also on failure. Returns the source's index or -ENOMEM. */
 int page_map_add_source(struct page_map *m, int fd, uint64_t size_bytes, const char *name);
 
-/* Makes `sums`, if it is mapped, memory of our own. 0 or -ENOMEM. */
+/* Makes `sums`, if it is mapped, memory of our own. 0, -ENOMEM, or why the file cannot be read (page_sums_copy). */
 int page_map_own_sums(struct page_map *m);
 void sums_file_close(struct sums_file *f); /* accepts a zeroed one */
 
@@ -146,7 +147,8 @@ bool page_map_needs_parent(const struct page_map *m);
 
 /* Puts what *parent says in the place of every RUN_PARENT of *m; what it leaves to its own parent stays RUN_PARENT. Its sources
  * become *m's, behind those that are there, its sums and chunks are copied as far as they are used; it is left without sources.
- * -EINVAL: they have not the same number of pages; -ENOTSUP: two codecs. On failure *m is only good to be freed. */
+
+ * -EINVAL: they have not the same number of pages; -ENOTSUP: two codecs; -EBADMSG: a file of sums was cut meanwhile. On failure *m is only good to be freed. */
 int page_map_put_under(struct page_map *m, struct page_map *parent);
 
 /* The same for the runs alone, of maps without sums and chunks: source k of *parent is source_shift + k of *m. A parent without

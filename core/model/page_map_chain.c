@@ -5,6 +5,7 @@
  *   parent   r r r Z k k k k P          k a packed chunk of four
  *            R R r Z k k Z k P          the chunk is cut at both ends of the child's zero page: two runs, one chunk */
 #include "core/model/page_map.h"
+#include "core/model/page_sums.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 struct chain {
         struct page_map       *out; /* takes the place of the child's map when it is whole */
         const struct page_map *parent;
+        struct page_sums       sums; /* the parent's */
         uint16_t               source_shift;
         uint64_t               cap_sums;
         size_t                 cap_chunks;
@@ -44,15 +46,16 @@ static int grow(void **v, uint64_t nr, uint64_t more, uint64_t *cap, size_t size
         return 0;
 }
 
-static int copy_sums(struct chain *c, const uint64_t *sums, uint64_t nr, uint64_t *ret_first)
+/* Of nr pages of a run of the parent's, from its page `skip` on. */
+static int copy_sums(struct chain *c, const struct page_run *from, uint64_t skip, uint64_t nr, uint64_t *ret_first)
 {
         void *v = c->out->sums;
-        int   r = grow(&v, c->out->nr_sums, nr, &c->cap_sums, sizeof(*sums));
+        int   r = grow(&v, c->out->nr_sums, nr, &c->cap_sums, sizeof(uint64_t));
 
         c->out->sums = v;
+        r = r < 0 ? r : page_sums_copy(&c->sums, from, skip, nr, c->out->sums + c->out->nr_sums);
         if (r < 0)
                 return r;
-        memcpy(c->out->sums + c->out->nr_sums, sums, nr * sizeof(*sums));
         *ret_first = c->out->nr_sums;
         c->out->nr_sums += nr;
         return 0;
@@ -93,11 +96,9 @@ static int cut_packed(struct chain *c, const struct page_run *from, uint64_t ski
 
 static int cut_raw(struct chain *c, const struct page_run *from, uint64_t skip, struct page_run *run)
 {
-        const uint64_t *sums = run_sums(c->parent, from);
-
         run->file_offset_bytes += pages_to_bytes(skip);
         run->first_sum = NO_SUM;
-        return sums ? copy_sums(c, sums + skip, run->nr_pages, &run->first_sum) : 0;
+        return run_sums(c->parent, from) ? copy_sums(c, from, skip, run->nr_pages, &run->first_sum) : 0;
 }
 
 /* nr pages of a run of the parent's, from its page `skip` on. */
@@ -180,6 +181,7 @@ int page_map_put_runs_under(struct page_map *m, const struct page_map *parent, u
 
         if (parent->nr_pages != m->nr_pages)
                 return -EINVAL;
+        page_sums_init(&c.sums, parent);
         out.runs = NULL;
         out.nr_runs = out.cap_runs = 0;
         r = put_runs(&c, &child);

@@ -15,7 +15,12 @@ struct page_sums {
         uint64_t               v[PAGE_SUMS_WINDOW];
 };
 
+/* Reads nothing yet. */
 void page_sums_init(struct page_sums *s, const struct page_map *map);
 
 /* Of page `skip` of a run that has sums (run_sums). False: it cannot be had, and the page not be trusted. */
 bool page_sums_get(struct page_sums *s, const struct page_run *run, uint64_t skip, uint64_t *ret);
+
+/* Those of pages `skip` and the nr - 1 behind it, which the run has. 0; -EBADMSG: the file that has them was cut meanwhile; or
+ * another -errno of reading it. */
+int page_sums_copy(struct page_sums *s, const struct page_run *run, uint64_t skip, uint64_t nr, uint64_t *ret);

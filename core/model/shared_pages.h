@@ -15,7 +15,9 @@
 #include <stdbool.h>
 
 struct shared_pages {
-        uint8_t          *view;       /* mapped shared and read-only, at least what is served; registered with the pager's uffd, so that nobody reads what is absent */
+        /* mapped shared and read-only, at least what is served; registered with the pager's uffd, so that nobody reads what is
+         * absent */
+        uint8_t          *view;
         uint64_t          nr_pages;
         uint32_t          unit_pages; /* 1 or 512: pages that are put there at once */
         _Atomic uint64_t *bits;       /* one per unit */

@@ -57,7 +57,8 @@ struct vcpu_state {
         uint32_t                have;    /* 1 << enum vcpu_piece */
         uint32_t                apic_id;
         enum cpuid_origin       cpuid_origin;
-        struct cpu_topology     topology; /* max_vcpus 0: none is known. CPUID_STRATOVIRT needs it; kept with a saved CPUID for the way back */
+        /* max_vcpus 0: none is known. CPUID_STRATOVIRT needs it; kept with a saved CPUID for the way back */
+        struct cpu_topology     topology;
         uint32_t                nr_cpuid;
         struct kvm_cpuid_entry2 *cpuid;
         uint32_t                tsc_khz;

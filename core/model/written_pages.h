@@ -28,7 +28,8 @@ static inline void written_pages_mark(const struct written_pages *w, const void 
                 _Atomic uint64_t *word = &w->bits[page / 64];
                 uint64_t          bit = 1ULL << (page % 64);
 
-                if (!(atomic_load_explicit(word, memory_order_relaxed) & bit)) /* most are marked already: no line is fought for */
+                /* most are marked already: no line is fought for */
+                if (!(atomic_load_explicit(word, memory_order_relaxed) & bit))
                         atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
         }
 }

@@ -36,13 +36,13 @@ int bzimage_probe(const struct boot_file *f, struct err *e)
 static int check_header(const struct boot_file *f, const struct setup_header *h, struct err *e)
 {
         if (h->version < VERSION_MIN)
-                return err_set(e, -ENOEXEC, "%s: offset 518: expected boot protocol 2.12 or later, found %u.%u", f->path, h->version >> 8,
-                               h->version & 0xff);
+                return err_set(e, -ENOEXEC, "%s: offset 518: expected boot protocol 2.12 or later, found %u.%u", f->path,
+                               h->version >> 8, h->version & 0xff);
         if (!(h->loadflags & LOADED_HIGH))
                 return err_set(e, -ENOEXEC, "%s: offset 529: expected a bzImage, found a zImage", f->path);
         if (!(h->xloadflags & XLF_KERNEL_64))
-                return err_set(e, -ENOEXEC, "%s: offset 566: expected a kernel with a 64-bit entry, found xloadflags %#x", f->path,
-                               h->xloadflags);
+                return err_set(e, -ENOEXEC, "%s: offset 566: expected a kernel with a 64-bit entry, found xloadflags %#x",
+                               f->path, h->xloadflags);
         if (h->code32_start < BOOT_IMAGE_MIN)
                 return err_set(e, -ENOEXEC, "%s: offset 532: expected a load address of 1 MiB or more, found %#x", f->path,
                                h->code32_start);
@@ -84,8 +84,8 @@ int bzimage_load(const struct boot_file *f, const struct mem_layout *l, struct b
                 return r;
         setup_bytes = ((image.header.setup_sects ? image.header.setup_sects : SETUP_SECTS_OLD) + 1ULL) * SECTOR_BYTES;
         if (f->size_bytes <= setup_bytes + ENTRY_64_OFFSET)
-                return err_set(e, -ENOEXEC, "%s: expected more than %" PRIu64 " bytes, found %" PRIu64 ": it has been cut", f->path,
-                               setup_bytes + ENTRY_64_OFFSET, f->size_bytes);
+                return err_set(e, -ENOEXEC, "%s: expected more than %" PRIu64 " bytes, found %" PRIu64 ": it has been cut",
+                               f->path, setup_bytes + ENTRY_64_OFFSET, f->size_bytes);
         image.start = image.header.code32_start;
         image.entry = image.start + ENTRY_64_OFFSET;
         image.end = end_of_unpacked(&image.header, f->size_bytes - setup_bytes);

@@ -32,11 +32,11 @@ static int read_header(const struct boot_file *f, Elf64_Ehdr *ret, struct err *e
         if (r < 0)
                 return r;
         if (ret->e_ident[EI_CLASS] != ELFCLASS64 || ret->e_ident[EI_DATA] != ELFDATA2LSB || ret->e_machine != EM_X86_64)
-                return err_set(e, -ENOEXEC, "%s: expected a 64-bit little-endian x86-64 ELF, found class %u, data %u, machine %u", f->path,
-                               ret->e_ident[EI_CLASS], ret->e_ident[EI_DATA], ret->e_machine);
+                return err_set(e, -ENOEXEC, "%s: expected a 64-bit little-endian x86-64 ELF, found class %u, data %u, machine %u",
+                               f->path, ret->e_ident[EI_CLASS], ret->e_ident[EI_DATA], ret->e_machine);
         if (ret->e_phentsize != sizeof(Elf64_Phdr) || ret->e_phnum < 1 || ret->e_phnum > SEGMENTS_MAX)
-                return err_set(e, -ENOEXEC, "%s: expected 1 to %d program headers of %zu bytes, found %u of %u", f->path, SEGMENTS_MAX,
-                               sizeof(Elf64_Phdr), ret->e_phnum, ret->e_phentsize);
+                return err_set(e, -ENOEXEC, "%s: expected 1 to %d program headers of %zu bytes, found %u of %u", f->path,
+                               SEGMENTS_MAX, sizeof(Elf64_Phdr), ret->e_phnum, ret->e_phentsize);
         return 0;
 }
 
@@ -50,7 +50,8 @@ static int load_segment(const struct boot_file *f, const Elf64_Phdr *p, const st
         if (!p->p_memsz)
                 return 0;
         if (p->p_filesz > p->p_memsz)
-                return err_set(e, -ENOEXEC, "%s: segment at %#" PRIx64 ": expected at most %" PRIu64 " bytes of file, found %" PRIu64, f->path,
+                return err_set(e, -ENOEXEC,
+                               "%s: segment at %#" PRIx64 ": expected at most %" PRIu64 " bytes of file, found %" PRIu64, f->path,
                                (uint64_t)p->p_paddr, (uint64_t)p->p_memsz, (uint64_t)p->p_filesz);
         hva = p->p_paddr >= BOOT_IMAGE_MIN ? mem_layout_gpa_to_hva(l, p->p_paddr, p->p_memsz) : NULL;
         if (!hva)

@@ -40,14 +40,14 @@ int boot_file_read(const struct boot_file *f, uint64_t offset_bytes, void *buf, 
         ssize_t n;
 
         if (!range_fits(offset_bytes, len_bytes, f->size_bytes))
-                return err_set(e, -ENOEXEC, "%s: offset %" PRIu64 ": expected %" PRIu64 " bytes, found a file of %" PRIu64, f->path,
-                               offset_bytes, len_bytes, f->size_bytes);
+                return err_set(e, -ENOEXEC, "%s: offset %" PRIu64 ": expected %" PRIu64 " bytes, found a file of %" PRIu64,
+                               f->path, offset_bytes, len_bytes, f->size_bytes);
         n = fd_pread_full(f->fd, buf, len_bytes, offset_bytes);
         if (n < 0)
                 return err_set(e, (int)n, "%s: offset %" PRIu64 ": %s", f->path, offset_bytes, strerror((int)-n));
         if ((uint64_t)n < len_bytes)
-                return err_set(e, -EIO, "%s: offset %" PRIu64 ": expected %" PRIu64 " bytes, found %zd: the file has shrunk", f->path,
-                               offset_bytes, len_bytes, n);
+                return err_set(e, -EIO, "%s: offset %" PRIu64 ": expected %" PRIu64 " bytes, found %zd: the file has shrunk",
+                               f->path, offset_bytes, len_bytes, n);
         return 0;
 }
 

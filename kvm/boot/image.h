@@ -35,6 +35,7 @@ int  boot_file_open(const char *what, const char *path, struct boot_file *ret, s
 void boot_file_close(struct boot_file *f);
 #define _cleanup_boot_file_ __attribute__((cleanup(boot_file_close)))
 
+/* All len_bytes of it. -ENOEXEC: the file ends before; -EIO: it was cut since it was opened. */
 int boot_file_read(const struct boot_file *f, uint64_t offset_bytes, void *buf, uint64_t len_bytes, struct err *e);
 /* The same, into guest RAM; below BOOT_IMAGE_MIN or outside RAM is an error that says so. */
 int boot_file_to_ram(const struct boot_file *f, uint64_t offset_bytes, const struct mem_layout *l, gpa_t gpa, uint64_t len_bytes,
@@ -44,6 +45,8 @@ int boot_file_to_ram(const struct boot_file *f, uint64_t offset_bytes, const str
 int elf_probe(const struct boot_file *f, struct err *e);
 int bzimage_probe(const struct boot_file *f, struct err *e);
 
+/* Into RAM, and what the guest must be entered with. Only after its probe said yes; flat takes whatever is left. -ENOEXEC: the file
+ * contradicts itself, or does not fit RAM; the message says where. */
 int flat_load(const struct boot_file *f, const struct mem_layout *l, struct boot_image *ret, struct err *e);
 int elf_load(const struct boot_file *f, const struct mem_layout *l, struct boot_image *ret, struct err *e);
 int bzimage_load(const struct boot_file *f, const struct mem_layout *l, struct boot_image *ret, struct err *e);

@@ -37,6 +37,7 @@ struct map_range {
         uint64_t size_bytes;
         uint32_t type;
 };
+/* The map of this RAM: low memory with what is reserved in it, then each window from 1 MiB on. Returns how many. */
 size_t map_ranges(const struct mem_layout *l, struct map_range ret[MAP_RANGES_MAX]);
 
 /* What boot.c has put into RAM beside the kernel. */

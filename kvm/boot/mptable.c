@@ -118,7 +118,8 @@ static void add_entries(struct writer *w, uint32_t nr_vcpus)
 
         for (uint32_t i = 0; i < nr_vcpus; i++) {
                 struct mp_cpu cpu = {
-                        .type = ENTRY_CPU, .apic_id = (uint8_t)i, .apic_version = APIC_VERSION, .flags = CPU_ENABLED | (i ? 0 : CPU_BSP),
+                        .type = ENTRY_CPU, .apic_id = (uint8_t)i, .apic_version = APIC_VERSION,
+                        .flags = CPU_ENABLED | (i ? 0 : CPU_BSP),
                 };
 
                 add(w, &cpu, sizeof(cpu));

@@ -57,7 +57,8 @@ void pvh_write(const struct mem_layout *l, const struct boot_extras *x)
         };
         p.initrd = (struct module_entry){ .gpa = x->initrd, .size_bytes = x->initrd_bytes };
         for (size_t i = 0; i < nr; i++)
-                p.memmap[i] = (struct memmap_entry){ .gpa = ranges[i].gpa, .size_bytes = ranges[i].size_bytes, .type = ranges[i].type };
+                p.memmap[i] = (struct memmap_entry){ .gpa = ranges[i].gpa, .size_bytes = ranges[i].size_bytes,
+                                                     .type = ranges[i].type };
         memcpy(mem_layout_gpa_to_hva(l, MAP_PVH_INFO, sizeof(p)), &p, sizeof(p));
 }
 

@@ -116,18 +116,19 @@ static int check_saved(const struct virtio_state *s, const struct device_config 
 
         snprintf(place, sizeof(place), "disk in slot %u", s->slot);
         if (s->nr_queues != 1 || size == 0 || (size & (size - 1)) || size > VIRTIO_QUEUE_SIZE_MAX)
-                return err_bad(e, place, ERR_NO_OFFSET, "expected 1 queue of a power of two up to %u entries, found %u of %u; make the snapshot anew",
+                return err_bad(e, place, ERR_NO_OFFSET,
+                               "expected 1 queue of a power of two up to %u entries, found %u of %u; make the snapshot anew",
                                VIRTIO_QUEUE_SIZE_MAX, s->nr_queues, size);
         if (!c->path)
                 return 0;
         if (s->u.blk.capacity_sectors == 0)
                 return err_bad(e, place, ERR_NO_OFFSET,
-                               "the guest knows this slot as unused (0 sectors) and would not see %s; leave out --disk %u=%s, or name the slot "
-                               "that has the disk", c->path, s->slot, c->path);
+                               "the guest knows this slot as unused (0 sectors) and would not see %s; leave out --disk %u=%s, "
+                               "or name the slot that has the disk", c->path, s->slot, c->path);
         if (c->readonly && !(s->device_features & BLK_F_RO))
                 return err_bad(e, place, ERR_NO_OFFSET,
-                               "the guest knows this disk as writable, and readonly would fail its writes; leave readonly out, and for several "
-                               "VMs give each a copy: --disk %u=COPY", s->slot);
+                               "the guest knows this disk as writable, and readonly would fail its writes; leave readonly out, "
+                               "and for several VMs give each a copy: --disk %u=COPY", s->slot);
         if (c->discard && (s->device_features & FEATURES_DISCARD) != FEATURES_DISCARD)
                 return err_bad(e, place, ERR_NO_OFFSET,
                                "it was made without discard, and the guest would not learn of it; leave discard out");
@@ -142,7 +143,8 @@ static int check_capacity(const struct virtio_state *s, const struct blk_file *f
         if (was == is)
                 return 0;
         snprintf(place, sizeof(place), "disk in slot %u", s->slot);
-        return err_bad(e, place, ERR_NO_OFFSET, "expected %llu sectors (%llu bytes), found %llu sectors (%llu bytes) in %s; give the disk's own "
+        return err_bad(e, place, ERR_NO_OFFSET,
+                       "expected %llu sectors (%llu bytes), found %llu sectors (%llu bytes) in %s; give the disk's own "
                        "file, or a copy: --disk %u=FILE", (unsigned long long)was, (unsigned long long)was * BLK_SECTOR_BYTES,
                        (unsigned long long)is, (unsigned long long)f->size_bytes, f->path, s->slot);
 }
@@ -216,7 +218,8 @@ static int fill(struct blk *b, const struct device_config *c, const struct virti
                 struct err *e)
 {
         uint64_t can = FEATURES_BASE | BLK_F_RO | FEATURES_DISCARD;
-        uint64_t offers = FEATURES_BASE | (c->path && c->readonly ? BLK_F_RO : 0) | (c->path && c->discard ? FEATURES_DISCARD : 0);
+        uint64_t offers = FEATURES_BASE | (c->path && c->readonly ? BLK_F_RO : 0) |
+                          (c->path && c->discard ? FEATURES_DISCARD : 0);
         uint16_t queue_size = saved ? saved->queues[0].max_size : QUEUE_SIZE;
         int      r;
 
@@ -230,8 +233,8 @@ static int fill(struct blk *b, const struct device_config *c, const struct virti
         return virtio_device_init(&b->dev, &blk_ops, env, saved ? can : offers, 1, &queue_size, saved, e);
 }
 
-static int blk_new(const struct device_config *c, const struct virtio_state *saved, struct virtio_env *env, struct virtio_device **ret,
-                   struct err *e)
+static int blk_new(const struct device_config *c, const struct virtio_state *saved, struct virtio_env *env,
+                   struct virtio_device **ret, struct err *e)
 {
         struct blk *b = calloc(1, sizeof(*b));
         int         r;

@@ -91,8 +91,9 @@ static int in_use(const struct blk_file *f, off_t byte, struct err *e)
         /* a lock of a process has its id; one of an open file, such as ours, has none */
         if (fcntl(f->fd, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK && l.l_pid > 0)
                 snprintf(who, sizeof(who), " (process %d)", (int)l.l_pid);
-        return err_set(e, -EBUSY, "%s: another VM%s has this disk%s: stop that one, give this one a copy, or open it readonly in both", f->path,
-                       who, f->readonly ? " for writing" : "");
+        return err_set(e, -EBUSY,
+                       "%s: another VM%s has this disk%s: stop that one, give this one a copy, or open it readonly in both",
+                       f->path, who, f->readonly ? " for writing" : "");
 }
 
 /* Locks of the open file, not of the process: they conflict with those that StratoVirt takes (F_SETLK), but also between two
@@ -106,8 +107,9 @@ static int lock(const struct blk_file *f, struct err *e)
                         continue;
                 if (errno == EAGAIN || errno == EACCES)
                         return in_use(f, lock_bytes[i], e);
-                return err_host(e, -errno, "%s: cannot be locked against a second writer: %s; move it to a file system that has locks", f->path,
-                                strerror(errno));
+                return err_host(e, -errno,
+                                "%s: cannot be locked against a second writer: %s; move it to a file system that has locks",
+                                f->path, strerror(errno));
         }
         return 0;
 }

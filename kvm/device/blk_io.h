@@ -37,7 +37,8 @@ struct blk_io_ops {
         void (*submit)(struct blk_io *io); /* what was started goes to the kernel, all at once */
         struct blk_io_op *(*reap)(struct blk_io *io); /* one that ended, or NULL */
         void (*wait)(struct blk_io *io);              /* until one can be reaped; something is in flight */
-        int (*fd)(const struct blk_io *io);           /* readable when something can be reaped; -1: it is as soon as it was started */
+        /* readable when something can be reaped; -1: it is as soon as it was started */
+        int (*fd)(const struct blk_io *io);
         void (*heard)(struct blk_io *io);             /* fd was readable: no longer; then reap until NULL */
 };
 

@@ -39,7 +39,8 @@ struct blk_request {
         /* the part of the disk that is left to do */
         uint64_t at_bytes, left_bytes;
         bool     to_sync; /* a last step */
-        uint32_t nr_again; /* times that the kernel was short of something just then: block layers say EAGAIN also to who may wait */
+        /* times that the kernel was short of something just then: block layers say EAGAIN also to who may wait */
+        uint32_t nr_again;
         /* guest memory, what is left of it (IN, OUT), or a copy of the segments (DISCARD, WRITE_ZEROES) */
         union {
                 struct iovec       *pieces;   /* [VIRTIO_QUEUE_SIZE_MAX] */

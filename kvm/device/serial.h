@@ -28,7 +28,7 @@ void    serial_write(struct serial *s, unsigned int reg, uint8_t value);
 /* Bytes from outside: how many the receiver had room for (16 with its FIFO on, 1 without, none while it loops back). */
 size_t serial_receive(struct serial *s, const uint8_t *bytes, size_t len);
 
-void serial_save(struct serial *s, struct serial_state *ret);
+void serial_save(struct serial *s, struct serial_state *ret); /* any thread; whole only while no vCPU runs */
 /* rx_len at most SERIAL_RX_MAX: what a foreign VMM's deeper FIFO held is kept and drained. Bits that no 16550 has are dropped.
  * The interrupt line is set as the state asks. */
 void serial_load(struct serial *s, const struct serial_state *st);

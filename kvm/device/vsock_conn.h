@@ -50,6 +50,7 @@ struct vsock_conn {
         struct vsock_conn *next_talker, *next_by_ports, *next_by_fd;
 };
 
+/* NULL: no memory. fd is closed by whoever frees it, not by vsock_conn_free. */
 struct vsock_conn *vsock_conn_new(int fd, enum vsock_phase phase);
 void               vsock_conn_free(struct vsock_conn *c); /* not its socket */
 

@@ -12,6 +12,7 @@ struct vsock_table {
         struct vsock_conn *by_ports[VSOCK_BUCKETS], *by_fd[VSOCK_BUCKETS];
 };
 
+/* NULL: none. */
 struct vsock_conn *vsock_table_by_ports(const struct vsock_table *t, uint32_t host_port, uint32_t guest_port);
 struct vsock_conn *vsock_table_by_fd(const struct vsock_table *t, int fd);
 /* As the connection's ports and fd are now; they stay so until the removal. */

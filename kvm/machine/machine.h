@@ -18,7 +18,8 @@ struct machine {
         uint32_t          mmio_stride;
         uint32_t          nr_slots;                    /* slot N: mmio_first + N * mmio_stride, interrupt first_irq + N */
         uint32_t          first_irq;
-        uint32_t          nr_fixed;                    /* slots 0 to nr_fixed - 1 are always there, of these kinds; the rest are free */
+        /* slots 0 to nr_fixed - 1 are always there, of these kinds; the rest are free */
+        uint32_t          nr_fixed;
         enum virtio_kind  fixed[8];
 };
 

@@ -44,7 +44,8 @@ int machine_cmdline(const struct machine *m, uint32_t slots, char *ret, size_t s
         for (uint32_t i = 0; i < m->nr_slots; i++) {
                 if (!(slots >> i & 1))
                         continue;
-                len += (size_t)snprintf(len < size ? ret + len : NULL, len < size ? size - len : 0, " virtio_mmio.device=%u@0x%08" PRIx64 ":%u",
+                len += (size_t)snprintf(len < size ? ret + len : NULL, len < size ? size - len : 0,
+                                        " virtio_mmio.device=%u@0x%08" PRIx64 ":%u",
                                         m->mmio_stride, m->mmio_first + (uint64_t)i * m->mmio_stride, m->first_irq + i);
         }
         return (int)len;
@@ -57,8 +58,8 @@ int machine_layout(const struct machine *m, uint64_t size_bytes, struct mem_layo
         int               r;
 
         if (!is_page_aligned(size_bytes) || size_bytes < SIZE_MIN_BYTES || size_bytes > SIZE_MAX_BYTES)
-                return err_usage(e, "memory of a %s: expected whole 4 KiB pages from 1 MiB to 512 GiB, found %" PRIu64 " bytes", m->name,
-                                 size_bytes);
+                return err_usage(e, "memory of a %s: expected whole 4 KiB pages from 1 MiB to 512 GiB, found %" PRIu64 " bytes",
+                                 m->name, size_bytes);
         r = mem_layout_add(&l, 0, below_bytes, e);
         if (r >= 0 && size_bytes > m->ram_below_4g_max)
                 r = mem_layout_add(&l, GPA_4G, size_bytes - below_bytes, e);

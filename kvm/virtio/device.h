@@ -118,6 +118,7 @@ struct virtio_maker {
 };
 /* kvm/device/, one each */
 extern const struct virtio_maker blk_maker, net_maker, console_maker, rng_maker, balloon_maker, vsock_maker;
+/* NULL: no such kind. */
 const struct virtio_maker *virtio_maker_find(enum virtio_kind kind);
 
 /* --- for devices, on the worker thread --- */

@@ -25,6 +25,7 @@ struct virtio_wires {
 
 struct virtio_mmio;
 
+/* d and what wires->arg points at are borrowed until virtio_mmio_free. Connects no doorbell yet. */
 int  virtio_mmio_new(struct virtio_device *d, const struct virtio_wires *wires, struct virtio_mmio **ret, struct err *e);
 void virtio_mmio_free(struct virtio_mmio *t); /* resets the device first, but does not free it; accepts NULL */
 

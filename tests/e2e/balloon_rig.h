@@ -72,8 +72,8 @@ static inline void move_to(const struct tmpdir *t, struct child *vm, const char 
 
         ask(t, name, &bytes);
         snprintf(text, sizeof(text), " balloon=%llu ", (unsigned long long)pages);
-        cr_assert(child_wait_output(vm, text, PATIENCE_MS), "the balloon does not come to %llu pages:\n%s%s", (unsigned long long)pages,
-                  vm->out, vm->err);
+        cr_assert(child_wait_output(vm, text, PATIENCE_MS), "the balloon does not come to %llu pages:\n%s%s",
+                  (unsigned long long)pages, vm->out, vm->err);
 }
 
 /* The last line may be on its way. */
@@ -90,7 +90,8 @@ static inline struct saved make(const struct tmpdir *t, const char *path)
         struct child vm;
 
         runtime_dir(t, dir);
-        vm = START(rouse_program(), "run", "--kernel", balloon_guest(kernel), "--memory", "128M", "--balloon", "--name", unique_name(name),
+        vm = START(rouse_program(), "run", "--kernel", balloon_guest(kernel), "--memory", "128M", "--balloon", "--name",
+                   unique_name(name),
                    "--timeout", "100s");
         cr_assert(child_wait_output(&vm, "TICK 2 ", PATIENCE_MS), "the guest did not boot:\n%s%s", vm.out, vm.err);
         move_to(t, &vm, name, 2048);

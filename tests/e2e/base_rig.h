@@ -51,7 +51,8 @@ static inline struct json_object *save(const struct tmpdir *t, const char *name,
                                        const char *then)
 {
         struct place ledger = in(t, "ledger.json");
-        struct child c = base ? RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--base", base, "--then", then, "--ledger", ledger.path) :
+        struct child c = base ? RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--base", base, "--then", then,
+                                    "--ledger", ledger.path) :
                                 RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--then", then, "--ledger",
                                     ledger.path);
         struct json_object *ret;
@@ -165,7 +166,8 @@ static inline void check_chain(bool track, bool half, const char *pack)
                 bool stays_half = half && !strcmp(mode, "lazy");
 
                 s[g] = next_generation_with(&s[g - 1], in(&t, name).path, 3,
-                                            WORDS("--mode", mode, "--hints", "auto", stays_half ? "--fill" : track ? "--track-dirty" : NULL,
+                                            WORDS("--mode", mode, "--hints", "auto",
+                                                  stays_half ? "--fill" : track ? "--track-dirty" : NULL,
                                                   stays_half ? "off" : NULL, track ? "--track-dirty" : NULL),
                                             WORDS("--base", s[g - 1].path, "--pack", g % 2 ? "none" : pack));
         }

@@ -52,7 +52,8 @@ static inline struct place place_new(void)
 /* What every test here asks for, and the words (NULL-ended) behind it. */
 static inline struct child start_bench(const struct place *p, const char *dir, const char *const *words)
 {
-        const char *argv[32] = {rouse_program(), "bench", "restore", dir, "--mark", "^TICK", "--rouse", p->rouse, "--json", p->json, "--timeout", "60s"};
+        const char *argv[32] = {rouse_program(), "bench", "restore", dir, "--mark", "^TICK", "--rouse", p->rouse, "--json",
+                                p->json, "--timeout", "60s"};
         size_t n = 12;
 
         while (*words)

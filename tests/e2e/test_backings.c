@@ -103,6 +103,21 @@ Test(backings, a_pool_that_is_too_small_is_refused_with_the_sysctl_before_anythi
         cr_expect_eq(c.status, 1, "%s", c.err);
         cr_expect(strstr(c.err, "sysctl -w vm.nr_hugepages="), "%s", c.err);
         child_free(&c);
+        c = RUN(PATIENCE_MS, rouse_program(), "inspect", "--plan", "--memory-backing", "hugetlb", s.path);
+        cr_expect_eq(c.status, 0, "%s", c.err);
+        cr_expect(strstr(c.out, "\nrefused    --memory-backing hugetlb: expected 2048 free huge pages"), "%s", c.out);
+        child_free(&c);
+}
+
+Test(backings, a_plan_is_for_no_memory_that_a_restore_would_refuse, .timeout = 60)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s = make(&t);
+        struct child c = RUN(PATIENCE_MS, rouse_program(), "inspect", "--plan", "--mode", "mmap", "--memory-backing", "memfd", s.path);
+
+        cr_expect_eq(c.status, 2, "%s", c.out);
+        cr_expect(strstr(c.err, "rouse inspect: --mode mmap cannot have --memory-backing memfd"), "%s", c.err);
+        child_free(&c);
 }
 
 /* --- one template --- */
@@ -252,6 +267,33 @@ Test(backings, restores_that_are_killed_while_they_begin_leave_the_template_righ
         assert_wakes(&s, TICKS, WORDS("--mode", "shared", "--fill", "off"));
         cr_expect(find_template(keeper.pid, &other) && other.st_ino == st.st_ino);
         child_free(&keeper);
+}
+
+static void assert_plan_says(const char *dir, const char *words)
+{
+        struct child c = RUN(PATIENCE_MS, rouse_program(), "inspect", "--plan", "--mode", "shared", dir);
+
+        cr_expect_eq(c.status, 0, "%s", c.err);
+        cr_expect(strstr(c.out, words), "expected '%s' in: %s", words, c.out);
+        child_free(&c);
+}
+
+Test(backings, a_plan_says_what_a_living_template_has_and_who_has_it, .timeout = 100)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s = make(&t);
+        struct child vm;
+        char words[64];
+
+        assert_plan_says(s.path, "template   none lives");
+        vm = wake_shared(&s);
+        snprintf(words, sizeof(words), "held by 1 process: %d\n", vm.pid);
+        assert_plan_says(s.path, words);
+        assert_plan_says(s.path, "template   lives: ");
+        child_kill(&vm, SIGTERM);
+        child_wait(&vm, PATIENCE_MS);
+        assert_plan_says(s.path, "template   none lives");
+        child_free(&vm);
 }
 
 Test(backings, when_the_last_one_has_ended_the_next_makes_a_template_anew, .timeout = 100)

@@ -63,8 +63,10 @@ Test(backings_full, a_vm_on_any_memory_can_be_saved_and_goes_on, .timeout = 200)
 Test(backings_full, what_changed_of_a_vm_on_any_memory_is_saved_while_the_rest_is_still_coming, .timeout = 200)
 {
         static const char *const words[][7] = {
-                {"--mode", "lazy", "--memory-backing", "memfd", "--fill", "off"},  {"--mode", "lazy", "--memory-backing", "hugetlb", "--fill", "off"},
-                {"--mode", "shared", "--memory-backing", "anon", "--fill", "off"}, {"--mode", "shared", "--memory-backing", "hugetlb", "--fill", "off"},
+                {"--mode", "lazy", "--memory-backing", "memfd", "--fill", "off"},
+                {"--mode", "lazy", "--memory-backing", "hugetlb", "--fill", "off"},
+                {"--mode", "shared", "--memory-backing", "anon", "--fill", "off"},
+                {"--mode", "shared", "--memory-backing", "hugetlb", "--fill", "off"},
         };
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct saved s = make(&t);

@@ -2,6 +2,9 @@
 #include "core/base/cleanup.h"
 #include "core/probe.h"
 #include "core/session.h"
+#include "formats/format.h"
+#include "formats/hints_file.h"
+#include "formats/page_index.h"
 #include "tests/support/fixture.h"
 #include "tests/support/need.h"
 #include "tests/support/tmpdir.h"
@@ -129,6 +132,54 @@ Test(bad_input, hints_of_another_snapshot_are_refused_when_named, .timeout = 60)
         assert_refused(4, s.path, WORDS(hints, "expected", "found"), WORDS("--hints", hints));
 }
 
+static void expect_exit(int status, const char *says, const char *const *argv)
+{
+        struct child c = child_run(60000, argv);
+
+        cr_expect_eq(c.status, status, "%s: expected exit %d, found %d; it said: %s", argv[1], status, c.status, c.err);
+        cr_expect(strstr(c.err, says), "expected '%s' in: %s", says, c.err);
+        cr_expect(!status || strchr(c.err, '\n') == c.err + c.err_len - 1, "expected one line, found: %s", c.err);
+        child_free(&c);
+}
+
+/* An index that says that all is zero, and is right in all else. */
+static void write_wrong_index(const char *dir)
+{
+        struct snapshot_open_options o = {0};
+        struct page_map wrong;
+        struct snapshot s;
+        struct err e = {0};
+
+        cr_assert_eq(snapshot_open(dir, &o, &s, &e), 0, "%s", e.text);
+        page_map_init(&wrong, s.pages.nr_pages);
+        cr_assert_eq(page_map_append(&wrong, &(struct page_run){.nr_pages = (uint32_t)s.pages.nr_pages, .kind = RUN_ZERO}), 0);
+        wrong.sources = s.pages.sources;
+        wrong.nr_sources = s.pages.nr_sources;
+        cr_assert_eq(page_index_write(s.dir_fd, PAGE_INDEX_NAME, &s.identity, &wrong, &e), 0, "%s", e.text);
+        free(wrong.runs);
+        snapshot_close(&s);
+}
+
+Test(bad_input, a_page_index_that_is_damaged_or_wrong_is_found_by_verify_and_made_anew, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char dir[4300];
+
+        copy_fixture(&t, dir);
+        shell("rm -f %s/rouse-pages", dir);
+        expect_exit(0, "", WORDS(rouse_program(), "inspect", "--index", dir));
+        shell("printf '\\377' | dd of=%s/rouse-pages bs=1 seek=200 conv=notrunc 2>/dev/null", dir);
+        expect_exit(4, "rouse-pages: offset 168", WORDS(rouse_program(), "verify", dir));
+        expect_exit(0, "", WORDS(rouse_program(), "inspect", "--index", dir));
+        expect_exit(0, "", WORDS(rouse_program(), "verify", dir));
+        write_wrong_index(dir);
+        expect_exit(4, "expected zeros, as the page index says", WORDS(rouse_program(), "verify", dir));
+        expect_exit(0, "", WORDS(rouse_program(), "inspect", "--index", dir));
+        expect_exit(0, "", WORDS(rouse_program(), "verify", dir));
+        shell("touch %s/memory", dir);
+        expect_exit(0, "page index is not used: rouse-pages: it was made for another state", WORDS(rouse_program(), "verify", dir));
+}
+
 Test(bad_input, a_native_snapshot_with_a_flipped_byte_is_found_by_restore_or_verify, .timeout = 120)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
@@ -158,6 +209,95 @@ Test(bad_input, a_native_snapshot_with_a_flipped_byte_is_found_by_restore_or_ver
         assert_refused(4, copy, WORDS("memory", "offset", "expected", "found"), WORDS("--mode", "eager"));
         shell("rm -rf %s && cp -r --sparse=always %s %s && truncate -s 1M %s/memory", copy, path, copy, copy);
         assert_refused(4, copy, WORDS("memory", "expected", "found"), WORDS(NULL));
+}
+
+/* --- a bad page in a range that is read ahead --- */
+
+#define RANGE (HUGE_PAGE_BYTES / PAGE_BYTES)
+
+/* Data in all 512 pages, and one of them that no hint names, *ret_page. */
+static bool is_whole_range(const struct page_map *m, const uint8_t *hinted, uint64_t first, uint64_t *ret_page)
+{
+        bool found = false;
+
+        for (uint64_t page = first; page < first + RANGE; page++) {
+                if (page_map_find(m, page)->kind != RUN_RAW)
+                        return false;
+                if (!hinted[page])
+                        *ret_page = page;
+                found |= !hinted[page];
+        }
+        return found;
+}
+
+/* Makes the hints at path dense: all of a range of data, but for a page that the guest does not touch: its number. */
+static uint64_t make_dense(const char *dir, const char *path)
+{
+        struct snapshot_open_options o = {0};
+        struct hints h;
+        struct snapshot s;
+        uint64_t first = 0, page = 0;
+        uint8_t *hinted;
+        struct err e = {0};
+
+        cr_assert_eq(snapshot_open(dir, &o, &s, &e), 0, "%s", e.text);
+        cr_assert_eq(hints_file_read_path(path, &s.identity, s.pages.nr_pages, &h, &e), 0, "%s", e.text);
+        hinted = calloc(s.pages.nr_pages, 1);
+        for (size_t i = 0; i < h.nr; i++)
+                hinted[h.v[i].page] = 1;
+        while (first < s.pages.nr_pages && !is_whole_range(&s.pages, hinted, first, &page))
+                first += RANGE;
+        cr_assert_lt(first, s.pages.nr_pages, "the guest's data fill some ranges, of which it touches a part");
+        h.v = reallocarray(h.v, h.nr + RANGE, sizeof(*h.v));
+        for (uint64_t k = first; k < first + RANGE; k++) {
+                if (hinted[k] || k == page)
+                        continue;
+                memmove(h.v + 1, h.v, h.nr++ * sizeof(*h.v)); /* to the first phase */
+                h.v[0] = (struct hint){.page = (uint32_t)k, .seen = 1, .phase = HINT_PHASE_T3};
+        }
+        for (size_t i = 0; i < h.nr; i++)
+                h.v[i].phase = HINT_PHASE_T3;
+        cr_assert_eq(hints_file_write_path(path, &h, &e), 0, "%s", e.text);
+        free(hinted);
+        hints_free(&h);
+        snapshot_close(&s);
+        return page;
+}
+
+Test(bad_input, a_bad_page_in_a_range_that_is_read_ahead_is_lost_alone_and_the_guest_goes_on, .timeout = 180)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char path[4300], hints[4300], says[200], until[64];
+        struct saved s;
+        struct child c;
+        uint64_t page;
+
+        need_kvm();
+        need_uffd();
+        snprintf(path, sizeof(path), "%s/native", t.path);
+        snprintf(hints, sizeof(hints), "%s/hints", t.path);
+        s = make_native(path, "128M", "1");
+        assert_wakes(&s, 3, WORDS("--record", hints));
+        page = make_dense(path, hints);
+        c = RUN(30000, rouse_program(), "inspect", "--plan", "--hints", hints, path);
+        if (!strstr(c.out, "prefill "))
+                cr_skip_test("no huge pages for this process");
+        child_free(&c);
+        shell("printf '\\125\\252' | dd of=%s/memory bs=1 seek=%llu conv=notrunc 2>/dev/null", path, (unsigned long long)pages_to_bytes(page) + 77);
+        snprintf(says, sizeof(says), "memory: offset %llu: RAM page %llu: expected checksum",
+                 (unsigned long long)pages_to_bytes(page), (unsigned long long)page);
+        c = RUN(60000, rouse_program(), "restore", path, "--hints", hints, "--fill", "off", "--timeout", "50s", "--until", tick_pattern(until, &s, 2));
+        cr_expect_eq(c.status, 0, "exit %d: %s", c.status, c.err);
+        cr_expect(strstr(c.err, "no huge pages are read ahead, pages come one by one: ") && strstr(c.err, says), "expected '%s' in: %s", says, c.err);
+        assert_joins(&s, c.out, 3);
+        child_free(&c);
+        assert_refused(4, path, WORDS("memory", "offset", "expected", "found"), WORDS("--mode", "eager"));
+}
+
+Test(bad_input, a_ledger_that_has_no_end_is_none, .timeout = 60)
+{
+        expect_exit(1, "/dev/zero: expected a ledger (JSON, written by --ledger FILE), found more than 1 MiB", WORDS(rouse_program(), "ledger", "/dev/zero"));
+        expect_exit(1, "/nonexistent/x: expected a ledger (JSON, written by --ledger FILE), found No such file", WORDS(rouse_program(), "ledger", "/nonexistent/x"));
 }
 
 Test(bad_input, wrong_words_exit_2, .timeout = 30)

@@ -78,7 +78,8 @@ Test(balloon, the_host_has_its_memory_back_and_a_snapshot_has_zeros_for_it, .tim
         snprintf(other, sizeof(other), "%s/other", t.path);
         s = make(&t, path);
         for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
-                struct child vm = START(rouse_program(), "restore", s.path, "--mode", modes[i], "--name", unique_name(name), "--timeout",
+                struct child vm = START(rouse_program(), "restore", s.path, "--mode", modes[i], "--name", unique_name(name),
+                                        "--timeout",
                                         "100s");
                 struct beacon_tick last;
                 uint64_t full, full_data;
@@ -93,8 +94,8 @@ Test(balloon, the_host_has_its_memory_back_and_a_snapshot_has_zeros_for_it, .tim
                 full_data = snapshot_bytes(&t, name, other);
                 full = resident_bytes(vm.pid);
                 move_to(&t, &vm, name, 8100);
-                cr_expect_leq(resident_bytes(vm.pid) + 28 * MIB, full, "%s: %llu bytes before, %llu after", modes[i], (unsigned long long)full,
-                              (unsigned long long)resident_bytes(vm.pid));
+                cr_expect_leq(resident_bytes(vm.pid) + 28 * MIB, full, "%s: %llu bytes before, %llu after", modes[i],
+                              (unsigned long long)full, (unsigned long long)resident_bytes(vm.pid));
                 /* but for a few pages of the guest's own that are no longer, or not yet, zero */
                 cr_expect_leq(snapshot_bytes(&t, name, other) + pages_to_bytes(7990), full_data, "%s", modes[i]);
                 child_free(&vm);

@@ -63,7 +63,8 @@ Test(base, what_a_network_card_brought_into_memory_is_not_missed, .timeout = 300
         run_tool("ip link set rtap up");
         s = make_native_of("ping", in(&t, "first").path, 3, WORDS("--memory", "64M", "--net", "tap=rtap"));
         json_object_put(check_equal(&t, &s, "track", WORDS("--mode", "lazy", "--track-dirty", "--net", "4=tap=rtap")));
-        json_object_put(check_equal(&t, &s, "half", WORDS("--mode", "lazy", "--fill", "off", "--track-dirty", "--net", "4=tap=rtap")));
+        json_object_put(check_equal(&t, &s, "half", WORDS("--mode", "lazy", "--fill", "off", "--track-dirty", "--net",
+                                                          "4=tap=rtap")));
 }
 
 /* Neither restored from it nor saved as it: every page is compared, and it is right all the same. */
@@ -228,7 +229,8 @@ Test(base, a_vm_with_a_lost_page_is_not_saved, .timeout = 120)
         s = make_native(in(&t, "first").path, "64M", "1");
         memory = in(&t, "first/memory");
         fd = open(memory.path, O_RDWR | O_CLOEXEC);
-        for (off_t at = lseek(fd, 0, SEEK_DATA); at >= 0; at = lseek(fd, at, SEEK_HOLE), at = at < 0 ? at : lseek(fd, at, SEEK_DATA)) {
+        for (off_t at = lseek(fd, 0, SEEK_DATA); at >= 0;
+             at = lseek(fd, at, SEEK_HOLE), at = at < 0 ? at : lseek(fd, at, SEEK_DATA)) {
                 char byte;
 
                 cr_assert_eq(pread(fd, &byte, 1, at + 77), 1);

@@ -100,7 +100,8 @@ Test(base_full, a_chain_of_five_some_of_them_packed_wakes, .timeout = 300)
 Test(base_full, a_running_vm_is_saved_over_and_over_each_over_the_last, .timeout = 300)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
-        struct place path[5] = {in(&t, "0"), in(&t, "1"), in(&t, "2"), in(&t, "3"), in(&t, "4")}, whole = in(&t, "whole"), flat = in(&t, "flat");
+        struct place path[5] = {in(&t, "0"), in(&t, "1"), in(&t, "2"), in(&t, "3"), in(&t, "4")}, whole = in(&t, "whole"),
+                     flat = in(&t, "flat");
         struct saved s;
         struct child vm;
         char name[64];

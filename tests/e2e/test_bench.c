@@ -198,6 +198,65 @@ Test(bench, a_signal_ends_what_runs_and_reports_what_there_is, .timeout = 200)
         tmpdir_free(&p.t);
 }
 
+/* Not one that only waits to be reaped: its command line is gone. */
+static bool is_alive(pid_t pid)
+{
+        char path[64], byte;
+        _cleanup_close_ int fd = -1;
+
+        snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        return fd >= 0 && read(fd, &byte, 1) == 1;
+}
+
+static size_t nr_alive(const char *log)
+{
+        size_t nr = 0;
+
+        for (const char *line = log; *line; line = strchr(line, '\n') + 1)
+                nr += is_alive((pid_t)strtol(line, NULL, 10));
+        return nr;
+}
+
+/* A peer that starts a VM in a session of its own and never answers. */
+static void write_detaching_peer(const struct place *p, const char *dir, char ret[4300])
+{
+        char text[14000];
+        int n = snprintf(text, sizeof(text), "{\"name\": \"detached\", \"what\": \"for a test\", \"serial\": {\"from\": \"stdout\"},\n"
+                                             " \"argv\": [\"sh\", \"-c\", \"setsid '%s' restore '%s' --timeout 300s >/dev/null 2>&1 & exec sleep 300\"]}\n", p->rouse, dir);
+
+        tmpdir_write(&p->t, "detached.json", text, (size_t)n);
+        snprintf(ret, 4300, "%s/detached.json", p->t.path);
+}
+
+Test(bench, a_bench_that_is_killed_leaves_no_process_however_detached_and_no_file, .timeout = 200)
+{
+        struct place p = place_new();
+        _cleanup_free_ char *log = NULL;
+        char peer[4300];
+        struct child c;
+
+        write_detaching_peer(&p, fixture_dir("stratovirt/microvm-128m"), peer);
+        c = start_bench(&p, fixture_dir("stratovirt/microvm-128m"),
+                        (const char *const[]){"--arms", "mmap", "--peer", peer, "--runs", "1", "--without", "control,floors,timeline,score", NULL});
+        for (int i = 0; i < PATIENCE_MS / 50 && (!log || !strstr(log, "--timeout 300s")); i++) {
+                usleep(50000);
+                free(log);
+                log = read_log(&p);
+        }
+        cr_assert(strstr(log, "--timeout 300s"), "the peer's VM does not start: %s", log);
+        cr_assert_geq(nr_alive(log), 1);
+        cr_assert_not(is_empty(p.tmp));
+        child_kill(&c, SIGKILL);
+        child_wait(&c, PATIENCE_MS);
+        child_free(&c);
+        for (int i = 0; i < PATIENCE_MS / 50 && (nr_alive(log) || !is_empty(p.tmp)); i++)
+                usleep(50000);
+        cr_expect_eq(nr_alive(log), 0, "left running, of: %s", log);
+        cr_expect(is_empty(p.tmp), "%s is not empty", p.tmp);
+        tmpdir_free(&p.t);
+}
+
 Test(bench, an_arm_that_was_named_and_cannot_be_had_is_exit_1_and_its_reason_is_in_the_result, .timeout = 200)
 {
         struct place p = place_new();

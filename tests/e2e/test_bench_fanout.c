@@ -37,7 +37,8 @@ static struct place place_new(void)
 /* The words behind `rouse bench fanout DIR` (NULL-ended). */
 static struct child fanout(const struct place *p, int status, const char *const *words)
 {
-        const char *argv[32] = {rouse_program(), "bench", "fanout", fixture_dir("stratovirt/microvm-128m"), "--mark", "^TICK", "--json", p->json};
+        const char *argv[32] = {rouse_program(), "bench", "fanout", fixture_dir("stratovirt/microvm-128m"), "--mark", "^TICK",
+                                "--json", p->json};
         size_t n = 8;
         struct child c;
 
@@ -105,7 +106,8 @@ Test(bench_fanout, all_clones_answer_at_once_and_at_a_rate_and_a_shared_one_cost
         struct place p = place_new();
         struct child c = FANOUT(&p, 0, "--clones", "1,4", "--arms", "eager,shared", "--runs", "1", "--settle", "100ms", "--rate",
                                 "50");
-        struct json_object *doc = read_result(&p), *shared = arm_of(doc, "4 clones at once", "shared"), *eager = arm_of(doc, "4 clones at once", "eager");
+        struct json_object *doc = read_result(&p), *shared = arm_of(doc, "4 clones at once", "shared"),
+                           *eager = arm_of(doc, "4 clones at once", "eager");
         struct json_object *line = arm_of(doc, "memory over the number of clones", "shared");
 
         cr_assert_eq(value_of(shared, "answered"), 4);

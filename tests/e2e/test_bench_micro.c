@@ -12,10 +12,13 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <json-c/json.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #define PATIENCE_MS 120000
 #define RUNS        2
@@ -226,4 +229,65 @@ Test(bench_micro, populate_from_what_is_no_snapshot_says_so, .timeout = 120)
         cr_assert_eq(c.status, 4, "exit %d: %s", c.status, c.err);
         cr_assert(strstr(c.err, t.path), "%s", c.err);
         child_free(&c);
+}
+
+Test(bench_micro, a_result_that_could_not_be_written_is_told_before_anything_is_measured, .timeout = 60)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char nowhere[4300];
+
+        snprintf(nowhere, sizeof(nowhere), "%s/not/there.json", t.path);
+        for (int i = 0; i < 2; i++) {
+                struct child c = RUN(PATIENCE_MS, rouse_program(), "bench", "faults", "--runs", "10000", i ? "--html" : "--json", i ? t.path : nowhere);
+
+                cr_expect_eq(c.status, 1, "exit %d", c.status);
+                cr_expect(strstr(c.err, i ? ": Is a directory; nothing was measured" : "No such file or directory; nothing was measured"), "%s", c.err);
+                cr_expect_str_empty(c.out);
+                child_free(&c);
+        }
+}
+
+Test(bench_micro, a_signal_ends_faults_and_populate_with_a_report_of_the_rounds_until_then, .timeout = 120)
+{
+        static const char *const words[][9] = {{"faults", "--pages", "4K", "--threads", "1", "--touches", "64", "--memory", "16M"},
+                                               {"populate", "--parts", "warm,snapshot", "--memory", "16M"}};
+
+        need_uffd();
+        for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+                _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+                char json[4300], tmp[4300];
+                const char *argv[24] = {rouse_program(), "bench"};
+                struct json_object *doc;
+                struct child c;
+                size_t n = 2;
+
+                snprintf(json, sizeof(json), "%s/result.json", t.path);
+                snprintf(tmp, sizeof(tmp), "%s/tmp", t.path);
+                cr_assert_eq(mkdir(tmp, 0700), 0);
+                for (size_t k = 0; k < ARRAY_LEN(words[i]) && words[i][k]; k++)
+                        argv[n++] = words[i][k];
+                argv[n++] = "--runs";
+                argv[n++] = "10000";
+                argv[n++] = "--json";
+                argv[n++] = json;
+                argv[n++] = "--tmp";
+                argv[n++] = tmp;
+                c = child_start(argv);
+                sleep(2); /* how far it is by then is left open */
+                child_kill(&c, SIGINT);
+                child_wait(&c, PATIENCE_MS);
+                cr_expect_eq(c.status, 128 + SIGINT, "exit %d: %s", c.status, c.err);
+                cr_expect(strstr(c.err, "stopped by signal 2"), "%s", c.err);
+                cr_expect_eq(rmdir(tmp), 0, "%s: %s", tmp, strerror(errno));
+                if (strstr(c.err, "what was measured until then")) {
+                        cr_expect(strstr(c.out, "10000 rounds were asked for"), "%s", c.out);
+                        json_schema_expect("bench/schema/result-1.json", json);
+                        doc = json_object_from_file(json);
+                        cr_assert_str_eq(text_of(doc, "kind"), words[i][0]);
+                        json_object_put(doc);
+                } else {
+                        cr_expect(strstr(c.err, "before anything was measured"), "%s", c.err);
+                }
+                child_free(&c);
+        }
 }

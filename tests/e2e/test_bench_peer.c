@@ -73,7 +73,8 @@ static struct place place_new(void)
 static void write_peer(const struct place *p, const char *name, const char *script)
 {
         char leaf[40], text[2000];
-        int n = snprintf(text, sizeof(text), "{\"name\": \"%s\", \"what\": \"%s, for a test\",\n \"argv\": [\"sh\", \"-c\", \"%s\"],\n \"serial\": {\"from\": \"stdout\"}}\n",
+        int n = snprintf(text, sizeof(text),
+                         "{\"name\": \"%s\", \"what\": \"%s, for a test\",\n \"argv\": [\"sh\", \"-c\", \"%s\"],\n \"serial\": {\"from\": \"stdout\"}}\n",
                          name, name, script);
 
         snprintf(leaf, sizeof(leaf), "%s.json", name);
@@ -184,7 +185,8 @@ Test(bench_peer, a_slow_peer_is_found_slower_a_dead_one_is_told_and_no_daemon_is
         cr_assert(doc);
         assert_slow_is_slower(doc);
         cr_assert_gt(value_of(metric_of(arm_of(doc, "daemon"), "t4"), ROUNDS), 0, "the bench went on with the others");
-        cr_assert(strstr(json_object_get_string(json_at(arm_of(doc, "dead"), "failure")), "exit 9 before the guest said anything: cannot open the moon"));
+        cr_assert(strstr(json_object_get_string(json_at(arm_of(doc, "dead"), "failure")),
+                         "exit 9 before the guest said anything: cannot open the moon"));
         json_object_put(doc);
         child_free(&c);
         tmpdir_free(&p.t);
@@ -229,7 +231,8 @@ Test(bench_peer, an_unknown_key_is_wrong_usage_with_its_place)
 
 Test(bench_peer, the_examples_are_as_their_schema_has_it)
 {
-        static const char *const names[] = {"stratovirt", "cloud-hypervisor-copy", "cloud-hypervisor-ondemand", "firecracker-file", "firecracker-uffd", "qemu"};
+        static const char *const names[] = {"stratovirt", "cloud-hypervisor-copy", "cloud-hypervisor-ondemand",
+                                            "firecracker-file", "firecracker-uffd", "qemu"};
 
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
                 char path[80];
@@ -276,7 +279,8 @@ static void save_with_qemu(const struct place *p, const char *kernel, const char
         snprintf(serial_word, sizeof(serial_word), "file:%s", serial);
         snprintf(qmp, sizeof(qmp), "/tmp/rouse-test-qmp-%d", getpid()); /* a socket's path is short */
         snprintf(qmp_word, sizeof(qmp_word), "unix:%s,server=on,wait=off", qmp);
-        vm = START(QEMU, "-M", "microvm", "-accel", "kvm", "-cpu", "qemu64", "-m", "128M", "-nodefaults", "-no-user-config", "-display", "none", "-kernel", kernel,
+        vm = START(QEMU, "-M", "microvm", "-accel", "kvm", "-cpu", "qemu64", "-m", "128M", "-nodefaults", "-no-user-config",
+                   "-display", "none", "-kernel", kernel,
                    "-serial", serial_word, "-qmp", qmp_word);
         wait_for_tick(serial);
         qmp_connect(&q, qmp);
@@ -296,7 +300,8 @@ static void save_with_qemu(const struct place *p, const char *kernel, const char
                 done = strstr(line, "completed") != NULL;
         }
         qmp_send(&q, "{\"execute\":\"quit\"}");
-        cr_assert_eq(child_wait(&vm, PATIENCE_MS), 0, "%s", vm.err); /* a connection that is closed first may take the command with it */
+        /* a connection that is closed first may take the command with it */
+        cr_assert_eq(child_wait(&vm, PATIENCE_MS), 0, "%s", vm.err);
         qmp_close(&q);
         child_free(&vm);
         unlink(qmp);

@@ -44,7 +44,8 @@ static void write_changed(const char *path, const char *arm, const char *metric,
                         struct json_object *o = json_object_array_get_idx(arms, a), *metrics = json_at(o, "metrics");
 
                         for (size_t m = 0; m < json_object_array_length(metrics); m++) {
-                                struct json_object *metric_o = json_object_array_get_idx(metrics, m), *values = json_at(metric_o, "values");
+                                struct json_object *metric_o = json_object_array_get_idx(metrics, m),
+                                                   *values = json_at(metric_o, "values");
 
                                 if (strcmp(json_object_get_string(json_at(o, "name")), arm) ||
                                     strcmp(json_object_get_string(json_at(metric_o, "id")), metric))
@@ -52,7 +53,8 @@ static void write_changed(const char *path, const char *arm, const char *metric,
                                 for (size_t i = 0; i < json_object_array_length(values); i++) {
                                         struct json_object *pair = json_object_array_get_idx(values, i);
 
-                                        json_object_array_put_idx(pair, 1, json_object_new_double(times * json_object_get_double(json_object_array_get_idx(pair, 1))));
+                                        json_object_array_put_idx(pair, 1,
+                                                                  json_object_new_double(times * json_object_get_double(json_object_array_get_idx(pair, 1))));
                                 }
                         }
                 }

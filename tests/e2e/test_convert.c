@@ -159,7 +159,8 @@ static void check_saved_as_stratovirt(const char *cpus)
         need_uffd();
         snprintf(path, sizeof(path), "%s/stratovirt", t.path);
         snprintf(native, sizeof(native), "%s/native", t.path);
-        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--cpus", cpus, "--name", unique_name(name),
+        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--cpus", cpus, "--name",
+                   unique_name(name),
                    "--timeout", "60s");
         cr_assert(child_wait_output(&vm, "TICK 2 ", PATIENCE_MS), "%s", vm.err);
         snap = RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--format", "stratovirt", "--then", "quit");
@@ -329,7 +330,8 @@ Test(convert, a_conversion_that_is_cancelled_leaves_nothing, .timeout = 120)
         struct meanwhile m = {.give_up_at = 3};
         char to[4300];
         struct convert_options o = {
-                .src = fixture_dir("stratovirt/microvm-128m"), .dst = to, .format = "stratovirt", .cancelled = meanwhile, .cancelled_arg = &m};
+                .src = fixture_dir("stratovirt/microvm-128m"), .dst = to, .format = "stratovirt", .cancelled = meanwhile,
+                .cancelled_arg = &m};
         struct convert_report report;
         struct err err = {0};
 
@@ -419,7 +421,8 @@ Test(convert, a_vm_that_stratovirt_cannot_hold_is_told_why_and_goes_on, .timeout
 
         need_kvm();
         snprintf(path, sizeof(path), "%s/snapshot", t.path);
-        vm = START(rouse_program(), "run", "--kernel", guest_file("balloon"), "--memory", "128M", "--balloon", "--name", unique_name(name),
+        vm = START(rouse_program(), "run", "--kernel", guest_file("balloon"), "--memory", "128M", "--balloon", "--name",
+                   unique_name(name),
                    "--until", "TICK 40 ", "--timeout", "60s");
         cr_assert(child_wait_output(&vm, "TICK 2 ", PATIENCE_MS), "%s", vm.err);
         snap = RUN(PATIENCE_MS, rouse_program(), "snapshot", name, path, "--format", "stratovirt", "--then", "quit");

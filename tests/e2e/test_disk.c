@@ -40,8 +40,8 @@ static uint64_t writes_on_disk(const char *disk, uint64_t nonce)
                 cr_assert_eq(fd_pread_full(fd, sector, 512, i * 512), 512);
                 if (!sector[0])
                         continue; /* never written */
-                cr_assert_eq(sector[0], nonce, "sector %llu: expected nonce %llx, found %llx", (unsigned long long)i, (unsigned long long)nonce,
-                             (unsigned long long)sector[0]);
+                cr_assert_eq(sector[0], nonce, "sector %llu: expected nonce %llx, found %llx", (unsigned long long)i,
+                             (unsigned long long)nonce, (unsigned long long)sector[0]);
                 cr_assert_eq(sector[1], i, "sector %llu holds what belongs into sector %llu", (unsigned long long)i,
                              (unsigned long long)sector[1]);
                 sum += sector[2];

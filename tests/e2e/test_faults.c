@@ -36,7 +36,8 @@ static void run_cut(const char *fixture, enum restore_mode mode, const struct ho
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct restore_options o = {
-                .common = {.serial_out_fd = -1, .timeout_ns = 20 * NS_PER_S, .caps = caps}, .mode = mode, .hints = HINTS_NONE, .source_timeout_ms = 5000,
+                .common = {.serial_out_fd = -1, .timeout_ns = 20 * NS_PER_S, .caps = caps}, .mode = mode, .hints = HINTS_NONE,
+                .source_timeout_ms = 5000,
         };
         struct session *s;
         struct err err = {0};
@@ -161,7 +162,8 @@ Test(faults, devices_go_on_looking_at_every_page_where_one_is_lost_that_nobody_a
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct restore_options o = {
-                .common = {.serial_out_fd = -1, .timeout_ns = 60 * NS_PER_S, .paused = true}, .hints = HINTS_NONE, .fill = true, .verify = true,
+                .common = {.serial_out_fd = -1, .timeout_ns = 60 * NS_PER_S, .paused = true}, .hints = HINTS_NONE, .fill = true,
+                .verify = true,
         };
         struct session *s;
         struct err err = {0};
@@ -235,7 +237,8 @@ static void check_bad_kvmclock(bool poison)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct host_caps caps;
-        struct restore_options o = {.common = {.serial_out_fd = -1, .caps = &caps}, .hints = HINTS_NONE, .verify = true, .source_timeout_ms = 2000};
+        struct restore_options o = {.common = {.serial_out_fd = -1, .caps = &caps}, .hints = HINTS_NONE, .verify = true,
+                                    .source_timeout_ms = 2000};
         struct session_result result = {0};
         struct session *s = NULL;
         struct err e = {0};

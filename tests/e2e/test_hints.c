@@ -436,6 +436,7 @@ Test(hints, wrong_words_end_with_2_and_missing_files_with_1, .timeout = 60)
         assert_says(2, WORDS("merge", "a"), WORDS("-o FILE is missing"));
         assert_says(2, WORDS("merge", "-o", "x"), WORDS("expected recordings, found none"));
         assert_says(2, WORDS("merge", "-o", "x", "--min-seen", "0", "a"), WORDS("--min-seen", "found '0'"));
+        assert_says(2, WORDS("merge", "-o", "x", "--min-seen", "3", "a", "b"), WORDS("expected at most 2, as many as there are recordings", "found 3"));
         assert_says(2, WORDS("score", "a"), WORDS("expected HINTS and at least one RECORDING"));
         assert_says(2, WORDS("show"), WORDS("expected one FILE or DIR"));
         assert_restore_refused("0");

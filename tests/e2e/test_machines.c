@@ -191,8 +191,10 @@ Test(machines, a_definition_that_makes_no_sense_is_a_failure_and_no_wrong_usage)
                 {"\"serial\":\"file=\",\"memory_bytes\":67108864,\"vcpus\":1", "\"serial\""},
                 {"\"serial\":\"null\",\"memory_bytes\":12345,\"vcpus\":1", "12345"},
                 {"\"serial\":\"null\",\"memory_bytes\":67108864,\"vcpus\":4000000000", "4000000000"},
-                {"\"serial\":\"null\",\"memory_bytes\":67108864,\"vcpus\":1,\"devices\":[{\"kind\":\"blk\",\"slot\":0}]", "\"path\""},
-                {"\"serial\":\"null\",\"memory_bytes\":67108864,\"vcpus\":1,\"devices\":[{\"kind\":\"net\",\"slot\":0}]", "slot 0"},
+                {"\"serial\":\"null\",\"memory_bytes\":67108864,\"vcpus\":1,\"devices\":[{\"kind\":\"blk\",\"slot\":0}]",
+                 "\"path\""},
+                {"\"serial\":\"null\",\"memory_bytes\":67108864,\"vcpus\":1,\"devices\":[{\"kind\":\"net\",\"slot\":0}]",
+                 "slot 0"},
         };
         char path[300], text[1000];
 

@@ -14,7 +14,8 @@
 static void check(const char *dir, const char *data_dir, enum restore_mode mode)
 {
         struct restore_options o = {
-                .common = {.serial_out_fd = -1, .paused = true}, .path = dir, .data_dir = data_dir, .mode = mode, .hints = HINTS_NONE,
+                .common = {.serial_out_fd = -1, .paused = true}, .path = dir, .data_dir = data_dir, .mode = mode,
+                .hints = HINTS_NONE,
                 .fill = true, .verify = true, .source_timeout_ms = 10000,
         };
         uint64_t before = own_memory_bytes(NULL, 0), after;
@@ -24,8 +25,8 @@ static void check(const char *dir, const char *data_dir, enum restore_mode mode)
         cr_assert_eq(session_restore(&o, &s, &err), 0, "%s", err.text);
         cr_assert_eq(session_wait_settled(s, 60000), 0, "not settled in a minute");
         after = own_memory_bytes(s->ram.base, s->ram.size_bytes);
-        cr_expect_leq(after, before + own_memory_budget(s->snap.pages.nr_pages, s->snap.pages.nr_runs), "mode %d: %llu KiB more", (int)mode,
-                      (unsigned long long)((after - before) / KIB));
+        cr_expect_leq(after, before + own_memory_budget(s->snap.pages.nr_pages, s->snap.pages.nr_runs), "mode %d: %llu KiB more",
+                      (int)mode, (unsigned long long)((after - before) / KIB));
         session_free(s);
 }
 

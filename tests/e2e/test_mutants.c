@@ -57,7 +57,8 @@ static unsigned count_entries(const char *path)
 static void try_restore(struct lab *lab, const char *what)
 {
         struct restore_options o = {
-                .common = {.serial_out_fd = -1, .paused = true}, .path = lab->dir.path, .hints = HINTS_NONE, .source_timeout_ms = 1000,
+                .common = {.serial_out_fd = -1, .paused = true}, .path = lab->dir.path, .hints = HINTS_NONE,
+                .source_timeout_ms = 1000,
         };
         struct session *s = NULL;
         struct err err = {0};
@@ -171,7 +172,8 @@ Test(mutants, as_many_from_another_seed_are_refused_or_restored_and_leak_nothing
 
 Test(mutants, every_boundary_of_memory_cut_or_grown_is_refused, .timeout = 60)
 {
-        static const long long boundaries[] = {0, 8, 4096, 4104, 8192, 8192 + (128ll << 20), 8192 + (128ll << 20) + 8, 12288 + (128ll << 20)};
+        static const long long boundaries[] = {0, 8, 4096, 4104, 8192, 8192 + (128ll << 20), 8192 + (128ll << 20) + 8,
+                                               12288 + (128ll << 20)};
         struct lab lab;
         char path[4300], what[80];
 

@@ -100,7 +100,8 @@ Test(names, a_vm_goes_on_after_a_snapshot_that_resumes_it, .timeout = 90)
 
         need_kvm();
         snprintf(path, sizeof(path), "%s/snapshot", t.path);
-        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--cpus", "2", "--name", unique_name(name), "--until", "TICK 60 ",
+        vm = START(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--cpus", "2", "--name",
+                   unique_name(name), "--until", "TICK 60 ",
                    "--timeout", "60s");
         cr_assert(child_wait_output(&vm, "TICK 2 ", 60000), "%s", vm.err);
         c = RUN(30000, rouse_program(), "snapshot", name, path, "--then", "resume");

@@ -96,6 +96,30 @@ Test(packed, a_vm_that_was_saved_packed_goes_on_in_every_mode_that_can_and_is_re
         assert_wakes_packed(&s, &t);
 }
 
+static void assert_ledger(const char *words, const char *verify, const char *path)
+{
+        struct child c = RUN(60000, rouse_program(), "restore", path, "--hints", "none", "--serial", "null", "--paused", "--timeout", "1ms", "--ledger", "-",
+                             "--verify", verify);
+
+        cr_expect_eq(c.status, 124, "exit %d: %s", c.status, c.err);
+        cr_expect(strstr(c.err, words), "no '%s' in:\n%s", words, c.err);
+        cr_expect(strstr(c.err, "\ncopy: ") && strstr(c.err, " runs: packed: unpacked and served by userfaultfd\n"), "%s", c.err);
+        child_free(&c);
+}
+
+Test(packed, the_ledgers_table_says_what_was_planned_and_why_and_whether_anything_was_checked, .timeout = 60)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char path[4400];
+
+        need_kvm();
+        need_uffd();
+        path_in(path, &t, "packed");
+        (void)make_packed(path, "1");
+        assert_ledger("\nchecksums                  off\n", "off", path);
+        assert_ledger("\nchecksums                   on\n", "on", path);
+}
+
 Test(packed, a_vm_woken_from_packed_memory_is_saved_whole_and_goes_on, .timeout = 120)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();

@@ -63,8 +63,8 @@ static void check(const char *fixture)
         cr_expect_eq(hash_of_paused(dir, RESTORE_MMAP, t.path), expected, "mmap, not indexed");
         cr_expect_eq(hash_of_paused(dir, RESTORE_AUTO, t.path), expected, "auto, not indexed");
         /* With an index, kept beside a copy: a fixture is never written to. */
-        snprintf(command, sizeof(command), "cp -p --reflink=auto %s/state %s/memory %s/ && %s inspect --index %s >/dev/null", dir, dir, t.path, rouse_program(),
-                 t.path);
+        snprintf(command, sizeof(command), "cp -p --reflink=auto %s/state %s/memory %s/ && %s inspect --index %s >/dev/null", dir,
+                 dir, t.path, rouse_program(), t.path);
         cr_assert_eq(system(command), 0);
         cr_expect_eq(hash_of_paused(t.path, RESTORE_LAZY, NULL), expected, "lazy, indexed");
         cr_expect_eq(hash_of_paused(t.path, RESTORE_EAGER, NULL), expected, "eager, indexed");
@@ -87,7 +87,8 @@ Test(paused_ram, a_native_snapshot_of_a_paused_vm_holds_the_same_ram_as_its_orig
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         const char *dir = fixture_dir("stratovirt/microvm-128m");
         struct restore_options o = {
-                .common = {.serial_out_fd = -1, .paused = true}, .path = dir, .hints = HINTS_NONE, .fill = true, .source_timeout_ms = 10000,
+                .common = {.serial_out_fd = -1, .paused = true}, .path = dir, .hints = HINTS_NONE, .fill = true,
+                .source_timeout_ms = 10000,
         };
         char path[4300];
         struct save_options so = {.path = path, .pause_after = true};

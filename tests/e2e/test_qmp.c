@@ -165,7 +165,8 @@ Test(qmp, errors_have_the_classes_and_texts_of_stratovirt, .timeout = 90)
 
 #define ERROR(desc) "{\"error\":{\"class\":\"GenericError\",\"desc\":\"" desc "\"}}"
         qmp_send(&r->q, CMD("foo"));
-        cr_expect(strstr(qmp_line(&r->q), "{\"error\":{\"class\":\"GenericError\",\"desc\":\"unknown variant `foo`, expected one of `balloon`, `cont`, ") == r->q.line,
+        cr_expect(strstr(qmp_line(&r->q),
+                         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"unknown variant `foo`, expected one of `balloon`, `cont`, ") == r->q.line,
                   "%s", r->q.line);
         qmp_expect(&r->q, CMD("migrate"), ERROR("missing field `arguments`"));
         qmp_expect(&r->q, "{\"execute\":\"migrate\",\"arguments\":{}}", ERROR("missing field `uri`"));
@@ -255,7 +256,8 @@ Test(qmp, clients_that_hang_up_in_the_middle_or_never_read_harm_nothing, .timeou
         for (int i = 0; i < 50; i++) { /* more than there is room for at once */
                 qmp_connect(other, r->path);
                 if (i % 3)
-                        qmp_send(other, i % 3 == 1 ? "{\"execute\":\"query-" : CMD("query-commands") CMD("query-status") CMD("stop") CMD("cont"));
+                        qmp_send(other, i % 3 == 1 ? "{\"execute\":\"query-"
+                                 : CMD("query-commands") CMD("query-status") CMD("stop") CMD("cont"));
                 qmp_close(other);
         }
         qmp_connect(other, r->path);

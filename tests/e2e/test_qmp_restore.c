@@ -112,7 +112,8 @@ static struct silent_file start_silent_at(struct rig *r, const char *source_time
 
         snprintf(memory, sizeof(memory), "%s/memory", r->saved.path);
         f = silent_file_new(memory, max_background);
-        r->vm = START(rouse_program(), "restore", r->saved.path, "--hints", "none", "--fill", "off", "--source-timeout", source_timeout, "--qmp", r->arg,
+        r->vm = START(rouse_program(), "restore", r->saved.path, "--hints", "none", "--fill", "off", "--source-timeout",
+                      source_timeout, "--qmp", r->arg,
                       "--timeout", "60s");
         qmp_open(&r->q, r->path);
         cr_assert(child_wait_output(&r->vm, "\n", 30000), "%s", r->vm.err);
@@ -175,7 +176,8 @@ Test(qmp_restore, a_migrate_that_waits_for_pages_is_active_can_be_cancelled_and_
         uint64_t asked_ns;
 
         snprintf(migrate, sizeof(migrate), "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"file:%.250s/again\"}}", r->t.path);
-        snprintf(refused, sizeof(refused), "{\"error\":{\"class\":\"GenericError\",\"desc\":\"Failed to transfer migration status from active to active.\"}}");
+        snprintf(refused, sizeof(refused),
+                 "{\"error\":{\"class\":\"GenericError\",\"desc\":\"Failed to transfer migration status from active to active.\"}}");
         qmp_send(&r->q, migrate);
         qmp_open(&r->second, r->path);
         do

@@ -266,7 +266,8 @@ Test(stateful, a_machine_that_was_restored_starts_from_a_saved_state_only)
 
 Test(stateful, what_hinders_a_start_is_said_by_the_command)
 {
-        struct child vm = START(rouse_program(), "run", "--kernel", guest_path(), "--name", "web", "--timeout", "100s", "--initrd", "/dev/null/initrd"), c;
+        struct child vm = START(rouse_program(), "run", "--kernel", guest_path(), "--name", "web", "--timeout", "100s",
+                                "--initrd", "/dev/null/initrd"), c;
         char path[300], moved[300];
         FILE *f;
 

@@ -103,7 +103,8 @@ Test(stateful_full, a_vm_that_is_killed_while_it_saves_leaves_the_old_state_or_t
                 }
         }
         cr_log_info("%d saves were done when the kill came, %d were not", replaced, kept);
-        cr_expect(replaced > 0 && kept > 0, "%d done, %d not, of saves of %llu us: the kills came all too late or all too early", replaced, kept, (unsigned long long)save_us);
+        cr_expect(replaced > 0 && kept > 0, "%d done, %d not, of saves of %llu us: the kills came all too late or all too early",
+                  replaced, kept, (unsigned long long)save_us);
 }
 
 Test(stateful_full, a_start_that_is_killed_at_any_moment_loses_no_state_before_the_guest_runs)

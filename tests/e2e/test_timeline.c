@@ -54,7 +54,8 @@ static void quit_when_settled(void *arg, int fd, short revents)
 /* The guest runs until every page is there. */
 static struct ledger run_until_settled(struct logged *l)
 {
-        struct restore_options o = {.common = {.serial_out_fd = -1, .timeout_ns = 60 * NS_PER_S}, .path = l->s.path, .mode = RESTORE_LAZY, .hints = HINTS_NONE,
+        struct restore_options o = {.common = {.serial_out_fd = -1, .timeout_ns = 60 * NS_PER_S}, .path = l->s.path,
+                                    .mode = RESTORE_LAZY, .hints = HINTS_NONE,
                                     .timeline_path = l->path, .fill = true, .verify = true, .source_timeout_ms = 5000};
         struct itimerspec often = {.it_value.tv_nsec = 20 * NS_PER_MS, .it_interval.tv_nsec = 20 * NS_PER_MS};
         _cleanup_close_ int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
@@ -116,8 +117,8 @@ Test(timeline, every_page_that_was_installed_stands_there_once_in_order_and_the_
         cr_assert_gt(ledger.end.faults[FAULT_FILL], 0);
         read_log(l.path, &ledger, sums);
         for (int c = 0; c < FAULT_CLASSES; c++)
-                cr_assert_eq(sums[c], ledger.end.faults[c], "%s: %" PRIu64 " in the log, %" PRIu64 " in the ledger", ledger_fault_name((enum fault_class)c), sums[c],
-                             ledger.end.faults[c]);
+                cr_assert_eq(sums[c], ledger.end.faults[c], "%s: %" PRIu64 " in the log, %" PRIu64 " in the ledger",
+                             ledger_fault_name((enum fault_class)c), sums[c], ledger.end.faults[c]);
         tmpdir_free(&l.t);
 }
 

@@ -231,6 +231,27 @@ Test(trace, pages_of_a_vm_that_lives_at_the_end_are_compared_with_its_snapshot, 
         cr_assert_geq(found * 100, FIXED * 95, "of %d pages found %zu", FIXED, found);
 }
 
+/* A script tells by the status whether the VM came to its end; the hints are there in both cases. */
+Test(trace, a_timeout_that_passes_is_exit_124_and_the_hints_of_what_was_touched_by_then_are_written, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        _cleanup_(hints_free) struct hints h = {0};
+        char path[4300];
+        struct child c;
+        struct saved s;
+
+        need_trace(&t);
+        s = make_vm(&t, "beacon");
+        c = START(rouse_program(), "trace", "--out", in_dir(path, &t, "trace"), "--snapshot", s.path, "--timeout", "5s", "--", rouse_program(), "restore", s.path, "--mode",
+                  "mmap", "--timeout", "100s");
+        wait_said(&c, " runs on\n");
+        cr_assert_eq(kill((pid_t)number_after(c.err, "; process "), SIGTERM), 0, "%s", c.err);
+        cr_expect_eq(child_wait(&c, PATIENCE_MS), 124, "%s", c.err);
+        child_free(&c);
+        h = read_hints(path);
+        cr_expect_gt(h.nr, 0);
+}
+
 Test(trace, an_eager_restore_is_traced_by_what_its_guest_touches_not_by_what_was_read_in, .timeout = 120)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();

@@ -3,7 +3,10 @@
  * interrupt.
  *
  * Each guest is one file that includes this one and defines `guest_main(const char *cmdline)`. Freestanding: no library at
- * all. */
+ * all.
+ * Owns:    the machine.
+ * Threads: one processor; beacon.S's interrupts count, and nothing else.
+ * Blocks:  what waits for an interrupt, for PATIENCE pauses at most. */
 #pragma once
 
 typedef unsigned char u8;

@@ -204,8 +204,8 @@ static int run_one(const struct criterion_test *t, void *param, FILE *tap)
         bool good = ended_as_expected(t, suite, status) && !worker.verdict->failed;
         if (!good)
                 fprintf(stderr, "%s::%s: failed, wait status 0x%x\n", t->category, t->name, (unsigned)status);
-        fprintf(tap, "%sok - %s::%s%s%s\n", good ? "" : "not ", t->category, t->name, good && worker.verdict->skipped ? "  # SKIP " : "",
-                good ? worker.verdict->reason : "");
+        fprintf(tap, "%sok - %s::%s%s%s\n", good ? "" : "not ", t->category, t->name, good &&
+                worker.verdict->skipped ? "  # SKIP " : "", good ? worker.verdict->reason : "");
         return good ? 0 : 1;
 }
 

@@ -65,8 +65,8 @@ struct beacon_tick beacon_assert_goes_on(const char *text, uint64_t first_n, uin
         for (const char *l = text; l; l = next_line(l)) {
                 if (!parse(l, &t))
                         continue;
-                cr_assert_eq(t.n, first_n + seen, "expected TICK %llu, found TICK %llu in:\n%s", (unsigned long long)(first_n + seen),
-                             (unsigned long long)t.n, text);
+                cr_assert_eq(t.n, first_n + seen, "expected TICK %llu, found TICK %llu in:\n%s",
+                             (unsigned long long)(first_n + seen), (unsigned long long)t.n, text);
                 cr_assert_eq(t.nonce, nonce, "expected nonce %llx, found %llx", (unsigned long long)nonce,
                              (unsigned long long)t.nonce);
                 cr_assert(t.good, "expected bad=0 stuck=0 irq=ok, found: %.200s", l);

@@ -35,9 +35,12 @@ struct browser {
 static void become(int commands, int answers, const char *profile)
 {
         char  data_dir[PATH_MAX + 20];
-        char *argv[] = {(char *)"chromium", (char *)"--headless=new", (char *)"--no-sandbox", (char *)"--disable-gpu", (char *)"--disable-quic", (char *)"--no-first-run",
-                        (char *)"--disable-background-networking", (char *)"--disable-component-update", (char *)"--disable-sync", (char *)"--disable-extensions",
-                        (char *)"--disable-dev-shm-usage", (char *)"--hide-scrollbars", (char *)"--remote-debugging-pipe", data_dir, (char *)"about:blank", NULL};
+        char *argv[] = {(char *)"chromium", (char *)"--headless=new", (char *)"--no-sandbox", (char *)"--disable-gpu",
+                        (char *)"--disable-quic", (char *)"--no-first-run",
+                        (char *)"--disable-background-networking", (char *)"--disable-component-update", (char *)"--disable-sync",
+                        (char *)"--disable-extensions",
+                        (char *)"--disable-dev-shm-usage", (char *)"--hide-scrollbars", (char *)"--remote-debugging-pipe",
+                        data_dir, (char *)"about:blank", NULL};
         int   null = open("/dev/null", O_RDWR);
 
         snprintf(data_dir, sizeof(data_dir), "--user-data-dir=%s", profile);
@@ -93,7 +96,8 @@ static void take_event(struct browser *b, const char *method, struct json_object
                 complain(b, "exception", text_at(message, "params.exceptionDetails.text"));
         else if (strcmp(method, "Log.entryAdded") == 0 && (strcmp(level, "error") == 0 || strcmp(level, "warning") == 0))
                 complain(b, "log", text_at(message, "params.entry.text"));
-        else if (strcmp(method, "Runtime.consoleAPICalled") == 0 && (strcmp(type, "error") == 0 || strcmp(type, "warning") == 0 || strcmp(type, "assert") == 0))
+        else if (strcmp(method, "Runtime.consoleAPICalled") == 0 && (strcmp(type, "error") == 0 || strcmp(type, "warning") == 0 ||
+                                                                     strcmp(type, "assert") == 0))
                 complain(b, "console", json_object_to_json_string(json_at(message, "params.args")));
         else if (strcmp(method, "Network.requestWillBeSent") == 0 && !is_from_here(text_at(message, "params.request.url")))
                 complain(b, "request", text_at(message, "params.request.url"));
@@ -187,7 +191,9 @@ static struct json_object *params_of(const char *key, struct json_object *v)
 
 static void attach(struct browser *b)
 {
-        _cleanup_json_ struct json_object *target = call(b, "Target.createTarget", params_of("url", json_object_new_string("about:blank"))), *session = NULL;
+        _cleanup_json_ struct json_object *target = call(b, "Target.createTarget",
+                                                         params_of("url", json_object_new_string("about:blank"))),
+                                                         *session = NULL;
         struct json_object                *params = params_of("targetId", json_object_new_string(text_at(target, "targetId")));
 
         json_object_object_add(params, "flatten", json_object_new_boolean(true));
@@ -254,7 +260,8 @@ void browser_free(struct browser **p)
 
 static void emulate(struct browser *b, const struct browser_view *view)
 {
-        struct json_object *size = params_of("width", json_object_new_int(view->width)), *feature = params_of("name", json_object_new_string("prefers-color-scheme")),
+        struct json_object *size = params_of("width", json_object_new_int(view->width)),
+                           *feature = params_of("name", json_object_new_string("prefers-color-scheme")),
                            *features = json_object_new_array();
 
         json_object_object_add(size, "height", json_object_new_int(view->height));

@@ -73,8 +73,8 @@ struct child rouse(int status, const char *const *words)
                 argv[i + 1] = words[i];
         }
         c = child_run(PATIENCE_MS, argv);
-        cr_assert_eq(c.status, status, "rouse %s %s: expected exit %d, found %d; it said: %s%s", words[0], words[1] ? words[1] : "", status, c.status,
-                     c.out, c.err);
+        cr_assert_eq(c.status, status, "rouse %s %s: expected exit %d, found %d; it said: %s%s", words[0],
+                     words[1] ? words[1] : "", status, c.status, c.out, c.err);
         return c;
 }
 
@@ -87,7 +87,8 @@ void rouse_does(int status, const char *const *words)
 
 struct child machine_run(const char *name, const char *const *words)
 {
-        const char *argv[WORDS_MAX] = {rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", name, "--timeout", "100s"};
+        const char *argv[WORDS_MAX] = {rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--name", name,
+                                       "--timeout", "100s"};
         struct child vm;
         size_t n = 10;
 

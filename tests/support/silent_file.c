@@ -33,7 +33,8 @@ static void answer(int fuse_fd, uint64_t unique, int error, const void *body, si
 static void answer_init(int fuse_fd, const struct fuse_in_header *h, const struct fuse_init_in *in, unsigned int max_background)
 {
         uint16_t most = max_background ? (uint16_t)max_background : UINT16_MAX;
-        struct fuse_init_out out = {.major = FUSE_KERNEL_VERSION, .minor = in->minor < FUSE_KERNEL_MINOR_VERSION ? in->minor : FUSE_KERNEL_MINOR_VERSION,
+        struct fuse_init_out out = {.major = FUSE_KERNEL_VERSION,
+                                    .minor = in->minor < FUSE_KERNEL_MINOR_VERSION ? in->minor : FUSE_KERNEL_MINOR_VERSION,
                                     .max_write = 4096, .flags = FUSE_ASYNC_READ, .max_readahead = READ_MAX,
                                     .max_background = most, .congestion_threshold = most};
 
@@ -46,8 +47,10 @@ static void answer_attr(int fuse_fd, const struct fuse_in_header *h, int fd)
         struct stat st;
 
         fstat(fd, &st);
-        out.attr = (struct fuse_attr){.ino = FUSE_ROOT_ID, .size = (uint64_t)st.st_size, .blocks = (uint64_t)st.st_blocks, .mtime = (uint64_t)st.st_mtim.tv_sec,
-                                      .mtimensec = (uint32_t)st.st_mtim.tv_nsec, .mode = S_IFREG | 0400, .nlink = 1, .blksize = 4096};
+        out.attr = (struct fuse_attr){.ino = FUSE_ROOT_ID, .size = (uint64_t)st.st_size, .blocks = (uint64_t)st.st_blocks,
+                                      .mtime = (uint64_t)st.st_mtim.tv_sec,
+                                      .mtimensec = (uint32_t)st.st_mtim.tv_nsec, .mode = S_IFREG | 0400, .nlink = 1,
+                                      .blksize = 4096};
         answer(fuse_fd, h->unique, 0, &out, sizeof(out));
 }
 

@@ -90,12 +90,14 @@ static const struct field vsock_fields[]  = { { "device_features", "u64", 0, 8 }
                                               { "broken", "bool", 28, 1 } };
 static const struct field rng_fields[]    = { { "device_features", "u64", 0, 8 }, { "driver_features", "u64", 8, 8 } };
 static const struct field serial_fields[] = {
-        { "rbr_value", "[u8;1024]", 0, 1024 }, { "rbr_len", "usize", 1024, 8 }, { "ier", "u8", 1032, 1 }, { "iir", "u8", 1033, 1 },
+        { "rbr_value", "[u8;1024]", 0, 1024 }, { "rbr_len", "usize", 1024, 8 }, { "ier", "u8", 1032, 1 },
+        { "iir", "u8", 1033, 1 },
         { "lcr", "u8", 1034, 1 }, { "mcr", "u8", 1035, 1 }, { "lsr", "u8", 1036, 1 }, { "msr", "u8", 1037, 1 },
         { "scr", "u8", 1038, 1 }, { "div", "u16", 1040, 2 }, { "thr_pending", "u32", 1044, 4 },
 };
 static const struct field kvm_fields[] = {
-        { "pit_state", "kvm_pit_state2", 0, 112 }, { "kvm_clock", "kvm_clock_data", 112, 48 }, { "ioapic", "kvm_irqchip", 160, 520 },
+        { "pit_state", "kvm_pit_state2", 0, 112 }, { "kvm_clock", "kvm_clock_data", 112, 48 },
+        { "ioapic", "kvm_irqchip", 160, 520 },
 };
 static const struct field vcpu_fields[] = {
         { "max_vcpus", "u32", 0, 4 }, { "nr_threads", "u32", 4, 4 }, { "nr_cores", "u32", 8, 4 }, { "nr_dies", "u32", 12, 4 },
@@ -124,7 +126,8 @@ static void add_desc(struct sv_bytes *b, const struct type *t, int number, const
         add_text(b, "{\"name\":\"%s\",\"alias\":%" PRIu64 ",\"size\":%u,\"current_version\":%u,\"compat_version\":256,\"fields\":[", name,
                  siphash13_str(t->name) + (uint64_t)(number < 0 ? 0 : number), t->size, o->v23 ? 0x020300u : 0x020400u);
         for (unsigned i = 0; i < t->nr; i++)
-                add_text(b, "%s{\"var_name\":\"%s\",\"type_name\":\"%s\",\"alias\":\"%s\",\"offset\":%u,\"size\":%u}", i ? "," : "",
+                add_text(b, "%s{\"var_name\":\"%s\",\"type_name\":\"%s\",\"alias\":\"%s\",\"offset\":%u,\"size\":%u}",
+                         i ? "," : "",
                          t->fields[i].name, t->fields[i].type, t->fields[i].name, t->fields[i].offset, t->fields[i].size);
         add_text(b, "]}");
 }
@@ -441,7 +444,8 @@ static int write_snapshot(const struct snapshot *s, const char *dir)
 /* In RAM below 3 GiB, where the gpa is the offset in RAM. */
 static int take_back_used(const char *dir, uint64_t used_gpa, uint16_t nr)
 {
-        _cleanup_close_ int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = openat(dir_fd, "memory", O_RDWR | O_CLOEXEC);
+        _cleanup_close_ int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                                     fd = openat(dir_fd, "memory", O_RDWR | O_CLOEXEC);
         uint16_t            index;
         ssize_t             n;
 

@@ -98,7 +98,8 @@ struct beacon_tick assert_joins(const struct saved *s, const char *text, size_t 
 struct saved make_native_of(const char *guest, const char *path, unsigned ticks, const char *const *words)
 {
         char name[64], text[64];
-        const char *head[] = {rouse_program(), "run", "--kernel", guest_file(guest), "--timeout", "60s", "--name", unique_name(name)};
+        const char *head[] = {rouse_program(), "run", "--kernel", guest_file(guest), "--timeout", "60s", "--name",
+                              unique_name(name)};
         struct child vm = start_with(head, ARRAY_LEN(head), words, NULL);
         struct saved s;
 
@@ -173,7 +174,8 @@ const char *tick_pattern(char buf[64], const struct saved *s, unsigned more)
 struct beacon_tick assert_wakes(const struct saved *s, unsigned ticks, const char *const *words)
 {
         char until[64];
-        const char *head[] = {rouse_program(), "restore", s->path, "--until", tick_pattern(until, s, ticks - 1), "--timeout", "60s"};
+        const char *head[] = {rouse_program(), "restore", s->path, "--until", tick_pattern(until, s, ticks - 1), "--timeout",
+                              "60s"};
         struct child c = start_with(head, ARRAY_LEN(head), words, s);
         struct beacon_tick last;
 

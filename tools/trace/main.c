@@ -122,11 +122,13 @@ static const struct verb verb = {
                 "                        hints are for no snapshot: 'rouse hints show' takes them, a restore does not\n"
                 "  --format NAME         of DIR; otherwise found by looking\n" CLI_BASE_HELP
                 "  --out FILE            the hints; 'auto', with --snapshot: where its restores find them\n"
-                "  --timeout TIME        end then; otherwise when the VM's process ends, or at Ctrl-C. The VM runs on\n"
+                "  --timeout TIME        end then, with exit 124 and the hints; otherwise when the VM's process ends, or at Ctrl-C. The VM\n"
+                "                        runs on\n"
                 "  --buffer SIZE         room for events that were not read yet: 8M\n"
                 "  --huge-pages on|off   off: COMMAND gets no transparent huge pages as long as it lives; the first touch of one hides 511\n"
                 "  --debug               what libbpf and the kernel say, on standard error\n\n"
-                "Exit 0: the hints are written, however the trace ended. rouse(1) tells what is not seen.\n\n"
+                "Exit 0: the hints are written, the VM ended or Ctrl-C came; 124: they are written, and --timeout passed before that; 1: there\n"
+                "are none. rouse(1) tells what is not seen.\n\n"
                 "example: rouse trace --out web.hints --timeout 5s -- stratovirt -machine microvm ... -incoming file:/srv/web\n"
                 "         rouse restore /srv/web --hints web.hints\n",
         .run = run,

@@ -21,6 +21,7 @@ struct place {
  * seen. */
 bool place_find_file(pid_t pid, const struct touches *t, char *ret, size_t size);
 
+/* Bound to the snapshot in dir. Errors as of inspect_open. */
 int  place_open(const char *dir, const struct inspect_options *how, struct place *ret, struct err *e);
 /* Of no snapshot: pages are numbered window by window, as the VM's slots show them. */
 int  place_of_slots(const struct touches *t, struct place *ret, struct err *e);
@@ -33,4 +34,5 @@ bool place_has_folder(const struct place *p, const char *folder);
  * memory. */
 bool place_fits_slots(const struct place *p, const struct touches *t, gpa_t *ret_gpa, uint64_t *ret_bytes);
 
+/* How its pages are numbered. */
 const struct mem_layout *place_layout(const struct place *p);

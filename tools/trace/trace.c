@@ -182,9 +182,10 @@ static int wait_ms(const struct run *r)
         return r->end_ns > now ? (int)((r->end_ns - now) / NS_PER_MS) : 0;
 }
 
-/* Until the process ends, somebody ends us, or it is time. */
-static void watch(struct run *r)
+/* Until the process ends, somebody ends us, or it is time: then true. */
+static bool watch(struct run *r)
 {
+        bool timed_out = false;
         struct pollfd f[] = {{.fd = r->signal_fd, .events = POLLIN}, {.fd = tracer_fd(r->tracer), .events = POLLIN}};
 
         r->end_ns = r->words->timeout_ns ? now_ns() + r->words->timeout_ns : 0;
@@ -192,12 +193,16 @@ static void watch(struct run *r)
                 poll(f, ARRAY_LEN(f), wait_ms(r));
                 tracer_read(r->tracer);
                 look_at_vm(r);
-                if (f[0].revents || has_ended(r) || (r->end_ns && now_ns() >= r->end_ns))
+                if (f[0].revents || has_ended(r))
+                        break;
+                timed_out = r->end_ns && now_ns() >= r->end_ns;
+                if (timed_out)
                         break;
         }
         tracer_disarm(r->tracer);
         tracer_read(r->tracer);
         process_has_ended(&r->process);
+        return timed_out;
 }
 
 static int keep(struct run *r, struct err *e)
@@ -232,10 +237,13 @@ int trace(const struct trace_words *w)
 {
         _cleanup_(run_free) struct run r = {.words = w, .signal_fd = -1, .vm_pidfd = -1, .process = {.pidfd = -1, .go_fd = -1, .result_fd = -1}};
         struct err err = {0};
+        bool timed_out;
 
         cli_data_dir(r.data_dir, sizeof(r.data_dir));
         if (prepare(&r, &err) < 0)
                 return cli_fail(&err);
-        watch(&r);
-        return keep(&r, &err) < 0 ? cli_fail(&err) : EXIT_OK;
+        timed_out = watch(&r);
+        if (keep(&r, &err) < 0)
+                return cli_fail(&err);
+        return timed_out ? EXIT_TIMEOUT : EXIT_OK; /* a script learns whether the VM came to its end */
 }

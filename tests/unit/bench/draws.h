@@ -1,4 +1,7 @@
-/* tests/unit/bench/draws.h: seeded samples of known distributions. */
+/* tests/unit/bench/draws.h: seeded samples of known distributions.
+ * Owns:    nothing; what a metric holds is its result's.
+ * Threads: one at a time for each struct draws.
+ * Blocks:  never. */
 #pragma once
 
 #include "bench/model/result.h"

@@ -1,5 +1,8 @@
 /* tests/unit/bench/golden.h: an output held byte for byte against a file of tests/data/bench.
- * tests/unit/bench/regenerate writes the files anew. */
+ * tests/unit/bench/regenerate writes the files anew.
+ * Owns:    nothing; the text of golden_load is its caller's.
+ * Threads: the test's.
+ * Blocks:  on the file. */
 #pragma once
 
 #include "core/base/cleanup.h"

@@ -1,6 +1,8 @@
 /* tests/unit/bench/sample_results.h: drawn results of every kind, small, always the same. tests/data/bench/KIND.json holds what
  * they give.
- * Owns:    *ret: bench_result_free. */
+ * Owns:    nothing; what is in *ret is its caller's (bench_result_free).
+ * Threads: any.
+ * Blocks:  never. */
 #pragma once
 
 #include "tests/unit/bench/draws.h"

@@ -174,6 +174,31 @@ Test(bench_restore, the_words_say_what_was_saved_what_it_cost_and_the_total)
         done(b);
 }
 
+/* Rounds whose differences go both ways. */
+Test(bench_restore, the_words_call_nothing_saved_or_lost_that_the_runs_cannot_tell)
+{
+        struct bench_group *g;
+        struct bench *b = bench_of_one_group(&g);
+        const char *w;
+
+        arm(g, "eager", 10, 100000, 130000, 200000);
+        for (uint32_t i = 1; i <= 10; i++) {
+                struct bench_arm *a = bench_arm_get(g, "auto");
+                double d = i % 2 ? 5000 : -4000;
+
+                bench_value_add(bench_metric_get(a, "t3", "us", BENCH_LOWER), i, 100000 + i - d);
+                bench_value_add(bench_metric_get(a, "t4", "us", BENCH_LOWER), i, 130000 + i + d);
+                bench_value_add(bench_metric_get(a, "t6", "us", BENCH_LOWER), i, 200000 + i + d);
+        }
+        bench_words(b);
+        w = word_that_begins(g, "auto: ");
+        cr_expect(strstr(w, "T3 came 0.50 ms sooner in the median, ") && strstr(w, "10 runs cannot tell them apart"), "%s", w);
+        cr_expect(strstr(w, "; from T3 to T4 1.00 ms more, which these runs cannot tell from none"), "%s", w);
+        cr_expect(strstr(w, "0.50 ms more than eager, which these runs cannot tell from none"), "%s", w);
+        cr_expect(!strstr(w, "saved") && !strstr(w, "LOST") && !strstr(w, "MORE"), "%s", w);
+        done(b);
+}
+
 Test(bench_restore, the_words_say_when_lazy_loses)
 {
         struct bench_group *g;

@@ -251,3 +251,17 @@ Test(stats, the_verdict_in_words_names_both_arms_and_the_interval)
         free(a.values);
         free(b.values);
 }
+
+Test(stats, a_goal_is_reached_or_missed_only_where_the_interval_leaves_it_out)
+{
+        char text[200];
+
+        stats_goal_words(text, sizeof(text), &(struct stats_ratio){.ratio = 0.78, .runs = 12, .ci = {true, 0.69, 0.85}}, 1.25, true);
+        cr_expect_str_eq(text, "0.78 (0.69 to 0.85), reached");
+        stats_goal_words(text, sizeof(text), &(struct stats_ratio){.ratio = 0.28, .runs = 12, .ci = {true, 0.19, 0.5}}, 0.6, false);
+        cr_expect_str_eq(text, "0.28 (0.19 to 0.50), MISSED");
+        stats_goal_words(text, sizeof(text), &(struct stats_ratio){.ratio = 0.81, .runs = 6, .ci = {true, 0.2, 1.74}}, 0.85, false);
+        cr_expect_str_eq(text, "0.81 (0.20 to 1.74), MISSED by the median, but these rounds cannot tell");
+        stats_goal_words(text, sizeof(text), &(struct stats_ratio){.ratio = 1.1, .runs = 4}, 1.25, true);
+        cr_expect_str_eq(text, "1.10 in 4 rounds, too few to tell");
+}

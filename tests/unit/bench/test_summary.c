@@ -21,10 +21,15 @@ static char *markdown_of(const struct bench_result *v, size_t nr, size_t *ret_le
         return text;
 }
 
+static void add_rounds(struct bench_arm *a, const char *id, const char *unit, double first, uint32_t rounds)
+{
+        for (uint32_t round = 1; round <= rounds; round++)
+                bench_value_add(bench_metric_get(a, id, unit, BENCH_LOWER), round, first + round % 2);
+}
+
 static void add(struct bench_arm *a, const char *id, const char *unit, double first)
 {
-        for (uint32_t round = 1; round <= 8; round++)
-                bench_value_add(bench_metric_get(a, id, unit, BENCH_LOWER), round, first + round % 2);
+        add_rounds(a, id, unit, first, 8);
 }
 
 /* Two arms that can be told apart, one that was never measured, a control, and names that look like markup. */
@@ -43,7 +48,7 @@ static struct bench_result make_result(void)
         bench_string_set(&g->references[0], "nothing");
         bench_string_set(&g->references[1], "eager");
         add(bench_arm_get(g, "eager"), "t3", "us", 10000);
-        add(bench_arm_get(g, "eager"), "cpu", "us", 9000);
+        add(bench_arm_get(g, "eager"), "rss.end", "bytes", 9 << 20);
         add(bench_arm_get(g, "lazy_1"), "t3", "us", 5000);
         bench_arm_get(g, "nothing");
         g = bench_group_get(&r, "control");
@@ -64,12 +69,74 @@ Test(summary, a_group_is_a_table_of_the_arms_that_were_measured_and_names_cannot
         cr_assert(strstr(text, ", commit 0123456789ab."), "%s", text);
         cr_assert(strstr(text, "\n`rouse bench restore web --mark 'a b' --cold`, 8 rounds:\n"), "%s", text);
         cr_assert(strstr(text, "**web\\|1, warm**"), "%s", text);
-        cr_assert(strstr(text, "| | T3, ms | against eager | CPU, ms |\n|---|---|---|---|\n"), "%s", text);
+        cr_assert(strstr(text, "| | T3, ms | against eager | RSS end, MiB |\n|---|---|---|---|\n"), "%s", text);
         cr_assert(strstr(text, "| eager | 10.0 (10 – 10.0) | 1 | 9.00 |\n"), "%s", text);
-        cr_assert(strstr(text, "| lazy\\_1 | 5.00 (5 – 5.00) | **0.500** |  |\n"), "%s", text);
+        cr_assert(strstr(text, "| lazy\\_1 | 5.00 (5 – 5.00) | **0.500** (0.500 – 0.500) |  |\n"), "%s", text);
         cr_assert_null(strstr(text, "nothing"), "%s", text);
         cr_assert_null(strstr(text, "**control**"), "%s", text);
         cr_assert(strstr(text, "\nFloors: memcpy 2 GiB/s.\n") || strstr(text, "\nFloors: memcpy 2.00 GiB/s.\n"), "%s", text);
+        bench_result_free(&r);
+}
+
+/* A column is there for at least half of the arms; a unit is for the smallest figure, unless the largest gets too long in it. */
+Test(summary, warm_and_cold_runs_of_a_snapshot_are_one_table_and_another_snapshot_is_another)
+{
+        static const char *const names[] = {"web, warm", "web, cold", "db, warm"};
+        static const char expected[] = "\n**web**. T3: first byte of the guest:\n\n"
+                                       "| | | T3, ms | p95, ms | against eager | RSS end, MiB |\n|---|---|---|---|---|---|\n"
+                                       "| **warm** | eager | 10.0 (10 – 10.0) | 10.0 | 1 | 2048 |\n"
+                                       "| | lazy | 2.00 (2 – 2.00) | 2.00 | **0.200** (0.200 – 0.200) | 8.00 |\n"
+                                       "| **cold** | eager | 20.0 (20 – 20.0) | 20.0 | 1 | 2048 |\n"
+                                       "| | lazy | 2.00 (2 – 2.00) | 2.00 | **0.100** (0.100 – 0.100) | 8.00 |\n"
+                                       "\n**db, warm**. T3";
+        struct bench_result r = {.kind = BENCH_RESTORE, .rounds = 20};
+        _cleanup_free_ char *text = NULL;
+        size_t len;
+        FILE *to;
+
+        for (size_t i = 0; i < 3; i++) {
+                struct bench_group *g = bench_group_get(&r, names[i]);
+
+                bench_string_set(&g->cache, i == 1 ? "cold" : "warm");
+                bench_string_set(&g->first_metric, "t3");
+                bench_string_set(&g->references[0], "eager");
+                for (int a = 0; a < 2; a++) {
+                        struct bench_arm *arm = bench_arm_get(g, a ? "lazy" : "eager");
+
+                        add_rounds(arm, "t3", "us", a ? 2000 : i == 1 ? 20000 : 10000, 20);
+                        add_rounds(arm, "rss.end", "bytes", a ? 8388608 : 2147483648.0, 20);
+                        if (a && i == 0)
+                                add_rounds(arm, "t6", "us", 50000, 20);
+                }
+        }
+        to = open_memstream(&text, &len);
+        summary_tables(to, &r);
+        fclose(to);
+        cr_assert_eq(strncmp(text, expected, strlen(expected)), 0, "%s", text);
+        bench_result_free(&r);
+}
+
+/* Groups of other references name them in the cell. */
+Test(summary, where_groups_of_one_table_have_other_references_each_cell_names_its_own)
+{
+        struct bench_result r = {.kind = BENCH_POPULATE, .rounds = 8};
+        _cleanup_free_ char *text = NULL;
+        size_t len;
+        FILE *to;
+
+        for (int i = 0; i < 2; i++) {
+                struct bench_group *g = bench_group_get(&r, i ? "cold" : "warm");
+
+                bench_string_set(&g->first_metric, "rate");
+                bench_string_set(&g->references[0], i ? "disk" : "copy");
+                add_rounds(bench_arm_get(g, i ? "disk" : "copy"), "rate", "bytes/s", 2 << 20, 8);
+                add_rounds(bench_arm_get(g, "raw"), "rate", "bytes/s", 1 << 20, 8);
+        }
+        to = open_memstream(&text, &len);
+        summary_tables(to, &r);
+        fclose(to);
+        cr_assert(strstr(text, "| **warm** | copy |") && strstr(text, "**0.500** (0.500 – 0.500) of copy |\n"), "%s", text);
+        cr_assert(strstr(text, "| **cold** | disk |") && strstr(text, "**0.500** (0.500 – 0.500) of disk |\n"), "%s", text);
         bench_result_free(&r);
 }
 

@@ -120,7 +120,8 @@ static void mapped_init(struct mapped *m, uint64_t nr_pages, uint64_t max_map_co
         tmpdir_write(&m->dir, "memory", bytes, pages_to_bytes(raw));
         free(bytes);
         page_map_init(&m->map, nr_pages);
-        cr_assert_eq(page_map_add_source(&m->map, openat(m->dir.fd, "memory", O_RDONLY | O_CLOEXEC), pages_to_bytes(raw), "memory"),
+        cr_assert_eq(page_map_add_source(&m->map, openat(m->dir.fd, "memory", O_RDONLY | O_CLOEXEC),
+                                         pages_to_bytes(raw), "memory"),
                      0);
         for (size_t i = 0; i < 3; i++)
                 cr_assert_eq(page_map_append(&m->map, &runs[i]), 0);
@@ -382,8 +383,8 @@ static void run_schedule(struct schedule *s)
                 pthread_join(readers[i], NULL);
         cr_assert_eq(s->wrong, 0, "seed %llu", (unsigned long long)s->seed);
         for (uint64_t page = 0; page < SCHEDULE_PAGES; page++)
-                cr_assert(s->gone[page] ? page_is(s->ram, page, 0) : is_original(s, page), "seed %llu: page %llu", (unsigned long long)s->seed,
-                          (unsigned long long)page);
+                cr_assert(s->gone[page] ? page_is(s->ram, page, 0) : is_original(s, page), "seed %llu: page %llu",
+                          (unsigned long long)s->seed, (unsigned long long)page);
         free((void *)s->given);
         free((void *)s->gone);
 }

@@ -16,7 +16,8 @@
 static void make_map(struct page_map *m, const struct tmpdir *t, size_t file_pages)
 {
         uint8_t *bytes = malloc(file_pages * PAGE_BYTES + 1);
-        struct page_run runs[] = {{.nr_pages = 8}, {.first_page = 8, .nr_pages = 16, .kind = RUN_RAW}, {.first_page = 24, .nr_pages = PAGES - 24}};
+        struct page_run runs[] = {{.nr_pages = 8}, {.first_page = 8, .nr_pages = 16, .kind = RUN_RAW},
+                                  {.first_page = 24, .nr_pages = PAGES - 24}};
 
         for (size_t i = 0; i < file_pages * PAGE_BYTES; i++)
                 bytes[i] = (uint8_t)(i / PAGE_BYTES * 7 + i);

@@ -118,6 +118,7 @@ MASK(no_minor, h->caps.uffd_minor_shmem = false)
 MASK(no_minor_huge, h->caps.uffd_minor_hugetlbfs = false)
 MASK(full, h->files.available_bytes = 1 << 30)
 MASK(few_maps, h->files.max_map_count = 1000)
+MASK(few_locked, (h->files.memlock_bytes = 64 << 10, h->files.capabilities = ~(1ULL << 14)))
 MASK(overcommit, h->files.overcommit_memory = 2)
 MASK(no_populate, h->tries.populate = EINVAL)
 MASK(numa, (h->files.numa_balancing = 1, h->files.nr_nodes = 2))
@@ -191,6 +192,7 @@ static const struct {
         {no_minor_huge, "userfaultfd.minor_hugetlb", FACT_LACK, NULL},
         {full, "memory.available_bytes", FACT_SLOW, NULL},
         {few_maps, "memory.max_map_count", FACT_SLOW, "max_map_count"},
+        {few_locked, "memory.memlock_bytes", FACT_SLOW, "ulimit -l"},
         {overcommit, "memory.overcommit", FACT_LACK, "overcommit_memory=0"},
         {no_populate, "memory.populate", FACT_SLOW, NULL},
         {numa, "memory.numa_balancing", FACT_SLOW, "numa_balancing=0"},

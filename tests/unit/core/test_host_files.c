@@ -2,6 +2,7 @@
 #include "core/base/units.h"
 #include "core/host_dir.h"
 #include "core/host_files.h"
+#include "core/host_read.h"
 #include "tests/support/host_tree.h"
 
 #include <criterion/criterion.h>
@@ -42,12 +43,16 @@ Test(host_files, numbers_and_words_come_from_their_files)
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct host_files f;
 
-        HOST_TREE(&t, {"/proc/sys/vm/max_map_count", "65530\n"}, {"/proc/sys/kernel/perf_event_paranoid", "-1\n"}, {"/proc/sys/kernel/osrelease", "6.1.0-30-amd64\n"},
+        HOST_TREE(&t, {"/proc/sys/vm/max_map_count", "65530\n"}, {"/proc/sys/kernel/perf_event_paranoid", "-1\n"},
+                  {"/proc/sys/kernel/osrelease", "6.1.0-30-amd64\n"},
                   {"/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n"},
                   {"/sys/kernel/mm/transparent_hugepage/defrag", "always defer [defer+madvise] madvise never\n"},
-                  {"/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages", "3\n"}, {"/sys/kernel/security/lockdown", "none [integrity] confidentiality\n"},
-                  {"/sys/module/kvm_intel/parameters/ept", "Y\n"}, {"/sys/module/kvm/parameters/nx_huge_pages", "never\n"}, {"/sys/kernel/btf/vmlinux", ""},
-                  {"/sys/devices/system/cpu/vulnerabilities/l1tf", "Mitigation: PTE Inversion; VMX: conditional cache flushes, SMT vulnerable\n"});
+                  {"/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages", "3\n"},
+                  {"/sys/kernel/security/lockdown", "none [integrity] confidentiality\n"},
+                  {"/sys/module/kvm_intel/parameters/ept", "Y\n"}, {"/sys/module/kvm/parameters/nx_huge_pages", "never\n"},
+                  {"/sys/kernel/btf/vmlinux", ""},
+                  {"/sys/devices/system/cpu/vulnerabilities/l1tf",
+                   "Mitigation: PTE Inversion; VMX: conditional cache flushes, SMT vulnerable\n"});
         f = read_tree(&t);
         cr_expect_eq(f.max_map_count, 65530);
         cr_expect_eq(f.perf_event_paranoid, -1);
@@ -86,12 +91,23 @@ Test(host_files, lines_with_a_key_are_found_by_it)
         cr_expect(f.swap_on_zram);
 }
 
+Test(host_files, a_line_in_kb_is_told_in_bytes_and_one_that_is_not_there_as_0)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+
+        HOST_TREE(&t, {"/proc/self/smaps_rollup", "Pss_Dirty:            7 kB\nPss:                1234 kB\n"});
+        cr_expect_eq(host_read_kb(t.path, "/proc/self/smaps_rollup", "Pss:"), 1234 * KIB);
+        cr_expect_eq(host_read_kb(t.path, "/proc/self/smaps_rollup", "Rss:"), 0);
+        cr_expect_eq(host_read_kb(t.path, "/proc/self/status", "Pss:"), 0);
+}
+
 Test(host_files, a_flag_of_the_cpu_is_a_whole_word)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct host_files f;
 
-        HOST_TREE(&t, {"/proc/cpuinfo", "processor\t: 0\nmodel name\t: AMD EPYC\nmicrocode\t: 0xa2\nflags\t\t: fpu vmxish constant_tsc svm_lock hypervisor\n"});
+        HOST_TREE(&t, {"/proc/cpuinfo",
+                       "processor\t: 0\nmodel name\t: AMD EPYC\nmicrocode\t: 0xa2\nflags\t\t: fpu vmxish constant_tsc svm_lock hypervisor\n"});
         f = read_tree(&t);
         cr_expect_str_eq(f.cpu, "AMD EPYC");
         cr_expect_str_eq(f.microcode, "0xa2");
@@ -110,8 +126,10 @@ Test(host_files, governors_are_listed_once_and_only_idle_states_in_use_count)
 #define IDLE "/sys/devices/system/cpu/cpu0/cpuidle/"
         HOST_TREE(&t, {"/sys/devices/system/cpu/cpufreq/policy0/scaling_governor", "powersave\n"},
                   {"/sys/devices/system/cpu/cpufreq/policy1/scaling_governor", "powersave\n"},
-                  {"/sys/devices/system/cpu/cpufreq/policy2/scaling_governor", "performance\n"}, {IDLE "state0/latency", "0\n"}, {IDLE "state0/disable", "0\n"},
-                  {IDLE "state1/latency", "10\n"}, {IDLE "state1/disable", "0\n"}, {IDLE "state2/latency", "133\n"}, {IDLE "state2/disable", "1\n"},
+                  {"/sys/devices/system/cpu/cpufreq/policy2/scaling_governor", "performance\n"}, {IDLE "state0/latency", "0\n"},
+                  {IDLE "state0/disable", "0\n"},
+                  {IDLE "state1/latency", "10\n"}, {IDLE "state1/disable", "0\n"}, {IDLE "state2/latency", "133\n"},
+                  {IDLE "state2/disable", "1\n"},
                   {"/sys/devices/system/node/node0/x", ""}, {"/sys/devices/system/node/node1/x", ""});
         f = read_tree(&t);
         cr_expect_str_eq(f.governors, "powersave, performance");
@@ -124,9 +142,13 @@ Test(host_files, the_tightest_limit_of_a_cgroup_and_those_above_it_binds)
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct host_files f;
 
-        HOST_TREE(&t, {"/proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate,favordynmods\n"}, {"/proc/self/cgroup", "0::/a/b\n"},
-                  {"/sys/fs/cgroup/a/b/memory.max", "max\n"}, {"/sys/fs/cgroup/a/memory.max", "1073741824\n"}, {"/sys/fs/cgroup/a/memory.current", "1048576\n"},
-                  {"/sys/fs/cgroup/a/b/cpu.max", "150000 100000\n"}, {"/sys/fs/cgroup/a/cpu.max", "max 100000\n"}, {"/sys/fs/cgroup/a/b/pids.max", "max\n"},
+        HOST_TREE(&t, {"/proc/self/mountinfo",
+                       "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate,favordynmods\n"},
+                       {"/proc/self/cgroup", "0::/a/b\n"},
+                  {"/sys/fs/cgroup/a/b/memory.max", "max\n"}, {"/sys/fs/cgroup/a/memory.max", "1073741824\n"},
+                  {"/sys/fs/cgroup/a/memory.current", "1048576\n"},
+                  {"/sys/fs/cgroup/a/b/cpu.max", "150000 100000\n"}, {"/sys/fs/cgroup/a/cpu.max", "max 100000\n"},
+                  {"/sys/fs/cgroup/a/b/pids.max", "max\n"},
                   {"/sys/fs/cgroup/a/io.max", "8:16 rbps=2097152 wbps=max riops=max wiops=max\n"});
         f = read_tree(&t);
         cr_expect_eq(f.cgroup_version, 2);
@@ -151,10 +173,14 @@ Test(host_files, cgroup_v1_has_a_tree_for_each_controller)
                   {"/proc/self/mountinfo", "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
                                            "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct\n"
                                            "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n"},
-                  {"/proc/self/cgroup", "4:memory:/jobs/1\n2:cpu,cpuacct:/jobs\n0::/\n"}, {"/sys/fs/cgroup/memory/jobs/1/memory.limit_in_bytes", "9223372036854771712\n"},
-                  {"/sys/fs/cgroup/memory/jobs/memory.limit_in_bytes", "536870912\n"}, {"/sys/fs/cgroup/memory/jobs/memory.usage_in_bytes", "4096\n"},
-                  {"/sys/fs/cgroup/cpu,cpuacct/jobs/cpu.cfs_quota_us", "50000\n"}, {"/sys/fs/cgroup/cpu,cpuacct/jobs/cpu.cfs_period_us", "100000\n"},
-                  {"/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n"}, {"/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"});
+                  {"/proc/self/cgroup", "4:memory:/jobs/1\n2:cpu,cpuacct:/jobs\n0::/\n"},
+                  {"/sys/fs/cgroup/memory/jobs/1/memory.limit_in_bytes", "9223372036854771712\n"},
+                  {"/sys/fs/cgroup/memory/jobs/memory.limit_in_bytes", "536870912\n"},
+                  {"/sys/fs/cgroup/memory/jobs/memory.usage_in_bytes", "4096\n"},
+                  {"/sys/fs/cgroup/cpu,cpuacct/jobs/cpu.cfs_quota_us", "50000\n"},
+                  {"/sys/fs/cgroup/cpu,cpuacct/jobs/cpu.cfs_period_us", "100000\n"},
+                  {"/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n"},
+                  {"/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"});
         f = read_tree(&t);
         cr_expect_eq(f.cgroup_version, 1);
         cr_expect_eq(f.memory_max.value, 536870912);
@@ -168,7 +194,8 @@ Test(host_files, what_a_container_does_not_see_of_the_tree_is_cut_off_its_path)
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         struct host_files f;
 
-        HOST_TREE(&t, {"/proc/self/mountinfo", "30 23 0:26 /docker/1 /sys/fs/cgroup ro - cgroup2 cgroup rw\n"}, {"/proc/self/cgroup", "0::/docker/1/init\n"},
+        HOST_TREE(&t, {"/proc/self/mountinfo", "30 23 0:26 /docker/1 /sys/fs/cgroup ro - cgroup2 cgroup rw\n"},
+                  {"/proc/self/cgroup", "0::/docker/1/init\n"},
                   {"/sys/fs/cgroup/init/memory.max", "2097152\n"}, {"/sys/fs/cgroup/docker/1/init/memory.max", "1\n"});
         f = read_tree(&t);
         cr_expect_eq(f.memory_max.value, 2097152);
@@ -191,8 +218,10 @@ Test(host_dir, a_partition_has_the_queue_of_its_disk)
         char link[PATH_MAX + 64];
         struct host_dir d;
 
-        HOST_TREE(&t, {"/proc/self/mountinfo", "7 1 8:2 / / rw - xfs /dev/sdb2 rw\n27 1 8:1 / /srv/my\\040vms rw - ext4 /dev/disk\\040one rw\n"},
-                  {"/sys/block/sda/queue/rotational", "1\n"}, {"/sys/block/sda/queue/scheduler", "none [mq-deadline]\n"}, {"/sys/block/sda/queue/read_ahead_kb", "128\n"},
+        HOST_TREE(&t, {"/proc/self/mountinfo",
+                       "7 1 8:2 / / rw - xfs /dev/sdb2 rw\n27 1 8:1 / /srv/my\\040vms rw - ext4 /dev/disk\\040one rw\n"},
+                  {"/sys/block/sda/queue/rotational", "1\n"}, {"/sys/block/sda/queue/scheduler", "none [mq-deadline]\n"},
+                  {"/sys/block/sda/queue/read_ahead_kb", "128\n"},
                   {"/sys/block/sda/sda1/partition", "1\n"}, {"/sys/dev/block/x", ""});
         snprintf(link, sizeof(link), "%s/sys/dev/block/8:1", t.path);
         cr_assert_eq(symlink("../../block/sda/sda1", link), 0);
@@ -211,9 +240,12 @@ Test(host_dir, a_volume_on_an_encrypted_one_is_encrypted)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
 
-        HOST_TREE(&t, {"/proc/self/mountinfo", "27 1 253:1 / / rw - ext4 /dev/mapper/vg-root rw\n28 1 253:2 / /x rw - ext4 /dev/mapper/vg-x rw\n"},
-                  {"/sys/dev/block/253:1/dm/uuid", "LVM-1\n"}, {"/sys/dev/block/253:1/slaves/dm-0/dm/uuid", "CRYPT-LUKS2-2\n"}, {"/sys/dev/block/253:1/queue/rotational", "0\n"},
-                  {"/sys/dev/block/253:2/dm/uuid", "LVM-2\n"}, {"/sys/dev/block/253:2/slaves/sda1/partition", "1\n"}, {"/sys/dev/block/253:2/queue/rotational", "0\n"});
+        HOST_TREE(&t, {"/proc/self/mountinfo",
+                       "27 1 253:1 / / rw - ext4 /dev/mapper/vg-root rw\n28 1 253:2 / /x rw - ext4 /dev/mapper/vg-x rw\n"},
+                  {"/sys/dev/block/253:1/dm/uuid", "LVM-1\n"}, {"/sys/dev/block/253:1/slaves/dm-0/dm/uuid", "CRYPT-LUKS2-2\n"},
+                  {"/sys/dev/block/253:1/queue/rotational", "0\n"},
+                  {"/sys/dev/block/253:2/dm/uuid", "LVM-2\n"}, {"/sys/dev/block/253:2/slaves/sda1/partition", "1\n"},
+                  {"/sys/dev/block/253:2/queue/rotational", "0\n"});
         cr_expect(describe(&t, 27).encrypted);
         cr_expect(!describe(&t, 28).encrypted);
 }
@@ -223,8 +255,10 @@ Test(host_dir, a_file_system_says_where_its_bytes_are)
         static const struct {
                 const char   *name;
                 enum dir_kind kind;
-        } all[] = {{"ext4", DIR_LOCAL},    {"btrfs", DIR_LOCAL}, {"tmpfs", DIR_MEMORY},     {"nfs", DIR_NETWORK}, {"nfs4", DIR_NETWORK},
-                   {"cifs", DIR_NETWORK},  {"9p", DIR_NETWORK},  {"fuse.sshfs", DIR_FUSE},  {"fuseblk", DIR_FUSE}, {"virtiofs", DIR_FUSE},
+        } all[] = {{"ext4", DIR_LOCAL},    {"btrfs", DIR_LOCAL}, {"tmpfs", DIR_MEMORY},     {"nfs", DIR_NETWORK},
+                   {"nfs4", DIR_NETWORK},
+                   {"cifs", DIR_NETWORK},  {"9p", DIR_NETWORK},  {"fuse.sshfs", DIR_FUSE},  {"fuseblk", DIR_FUSE},
+                   {"virtiofs", DIR_FUSE},
                    {"tmpfsx", DIR_LOCAL}};
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         char line[128];

@@ -73,7 +73,8 @@ Test(lineage, what_devices_wrote_is_taken_once_and_to_the_page)
         struct lineage l = make(ram);
 
         written_pages_mark(&l.written, ram + 2 * PAGE_BYTES - 1, 1);
-        written_pages_mark(&l.written, ram + 64 * PAGE_BYTES - 1, 2 + PAGE_BYTES); /* the end of one, all of the next, the begin of a third */
+        /* the end of one, all of the next, the begin of a third */
+        written_pages_mark(&l.written, ram + 64 * PAGE_BYTES - 1, 2 + PAGE_BYTES);
         written_pages_mark(&l.written, ram, 0);
         written_pages_mark(NULL, ram, 1);
         lineage_take_written(&l);

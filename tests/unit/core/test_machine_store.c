@@ -38,8 +38,10 @@ static struct machine_definition sample(void)
                 .nr_devices = 4,
                 .devices =
                         {
-                                {.kind = VIRTIO_BLK, .slot = 0, .path = strdup("/srv/a,b.raw"), .serial = strdup("S 1"), .readonly = true, .direct = true, .discard = true},
-                                {.kind = VIRTIO_NET, .slot = 4, .tap = strdup("tap0"), .has_mac = true, .mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56}},
+                                {.kind = VIRTIO_BLK, .slot = 0, .path = strdup("/srv/a,b.raw"), .serial = strdup("S 1"),
+                                 .readonly = true, .direct = true, .discard = true},
+                                {.kind = VIRTIO_NET, .slot = 4, .tap = strdup("tap0"), .has_mac = true,
+                                 .mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56}},
                                 {.kind = VIRTIO_VSOCK, .slot = VIRTIO_SLOT_UNKNOWN, .path = strdup("/run/v"), .guest_cid = 3},
                                 {.kind = VIRTIO_CONSOLE, .slot = 7, .path = strdup("/run/c"), .listen = true},
                         },
@@ -77,8 +79,10 @@ Test(machine_store, a_definition_is_read_as_it_was_written)
         for (size_t i = 0; i < 4; i++) {
                 const struct device_config *a = &d.devices[i], *b = &r.devices[i];
 
-                cr_expect(a->kind == b->kind && a->slot == b->slot && a->readonly == b->readonly && a->direct == b->direct && a->discard == b->discard &&
-                                  a->listen == b->listen && a->guest_cid == b->guest_cid && a->has_mac == b->has_mac && memcmp(a->mac, b->mac, 6) == 0,
+                cr_expect(a->kind == b->kind && a->slot == b->slot && a->readonly == b->readonly && a->direct == b->direct &&
+                          a->discard == b->discard &&
+                                  a->listen == b->listen && a->guest_cid == b->guest_cid && a->has_mac == b->has_mac &&
+                                  memcmp(a->mac, b->mac, 6) == 0,
                           "device %zu", i);
                 cr_expect(!a->path == !b->path && (!a->path || strcmp(a->path, b->path) == 0), "device %zu", i);
                 cr_expect(!a->tap == !b->tap && (!a->tap || strcmp(a->tap, b->tap) == 0), "device %zu", i);

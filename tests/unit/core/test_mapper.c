@@ -65,7 +65,8 @@ static void rig_init(struct rig *g)
         tmpdir_write(&g->dir, "memory", bytes, pages_to_bytes(PAGES));
         free(bytes);
         page_map_init(&g->map, PAGES);
-        cr_assert_eq(page_map_add_source(&g->map, openat(g->dir.fd, "memory", O_RDWR | O_CLOEXEC), pages_to_bytes(PAGES), "memory"), 0);
+        cr_assert_eq(page_map_add_source(&g->map, openat(g->dir.fd, "memory", O_RDWR | O_CLOEXEC), pages_to_bytes(PAGES),
+                                         "memory"), 0);
         cr_assert_eq(page_map_append(&g->map, &run), 0);
         cr_assert_eq(guest_ram_map(pages_to_bytes(PAGES), false, &g->ram, &e), 0);
         g->mapped = (struct pager_range){0, PAGES};

@@ -349,6 +349,19 @@ Test(plan, a_host_without_huge_pages_reads_nothing_whole)
         made_free(&m);
 }
 
+Test(plan, where_nothing_may_be_read_ahead_nothing_is_read_whole)
+{
+        struct made m;
+
+        made_init(&m, 2 * HUGE);
+        m.q.no_prefill = true;
+        add(&m.map, RUN_RAW, 2 * HUGE);
+        hint_many(&m, 0, HUGE, 1);
+        make(&m);
+        cr_expect_eq(m.plan.nr_prefill, 0);
+        made_free(&m);
+}
+
 Test(plan, the_tail_of_ram_that_is_shorter_than_a_huge_page_is_never_read_whole)
 {
         struct made m;
@@ -546,9 +559,43 @@ Test(plan_limits, eager_needs_memory_for_all_data)
         add(&m.map, RUN_ZERO, 400);
         make(&m);
         l.cgroup_bytes = pages_to_bytes(599);
-        assert_refused(&m.plan, &l, "--fill off");
+        assert_refused(&m.plan, &l, "--mode lazy --fill off"); /* eager itself has no --fill */
         l.cgroup_bytes = pages_to_bytes(600);
         cr_expect_eq(plan_check(&m.plan, &l, NULL), 0);
+        made_free(&m);
+}
+
+Test(plan_limits, a_refusal_names_no_way_out_that_would_be_refused_as_well)
+{
+        struct made m;
+        struct plan_limits l = none;
+
+        made_init(&m, HUGE);
+        m.q.fill = false; /* but the hints are dense */
+        add(&m.map, RUN_RAW, HUGE);
+        hint_many(&m, 0, HUGE, 1);
+        make(&m);
+        cr_assert_eq(m.plan.nr_prefill, 1);
+        l.cgroup_bytes = pages_to_bytes(HUGE - 1);
+        assert_refused(&m.plan, &l, "--fill off --hints none");
+        made_free(&m);
+}
+
+Test(plan_limits, the_first_vm_of_a_template_of_huge_pages_needs_the_templates_and_its_own)
+{
+        struct made m;
+
+        made_init(&m, 4 * HUGE);
+        m.q.mode = RESTORE_SHARED;
+        m.q.backing = RAM_HUGETLB;
+        add(&m.map, RUN_RAW, HUGE + 1);
+        add(&m.map, RUN_ZERO, 3 * HUGE - 1);
+        make(&m);
+        cr_expect_eq(m.plan.needs.huge_2m_pages, 4 + 2);
+        plan_has_already(&m.plan, 0);
+        cr_expect_eq(m.plan.needs.huge_2m_pages, 4, "a later one");
+        plan_has_already(&m.plan, 0);
+        cr_expect_eq(m.plan.needs.huge_2m_pages, 4);
         made_free(&m);
 }
 

@@ -29,7 +29,8 @@ static void ram_init(struct snapshot_ram *s, bool sums)
         struct page_run runs[] = {
                 {.nr_pages = RANGE + 200, .kind = RUN_RAW, .first_sum = sums ? 0 : NO_SUM},
                 {.first_page = RANGE + 200, .nr_pages = 100, .kind = RUN_ZERO},
-                {.first_page = RANGE + 300, .nr_pages = PAGES - RANGE - 300, .kind = RUN_RAW, .file_offset_bytes = pages_to_bytes(RANGE + 300),
+                {.first_page = RANGE + 300, .nr_pages = PAGES - RANGE - 300, .kind = RUN_RAW,
+                 .file_offset_bytes = pages_to_bytes(RANGE + 300),
                  .first_sum = sums ? RANGE + 200 : NO_SUM},
         };
         uint8_t *bytes = malloc(pages_to_bytes(PAGES));
@@ -40,7 +41,8 @@ static void ram_init(struct snapshot_ram *s, bool sums)
                 memset(bytes + pages_to_bytes(i), byte_of(i), PAGE_BYTES);
         tmpdir_write(&s->dir, "memory", bytes, pages_to_bytes(PAGES));
         page_map_init(&s->map, PAGES);
-        cr_assert_eq(page_map_add_source(&s->map, openat(s->dir.fd, "memory", O_RDONLY | O_CLOEXEC), pages_to_bytes(PAGES), "memory"), 0);
+        cr_assert_eq(page_map_add_source(&s->map, openat(s->dir.fd, "memory", O_RDONLY | O_CLOEXEC), pages_to_bytes(PAGES),
+                                         "memory"), 0);
         if (sums) {
                 s->map.sums = calloc(PAGES, sizeof(*s->map.sums));
                 s->map.nr_sums = PAGES - 100;
@@ -64,7 +66,8 @@ static void ram_free(struct snapshot_ram *s)
 static int prefill(struct snapshot_ram *s, bool verify, bool cold, uint64_t *ret_bytes, struct err *e)
 {
         static const struct pager_range ranges[] = {{0, RANGE}, {RANGE, RANGE}};
-        struct prefill_config c = {.ram = &s->ram, .map = &s->map, .ranges = ranges, .nr_ranges = 2, .verify = verify, .cold = cold, .nr_threads = cold ? 4 : 1};
+        struct prefill_config c = {.ram = &s->ram, .map = &s->map, .ranges = ranges, .nr_ranges = 2, .verify = verify,
+                                   .cold = cold, .nr_threads = cold ? 4 : 1};
         uint64_t before = now_ns(), ns;
         struct prefill *p;
         int r;

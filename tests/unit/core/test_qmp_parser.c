@@ -113,7 +113,8 @@ Test(qmp_parser, single_quotes_are_taken_as_qemu_takes_them)
 Test(qmp_parser, garbage_is_one_error_and_the_next_line_is_read)
 {
         static const char *const garbage[] = {
-                "garbage, and more of it", "\x01\x02\xff", "}", "]]]]", "42 43 44", "\"text\"", "{]", "{\"a\":\"\x01\"}", "{\"execute\":\"unfinished",
+                "garbage, and more of it", "\x01\x02\xff", "}", "]]]]", "42 43 44", "\"text\"", "{]", "{\"a\":\"\x01\"}",
+                "{\"execute\":\"unfinished",
                 "[{[{}}", "{\"a\":\x07}",
         };
 
@@ -144,7 +145,8 @@ Test(qmp_parser, a_nul_byte_is_garbage_like_any_other)
 
 Test(qmp_parser, what_has_matching_braces_but_is_no_json_is_an_error_of_its_own)
 {
-        static const char *const bad[] = {"{\"execute\":}", "{\"execute\" \"stop\"}", "{execute:stop}", "{\"execute\":\"\xff\"}", "[1 2]"};
+        static const char *const bad[] = {"{\"execute\":}", "{\"execute\" \"stop\"}", "{execute:stop}", "{\"execute\":\"\xff\"}",
+                                          "[1 2]"};
 
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
                 char text[100];
@@ -166,7 +168,8 @@ Test(qmp_parser, what_is_json_but_no_request_says_what_is_wrong)
                 {"[]", "expected a JSON object"},
                 {"{}", "missing field `execute`"},
                 {"{\"execute\":5}", "invalid type of `execute`"},
-                {"{\"execute\":\"stop\",\"argument\":{}}", "unknown field `argument`, expected one of `execute`, `arguments`, `id`"},
+                {"{\"execute\":\"stop\",\"argument\":{}}",
+                 "unknown field `argument`, expected one of `execute`, `arguments`, `id`"},
         };
 
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

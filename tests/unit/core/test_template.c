@@ -99,3 +99,71 @@ Test(template, what_one_who_was_killed_left_is_replaced_and_then_removed)
         cr_expect_eq(sockets(dir), 0);
         end(dir);
 }
+
+static struct template_sight look_for(const char *dir)
+{
+        struct template_ask ask = {.runtime_dir = dir, .identity = &one, .nr_pages = N};
+        struct template_sight sight = {.present_pages = 99};
+
+        cr_assert_eq(template_look(&ask, &sight), 0);
+        return sight;
+}
+
+Test(template, who_looks_where_none_lives_makes_nothing)
+{
+        char dir[32];
+
+        begin(dir);
+        cr_expect(!look_for(dir).lives);
+        cr_expect(!look_for("/nonexistent/rouse").lives);
+        cr_assert_eq(rmdir(dir), 0, "%s is not empty: %m", dir);
+}
+
+/* Has it until it is told to go, with these pages there. */
+static pid_t hold(const char *dir, int *ret_go_fd)
+{
+        int ready[2], go[2];
+        char byte;
+        pid_t pid;
+
+        cr_assert(pipe(ready) == 0 && pipe(go) == 0);
+        pid = fork();
+        if (pid == 0) {
+                struct template *t;
+
+                close(go[1]);
+                find(dir, &t);
+                shared_pages_set(template_pages(t), 3, 1);
+                shared_pages_set(template_pages(t), 100, 70);
+                _exit(write(ready[1], "x", 1) != 1 || read(go[0], &byte, 1) != 0 || (template_free(t), false));
+        }
+        close(ready[1]);
+        close(go[0]);
+        cr_assert_eq(read(ready[0], &byte, 1), 1);
+        close(ready[0]);
+        *ret_go_fd = go[1];
+        return pid;
+}
+
+Test(template, who_looks_sees_pages_and_holders_and_does_not_keep_it_alive)
+{
+        struct template_sight sight;
+        int go_fd, status;
+        char dir[32];
+        pid_t pid;
+
+        begin(dir);
+        pid = hold(dir, &go_fd);
+        for (int i = 0; i < 3; i++) {
+                sight = look_for(dir);
+                cr_expect(sight.lives);
+                cr_expect_eq(sight.present_pages, 71);
+                cr_expect(sight.nr_holders == 1 && sight.holders[0] == pid);
+        }
+        close(go_fd);
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_expect_eq(status, 0);
+        cr_expect_eq(sockets(dir), 0);
+        cr_expect(!look_for(dir).lives);
+        end(dir);
+}

@@ -62,7 +62,8 @@ static void write_level(const char *path, uint32_t level, const char *parent, co
                         struct identity *ret)
 {
         _cleanup_(parent_place_free) struct parent_place place = { 0 };
-        struct native_writer_options                     o = { .path = path, .ram_pages = RAM_PAGES, .pack = level % 4 > 1, .chunk_pages = 8 };
+        struct native_writer_options                     o = { .path = path, .ram_pages = RAM_PAGES, .pack = level % 4 > 1,
+                                                               .chunk_pages = 8 };
         struct mem_layout                                l = { 0 };
         struct native_writer                            *w = NULL;
         struct snapshot                                  machine;
@@ -445,8 +446,8 @@ Test(chain, a_chain_whose_files_are_cut_short_is_refused)
                                 struct err      e = { 0 };
 
                                 cr_assert_eq(ftruncate(fd, (off_t)(len * cut / 24)), 0);
-                                cr_assert_lt(snapshot_open(youngest(c), &any, &s, &e), 0, "level %u, %s, %zu of %zu bytes", level, files[f], len * cut / 24,
-                                             len);
+                                cr_assert_lt(snapshot_open(youngest(c), &any, &s, &e), 0, "level %u, %s, %zu of %zu bytes", level,
+                                             files[f], len * cut / 24, len);
                                 cr_assert(e.text[0]);
                         }
                         cr_assert_eq(pwrite(fd, whole, len, 0), (ssize_t)len);
@@ -456,25 +457,20 @@ Test(chain, a_chain_whose_files_are_cut_short_is_refused)
 
 /* --- a parent without checksums --- */
 
-Test(chain, a_foreign_parent_is_told_by_its_state_and_when_its_memory_was_written)
+/* With one page of its own over a copy of the fixture at base. */
+static void write_over_foreign(const char *base, const char *path)
 {
-        _cleanup_tmpdir_ struct tmpdir   t = tmpdir_new();
         _cleanup_(parent_place_free) struct parent_place place = { 0 };
         struct native_writer_options     o = { 0 };
-        struct snapshot                  parent = { 0 }, child = { 0 };
-        char                             base[PATH_MAX + 32], path[PATH_MAX + 32], cmd[3 * PATH_MAX];
+        struct snapshot                  parent = { 0 };
         struct native_writer            *w = NULL;
         uint8_t                          bytes[PAGE_BYTES] = { 1 };
         struct err                       e = { 0 };
 
-        snprintf(base, sizeof(base), "%s/base", t.path);
-        snprintf(path, sizeof(path), "%s/child", t.path);
-        snprintf(cmd, sizeof(cmd), "mkdir %s && cp --sparse=always %s/state %s/memory %s", base, fixture_dir("stratovirt/microvm-128m"),
-                 fixture_dir("stratovirt/microvm-128m"), base);
-        cr_assert_eq(system(cmd), 0);
         cr_assert_eq(snapshot_open(base, &any, &parent, &e), 0, "%s", e.text);
         cr_assert_eq(parent_place_make(base, path, &place, &e), 0);
-        o = (struct native_writer_options){ .path = path, .ram_pages = parent.pages.nr_pages, .parent = parent.identity, .parent_place = &place };
+        o = (struct native_writer_options){ .path = path, .ram_pages = parent.pages.nr_pages, .parent = parent.identity,
+                                            .parent_place = &place };
         cr_assert_eq(native_writer_new(&o, &w, &e), 0);
         cr_assert_eq(native_writer_parent_pages(w, 100, &e), 0);
         cr_assert_eq(native_writer_pages(w, bytes, 1, &e), 0);
@@ -482,7 +478,30 @@ Test(chain, a_foreign_parent_is_told_by_its_state_and_when_its_memory_was_writte
         cr_assert_eq(native_writer_state(w, &parent.vm, &parent.layout, &e), 0, "%s", e.text);
         cr_assert_eq(native_writer_commit(w, NULL, &e), 0, "%s", e.text);
         native_writer_free(w);
+        snapshot_close(&parent);
+}
 
+/* A copy of the fixture, and that over it. */
+static void make_foreign(const struct tmpdir *t, char base[PATH_MAX + 32], char path[PATH_MAX + 32])
+{
+        char cmd[3 * PATH_MAX];
+
+        snprintf(base, PATH_MAX + 32, "%s/base", t->path);
+        snprintf(path, PATH_MAX + 32, "%s/child", t->path);
+        snprintf(cmd, sizeof(cmd), "mkdir %s && cp --sparse=always %s/state %s/memory %s", base,
+                 fixture_dir("stratovirt/microvm-128m"), fixture_dir("stratovirt/microvm-128m"), base);
+        cr_assert_eq(system(cmd), 0);
+        write_over_foreign(base, path);
+}
+
+Test(chain, a_foreign_parent_is_told_by_its_state_and_when_its_memory_was_written)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct snapshot                child = { 0 };
+        char                           base[PATH_MAX + 32], path[PATH_MAX + 32], cmd[PATH_MAX + 64];
+        struct err                     e = { 0 };
+
+        make_foreign(&t, base, path);
         cr_assert_eq(snapshot_open(path, &any, &child, &e), 0, "%s", e.text);
         cr_assert(child.verifiable && child.partly);
         cr_assert_not(child.pages.zeros_known);
@@ -493,7 +512,25 @@ Test(chain, a_foreign_parent_is_told_by_its_state_and_when_its_memory_was_writte
         snprintf(cmd, sizeof(cmd), "touch %s/memory", base);
         cr_assert_eq(system(cmd), 0);
         assert_refused(path, &any, "its memory was written since");
-        snapshot_close(&parent);
+}
+
+Test(chain, a_damaged_page_index_of_a_foreign_parent_is_told_of_the_child)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct snapshot                child = { 0 };
+        char                           base[PATH_MAX + 32], path[PATH_MAX + 32], cmd[PATH_MAX + 64];
+        struct verify_report           report;
+        struct err                     e = { 0 };
+
+        make_foreign(&t, base, path);
+        snprintf(cmd, sizeof(cmd), "echo nonsense > %s/rouse-pages", base);
+        cr_assert_eq(system(cmd), 0);
+        cr_assert_eq(snapshot_open(path, &any, &child, &e), 0, "%s", e.text);
+        cr_assert(child.nr_notes && strstr(child.notes[child.nr_notes - 1], "/base: rouse-pages: offset 0: expected"), "%s", child.notes[0]);
+        cr_assert_eq(snapshot_verify(&child, NULL, NULL, &report, &e), -EBADMSG);
+        cr_assert(strstr(e.text, "parent ") && strstr(e.text, "rouse-pages"), "%s", e.text);
+        cr_assert_eq(report.bad_pages, 0);
+        snapshot_close(&child);
 }
 
 /* --- paths --- */

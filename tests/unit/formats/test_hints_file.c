@@ -79,7 +79,8 @@ Test(hints_file, version_1_is_read_as_hints_without_times)
         _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
         _cleanup_(hints_free) struct hints h = { 0 };
         _cleanup_free_ void               *buf = NULL;
-        struct table_file f = { .identity = id, .ram_pages = RAM_PAGES, .recordings = 2, .nr_entries = 2, .entries = (void *)(uintptr_t)old };
+        struct table_file f = { .identity = id, .ram_pages = RAM_PAGES, .recordings = 2, .nr_entries = 2,
+                                .entries = (void *)(uintptr_t)old };
         struct err   e = { 0 };
         struct hint  expect[] = { { .page = 999, .seen = 2 }, { .page = 0, .seen = 1 } };
         size_t       len;
@@ -100,7 +101,8 @@ Test(hints_file, a_page_of_version_1_past_32_bits_is_refused_and_not_cut)
         static const struct table_kind version_1 = { .magic = "rouse-hi", .version = 1, .entry_bytes = sizeof(old[0]) };
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
         _cleanup_free_ void           *buf = NULL;
-        struct table_file f = { .identity = id, .ram_pages = RAM_PAGES, .recordings = 1, .nr_entries = 1, .entries = (void *)(uintptr_t)old };
+        struct table_file f = { .identity = id, .ram_pages = RAM_PAGES, .recordings = 1, .nr_entries = 1,
+                                .entries = (void *)(uintptr_t)old };
         size_t            len;
 
         cr_assert_eq(table_file_pack(&version_1, &f, &buf, &len, NULL), 0);
@@ -246,7 +248,8 @@ Test(hints_file, a_count_that_would_ask_for_all_memory_is_refused_under_a_right_
 
         cr_assert_eq(table_file_pack(&table_hints, &f, &buf, &len, NULL), 0);
         for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
-                const char *message = counts[i] > RAM_PAGES ? "expected at most 1000 entries, one for each page of RAM" : "hints: offset ";
+                const char *message = counts[i] > RAM_PAGES ? "expected at most 1000 entries, one for each page of RAM"
+                                      : "hints: offset ";
 
                 memcpy(&h, buf, sizeof(h));
                 h.nr_entries = counts[i];

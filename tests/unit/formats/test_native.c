@@ -503,7 +503,8 @@ Test(native, a_zero_page_that_has_other_bytes_on_disk_does_not_verify)
         cr_assert_eq(verify(&m, &report, &e), -EBADMSG);
         cr_assert_eq(e.kind, ERR_SNAPSHOT);
         cr_assert(report.bad_pages == 2 && report.first_bad_page == 450);
-        cr_assert_str_eq(e.text, "memory: offset 1843200: RAM page 450: expected zeros, as `pages` says, found other bytes; use another "
+        cr_assert_str_eq(e.text,
+                         "memory: offset 1843200: RAM page 450: expected zeros, as `pages` says, found other bytes; use another "
                          "copy of the snapshot");
 }
 
@@ -587,7 +588,8 @@ Test(native, a_section_that_lacks_is_there_twice_or_has_another_version_is_refus
                 { "vcpu.0.xsave", "vcpu.0.xsave", 1, 4095, "section vcpu.0.xsave: expected 4096 to 65536 bytes" },
                 { "vcpu.0.cpuid", "vcpu.0.cpuid", 1, 0, "section vcpu.0.cpuid: expected 40 to 10240 bytes" },
                 { "machine", "machine", 1, 15, "section machine: expected 16 bytes, found 15" },
-                { "machine", "machine", 1, 16, "section machine: expected kind 1 (microVM) with 1 to 254 vCPUs, found kind 0 with "
+                { "machine", "machine", 1, 16,
+                  "section machine: expected kind 1 (microVM) with 1 to 254 vCPUs, found kind 0 with "
                 "0" },
                 { "memory", "memory", 1, 32, "expected 1048576 to 549755813888 bytes of RAM" },
                 { "identity", "identity", 1, 192, "section identity: expected a UUID" },
@@ -607,8 +609,10 @@ Test(native, a_section_that_lacks_is_there_twice_or_has_another_version_is_refus
 Test(native, a_piece_that_every_guest_needs_and_that_lacks_is_refused_by_name)
 {
         static const char *const needed[] = {
-                "vcpu.1.cpuid", "vcpu.1.mp_state", "vcpu.1.sregs", "vcpu.1.regs", "vcpu.1.xcrs", "vcpu.1.debugregs", "vcpu.1.lapic",
-                "vcpu.1.msrs", "vcpu.1.events", "platform.pic_master", "platform.pic_slave", "platform.ioapic", "platform.pit", /* one PIC */
+                "vcpu.1.cpuid", "vcpu.1.mp_state", "vcpu.1.sregs", "vcpu.1.regs", "vcpu.1.xcrs", "vcpu.1.debugregs",
+                "vcpu.1.lapic",
+                /* one PIC */
+                "vcpu.1.msrs", "vcpu.1.events", "platform.pic_master", "platform.pic_slave", "platform.ioapic", "platform.pit",
                 "platform.clock",
         };
         _cleanup_vm_ struct vm_state vm = make_vm(2);
@@ -634,7 +638,8 @@ Test(native, a_vcpu_with_neither_fpu_nor_xsave_is_refused)
 
 Test(native, bytes_that_only_a_newer_rouse_gives_a_meaning_are_refused)
 {
-        static const struct native_vcpu info[] = { { .reserved = { 1 } }, { .reserved = { 0, 0, 0, 0, 1 } }, { .cpuid_origin = 2 },
+        static const struct native_vcpu info[] = { { .reserved = { 1 } }, { .reserved = { 0, 0, 0, 0, 1 } },
+                                                   { .cpuid_origin = 2 },
                                                    { .u8_offsets = 2 } };
 
         for (size_t i = 0; i < ARRAY_LEN(info); i++) {
@@ -653,8 +658,10 @@ Test(native, a_topology_that_does_not_fit_is_refused)
         } bad[] = {
                 { { .threads = 1 }, "expected a topology, or none" },
                 { { .u8_offsets = 1 }, "expected a topology, or none" },
-                { { .max_vcpus = 1, .threads = 1, .cores = 1, .dies = 1, .sockets = 1 }, "expected a topology that holds all vCPUs" },
-                { { .max_vcpus = 2, .threads = 1, .cores = 0, .dies = 1, .sockets = 1 }, "expected a topology that holds all vCPUs" },
+                { { .max_vcpus = 1, .threads = 1, .cores = 1, .dies = 1, .sockets = 1 },
+                  "expected a topology that holds all vCPUs" },
+                { { .max_vcpus = 2, .threads = 1, .cores = 0, .dies = 1, .sockets = 1 },
+                  "expected a topology that holds all vCPUs" },
                 { { .cpuid_origin = 1 }, "expected a topology to make the CPUID from" },
                 { { .cpuid_origin = 1, .max_vcpus = 2, .threads = 1, .cores = 2, .dies = 1, .sockets = 1 },
                   "expected no section cpuid beside one that is made anew" },

@@ -75,7 +75,8 @@ static struct made make_at(int level, uint32_t chunk_pages, uint64_t call_pages)
 {
         struct made                        m = { .t = tmpdir_new(), .ram = make_ram() };
         _cleanup_snapshot_ struct snapshot s = { 0 };
-        struct native_writer_options       o = { .path = m.path, .ram_pages = RAM_PAGES, .pack = true, .pack_level = level, .chunk_pages = chunk_pages };
+        struct native_writer_options       o = { .path = m.path, .ram_pages = RAM_PAGES, .pack = true, .pack_level = level,
+                                                 .chunk_pages = chunk_pages };
         struct native_writer              *w = NULL;
         struct mem_layout                  l = { 0 };
         struct vm_state                    vm;
@@ -312,7 +313,8 @@ Test(native_packed, a_rouse_that_does_not_know_chunks_refuses_it_by_version)
 
         cr_assert_eq(part_open(m.dir_fd, "pages", &p, &e), 0);
         cr_assert_eq(table_file_read_header(&p, "pages", &table_pages, &t, &e), -EBADMSG); /* what it asks for */
-        cr_assert_not_null(strstr(e.text, "pages: offset 8: expected version 1 with entries of 40 bytes, found version 2 with 40; a newer rouse may read it"),
+        cr_assert_not_null(strstr(e.text,
+                                  "pages: offset 8: expected version 1 with entries of 40 bytes, found version 2 with 40; a newer rouse may read it"),
                            "%s", e.text);
         part_close(&p);
 }

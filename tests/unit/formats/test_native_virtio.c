@@ -51,7 +51,8 @@ static void add_net(struct vm_state *vm)
 {
         struct virtio_net_state *n = &add(vm, VIRTIO_NET, 4, 3, "")->u.net;
 
-        *n = (struct virtio_net_state){ { 1, 2, 3, 4, 5, 6 }, .status = 7, .max_pairs = 8, .mtu = 9, .has_filters = true, .allmulti = true,
+        *n = (struct virtio_net_state){ { 1, 2, 3, 4, 5, 6 }, .status = 7, .max_pairs = 8, .mtu = 9, .has_filters = true,
+                                        .allmulti = true,
                                         .nomulti = true, .nobcast = true, .multi_overflow = true, .nr_uni = 64, .nr_multi = 1 };
         for (int i = 0; i < 64; i++)
                 n->uni[i][i % 6] = (uint8_t)(i + 1);
@@ -286,9 +287,12 @@ Test(native_virtio, a_device_that_no_reader_would_take_is_not_written)
                 uint16_t    value;
                 const char *message;
         } bad[] = {
-                { offsetof(struct virtio_state, kind), 7, "native state: device 0: expected a device of a known kind, found another" },
-                { offsetof(struct virtio_state, slot), 11, "native state: device 0: expected a slot from 0 to 10, or none, found another" },
-                { offsetof(struct virtio_state, nr_queues), 65, "native state: device 0: expected at most 64 queues, found another" },
+                { offsetof(struct virtio_state, kind), 7,
+                  "native state: device 0: expected a device of a known kind, found another" },
+                { offsetof(struct virtio_state, slot), 11,
+                  "native state: device 0: expected a slot from 0 to 10, or none, found another" },
+                { offsetof(struct virtio_state, nr_queues), 65,
+                  "native state: device 0: expected at most 64 queues, found another" },
                 { offsetof(struct virtio_state, queues[0].max_size), 100,
                   "native state: device 0: expected max_size 0 or a power of two up to 1024, found another" },
         };

@@ -158,6 +158,68 @@ Test(page_index, pages_that_a_wrong_index_calls_zero_do_not_verify)
                          "index is wrong, `rouse inspect --index` makes a new one");
 }
 
+static int verify_it(const struct tmpdir *t, const char *data_dir, struct err *e)
+{
+        _cleanup_snapshot_ struct snapshot s = open_at(t, data_dir);
+        struct verify_report               report;
+
+        return snapshot_verify(&s, NULL, NULL, &report, e);
+}
+
+static void flip_byte(int dir_fd, const char *name, uint64_t at)
+{
+        _cleanup_close_ int fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC);
+        uint8_t             byte;
+
+        cr_assert_eq(fd_pread_full(fd, &byte, 1, at), 1);
+        byte ^= 4;
+        cr_assert_eq(fd_pwrite_full(fd, &byte, 1, at), 0);
+}
+
+Test(page_index, a_damaged_one_beside_the_snapshot_does_not_verify_and_a_stale_one_does)
+{
+        _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new();
+        _cleanup_snapshot_ struct snapshot s = { 0 };
+        _cleanup_map_ struct page_map      m = { 0 };
+        struct err                         e = { 0 };
+
+        write_snapshot(&t);
+        s = open_at(&t, NULL);
+        m = build(&s);
+        cr_assert_eq(page_index_write(t.fd, PAGE_INDEX_NAME, &s.identity, &m, &e), 0);
+        cr_assert_eq(verify_it(&t, NULL, &e), 0, "%s", e.text);
+        flip_byte(t.fd, PAGE_INDEX_NAME, sizeof(struct table_header) + 3);
+        cr_assert_eq(verify_it(&t, NULL, &e), -EBADMSG);
+        cr_assert(e.kind == ERR_SNAPSHOT && strncmp(e.text, "rouse-pages: offset 168: 240 bytes of entries: expected checksum", 64) == 0, "%s", e.text);
+        flip_byte(t.fd, PAGE_INDEX_NAME, sizeof(struct table_header) + 3);
+        cr_assert_eq(ftruncate(openat(t.fd, PAGE_INDEX_NAME, O_RDWR), 0), 0);
+        cr_assert_eq(verify_it(&t, NULL, &e), -EBADMSG);
+
+        cr_assert_eq(page_index_write(t.fd, PAGE_INDEX_NAME, &s.identity, &m, &e), 0);
+        cr_assert_eq(utimensat(t.fd, "memory", (struct timespec[]){ { 5, 0 }, { 5, 0 } }, 0), 0);
+        cr_assert_eq(verify_it(&t, NULL, &e), 0, "%s", e.text);
+}
+
+Test(page_index, a_damaged_one_that_is_kept_by_identity_is_no_part_of_the_snapshot_and_noted)
+{
+        _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new(), data = tmpdir_new();
+        _cleanup_snapshot_ struct snapshot s = { 0 }, again = { 0 };
+        _cleanup_map_ struct page_map      m = { 0 };
+        char                               path[PATH_MAX + 200];
+        struct err                         e = { 0 };
+
+        write_snapshot(&t);
+        s = open_at(&t, NULL);
+        m = build(&s);
+        cr_assert_eq(page_index_write_data_dir(data.path, &s.identity, &m, &e), 0, "%s", e.text);
+        snprintf(path, sizeof(path), "%s/index/%s", data.path, s.identity.s);
+        flip_byte(AT_FDCWD, path, 8);
+        cr_assert_eq(verify_it(&t, data.path, &e), 0, "%s", e.text);
+        again = open_at(&t, data.path);
+        cr_assert(again.index.code == -EBADMSG && !again.index_beside && !again.pages.zeros_known);
+        cr_assert(strstr(again.notes[again.nr_notes - 1], path) && strstr(again.notes[again.nr_notes - 1], "make it again"), "%s", again.notes[again.nr_notes - 1]);
+}
+
 Test(page_index, an_index_in_the_data_directory_is_found_by_identity)
 {
         _cleanup_tmpdir_ struct tmpdir     t = tmpdir_new(), data = tmpdir_new();
@@ -230,7 +292,7 @@ Test(page_index, an_index_whose_runs_lie_elsewhere_or_are_too_few_is_not_used)
         m = build(&s);
         m.runs[1].file_offset_bytes += PAGE_BYTES;
         cr_assert_eq(page_index_write(t.fd, PAGE_INDEX_NAME, &s.identity, &m, &e), 0);
-        assert_note(&t, "its runs lie elsewhere than the snapshot's");
+        assert_note(&t, "rouse-pages: offset 208: run 1: expected RAM page 5 where the snapshot has it, found it elsewhere");
         m.runs[1].file_offset_bytes -= PAGE_BYTES;
         m.nr_runs--;
         cr_assert_eq(page_index_write(t.fd, PAGE_INDEX_NAME, &s.identity, &m, &e), 0);
@@ -238,7 +300,7 @@ Test(page_index, an_index_whose_runs_lie_elsewhere_or_are_too_few_is_not_used)
         m.nr_runs++;
         m.nr_pages++;
         cr_assert_eq(page_index_write(t.fd, PAGE_INDEX_NAME, &s.identity, &m, &e), 0);
-        assert_note(&t, "it was made for another size of RAM");
+        assert_note(&t, "rouse-pages: offset 112: expected 4096 pages of RAM, found 4097");
 }
 
 Test(page_index, a_damaged_index_is_not_used_whatever_bit_it_is, .timeout = 60)
@@ -274,13 +336,15 @@ Test(page_index, a_damaged_index_is_not_used_whatever_bit_it_is, .timeout = 60)
         assert_right(&s.pages);
 }
 
-Test(page_index, a_link_that_leads_out_of_the_snapshot_is_not_followed)
+Test(page_index, a_link_that_leads_out_of_the_snapshot_or_nowhere_is_noted)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
 
         write_snapshot(&t);
         cr_assert_eq(symlinkat("/etc/passwd", t.fd, PAGE_INDEX_NAME), 0);
         assert_note(&t, "rouse-pages: expected a file inside the snapshot's directory");
+        cr_assert(unlinkat(t.fd, PAGE_INDEX_NAME, 0) == 0 && symlinkat("nothing", t.fd, PAGE_INDEX_NAME) == 0);
+        assert_note(&t, "rouse-pages: expected a regular file, found a link that leads nowhere");
 }
 
 Test(page_index, no_index_is_no_note)

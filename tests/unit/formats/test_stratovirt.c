@@ -79,7 +79,8 @@ static uint64_t number(json_object *o, const char *name)
         json_object *v = json_object_object_get(o, name);
 
         cr_assert_not_null(v, "expect.json has no %s", name);
-        return json_object_is_type(v, json_type_string) ? strtoull(json_object_get_string(v), NULL, 0) : json_object_get_uint64(v);
+        return json_object_is_type(v, json_type_string) ? strtoull(json_object_get_string(v), NULL, 0)
+               : json_object_get_uint64(v);
 }
 
 static uint64_t msr(const struct vcpu_state *v, uint32_t index)

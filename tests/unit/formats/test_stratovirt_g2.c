@@ -193,7 +193,8 @@ static struct virtio_state *add(struct vm_state *vm, enum virtio_kind kind, uint
 {
         struct virtio_state *v = &vm_state_add_device(vm, DEVICE_VIRTIO, "")->u.virtio;
 
-        *v = (struct virtio_state){ .kind = kind, .slot = VIRTIO_SLOT_UNKNOWN, .device_features = 0x100000003, .driver_features = 0x100000002,
+        *v = (struct virtio_state){ .kind = kind, .slot = VIRTIO_SLOT_UNKNOWN, .device_features = 0x100000003,
+                                    .driver_features = 0x100000002,
                                     .status = 15, .activated = true, .nr_queues = nr_queues };
         for (unsigned i = 0; i < nr_queues; i++)
                 v->queues[i] = (struct virtqueue_state){ 0x100000 + i * 0x10000, 0x101000 + i * 0x10000, 0x102000 + i * 0x10000,
@@ -215,8 +216,10 @@ Test(stratovirt_g2, a_vsock_a_console_and_an_rng_come_back_without_a_slot)
         for (int i = 0; i < 15; i++)
                 v->u.console.ports[i] = (struct virtio_console_port_state){ true, true };
         v = add(&s.vm, VIRTIO_RNG, 0);
-        *v = (struct virtio_state){ .kind = VIRTIO_RNG, .slot = VIRTIO_SLOT_UNKNOWN, .no_transport = true, .device_features = 1ULL << 32,
-                                    .driver_features = 1ULL << 32, .nr_queues = 1, .queues = { { .size = 256, .max_size = 256 } } };
+        *v = (struct virtio_state){ .kind = VIRTIO_RNG, .slot = VIRTIO_SLOT_UNKNOWN, .no_transport = true,
+                                    .device_features = 1ULL << 32,
+                                    .driver_features = 1ULL << 32, .nr_queues = 1,
+                                    .queues = { { .size = 256, .max_size = 256 } } };
         for (int i = 0; i < 2; i++) {
                 const struct sv2_options o = { .old_layout = i };
 
@@ -389,7 +392,8 @@ Test(stratovirt_g2, a_balloon_is_refused)
         const uint64_t                     header[2] = { siphash13_str("BalloonState/b"), siphash13_str("BalloonState") };
         char                               text[256];
 
-        snprintf(text, sizeof(text), "{\"name\":\"BalloonState\",\"alias\":%llu,\"size\":24,\"current_version\":256,\"compat_version\":0,"
+        snprintf(text, sizeof(text),
+                 "{\"name\":\"BalloonState\",\"alias\":%llu,\"size\":24,\"current_version\":256,\"compat_version\":0,"
                  "\"fields\":[]}{\"name\":\"BlockState\"", (unsigned long long)header[1]);
         sv_edit(&state, 0, "{\"name\":\"BlockState\"", text);
         state.p = realloc(state.p, state.len + 40);

@@ -187,16 +187,20 @@ Test(stratovirt_virtio, registers_and_queues_that_are_none_are_refused)
         static const struct {
                 const char *from, *to, *message;
         } bad[] = {
-                { "\"device_activated\":true", "\"device_activated\":false", "virtio slot 0: expected device_status without DRIVER_OK" },
+                { "\"device_activated\":true", "\"device_activated\":false",
+                  "virtio slot 0: expected device_status without DRIVER_OK" },
                 { "\"device_status\":15", "\"device_status\":11", "virtio slot 0: expected device_status with DRIVER_OK" },
                 { "\"queue_num\":1", "\"queue_num\":0", "virtio slot 0: expected 1 activated queues (queue_num), found 0" },
                 { "\"queue_type\":1", "\"queue_type\":2", "virtio slot 0: expected queue_type 1 (split), found 2" },
-                { "\"interrupt_status\":0", "\"interrupt_status\":4", "virtio slot 0: expected interrupt_status 0 to 3, found 0x4" },
+                { "\"interrupt_status\":0", "\"interrupt_status\":4",
+                  "virtio slot 0: expected interrupt_status 0 to 3, found 0x4" },
                 { "\"config_generation\":0", "\"config_generation\":256", "expected a number of at most 255, found 256" },
                 { "\"queue_select\":0", "\"queue_select\":65536", "expected a number of at most 65535" },
-                { "\"max_size\":256,\"size\":8", "\"max_size\":255,\"size\":8", "expected max_size a power of two up to 1024, found 255" },
+                { "\"max_size\":256,\"size\":8", "\"max_size\":255,\"size\":8",
+                  "expected max_size a power of two up to 1024, found 255" },
                 { "\"max_size\":256,\"size\":8", "\"max_size\":2048,\"size\":8", "expected max_size a power of two up to 1024" },
-                { "\"max_size\":256,\"size\":8", "\"max_size\":0,\"size\":8", "virtio slot 0: expected 1 queues of a blk device, found 0" },
+                { "\"max_size\":256,\"size\":8", "\"max_size\":0,\"size\":8",
+                  "virtio slot 0: expected 1 queues of a blk device, found 0" },
                 { "\"max_size\":0", "\"max_size\":256", "virtio slot 0: expected 1 queues of a blk device, found 2" },
                 { "\"size\":8", "\"size\":0", "virtio slot 0 queue 0: expected a power of two up to 256 entries, found 0" },
                 { "\"size\":8", "\"size\":9", "virtio slot 0 queue 0: expected a power of two up to 256 entries, found 9" },
@@ -205,7 +209,8 @@ Test(stratovirt_virtio, registers_and_queues_that_are_none_are_refused)
                 { "\"desc_table\":16941312", "\"desc_table\":16941320", "expected descriptors, available and used ring aligned" },
                 { "\"avail_ring\":16941440", "\"avail_ring\":3221225470", "expected descriptors, available and used ring" },
                 { "\"avail_ring\":16941440", "\"avail_ring\":550829555712", "expected descriptors, available and used ring" },
-                { "\"used_ring\":16941468", "\"used_ring\":18446744073709551612", "expected descriptors, available and used ring" },
+                { "\"used_ring\":16941468", "\"used_ring\":18446744073709551612",
+                  "expected descriptors, available and used ring" },
                 { "\"used_ring\":16941468", "\"used_ring\":16941470", "expected descriptors, available and used ring" },
                 { "\"next_avail\":3", "\"next_avail\":12", "expected at most 8 requests in flight, found 9" },
                 { "\"next_used\":3", "\"next_used\":4", "expected at most 8 requests in flight, found 65535" },
@@ -298,8 +303,10 @@ static void add_transport(struct sv_bytes *state, const char *id, const uint16_t
                 say(&t, "%s{\"desc_table\":%u,\"avail_ring\":%u,\"used_ring\":%u,\"addr_cache\":{\"desc_table_host\":0,\"avail_ring_host\":0,"
                         "\"used_ring_host\":0},\"max_size\":%u,\"size\":%u,\"ready\":%s,\"vector\":0,\"next_avail\":%u,\"next_used\":%u,"
                         "\"last_signal_used\":0,\"signal_used_valid\":false}",
-                    i ? "," : "", used ? 0x100000 + i * 0x4000 : 0, used ? 0x101000 + i * 0x4000 : 0, used ? 0x102000 + i * 0x4000 : 0,
-                    used ? max_sizes[i] : 0, used ? max_sizes[i] : 0, used ? "true" : "false", used ? i + 5 : 0, used ? i + 5 : 0);
+                    i ? "," : "", used ? 0x100000 + i * 0x4000 : 0, used ? 0x101000 + i * 0x4000 : 0, used ? 0x102000 + i * 0x4000
+                    : 0,
+                    used ? max_sizes[i] : 0, used ? max_sizes[i] : 0, used ? "true" : "false", used ? i + 5 : 0, used ? i + 5
+                    : 0);
         }
         say(&t, "],\"queue_num\":%u,\"queue_type\":1}}", nr);
         sv_add_record(state, "VirtioMmioState", id, t.s, t.len);
@@ -425,7 +432,8 @@ Test(stratovirt_virtio, a_vsock_that_is_none_is_refused)
         struct vsock_body b = a_vsock;
 
         assert_vsock_refused(&b, 0, "expected 1 transports beside those of slots 0 to 5");
-        assert_vsock_refused(&b, 2, "expected 1 transports beside those of slots 0 to 5, as there are devices that have one (vsock, console), "
+        assert_vsock_refused(&b, 2,
+                             "expected 1 transports beside those of slots 0 to 5, as there are devices that have one (vsock, console), "
                                     "found 2");
         assert_vsock_refused(&b, 3, "expected at most 2 transports beside those of slots 0 to 5");
         b.cid = 2;

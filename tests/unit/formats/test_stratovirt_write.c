@@ -403,7 +403,8 @@ Test(stratovirt_write, a_vsock_device_is_kept_with_its_queues)
         v->activated = true;
         v->status = 15;
         v->u.vsock.guest_cid = 3;
-        v->queues[0] = (struct virtqueue_state){ 0x1000, 0x2000, 0x3000, .size = 64, .max_size = 128, .next_avail = 7, .next_used = 7,
+        v->queues[0] = (struct virtqueue_state){ 0x1000, 0x2000, 0x3000, .size = 64, .max_size = 128, .next_avail = 7,
+                                                 .next_used = 7,
         .ready = true };
         assert_optional_kept(&s, t.path);
 }

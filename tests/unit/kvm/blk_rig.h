@@ -175,7 +175,8 @@ static inline struct disk_request disk_start(struct disk *g, uint32_t type, uint
                                              bool indirect)
 {
         struct disk_request k = disk_request(g, type, sector);
-        struct rig_buf      b[3] = { { k.header, 16, false }, { data, len, type == BLK_T_IN || type == BLK_T_GET_ID }, { k.status, 1, true } };
+        struct rig_buf      b[3] = { { k.header, 16, false }, { data, len, type == BLK_T_IN || type == BLK_T_GET_ID },
+                                     { k.status, 1, true } };
 
         if (len == 0)
                 b[1] = b[2];

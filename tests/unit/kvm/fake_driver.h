@@ -137,7 +137,8 @@ static inline uint32_t driver_take(struct driver *g, uint16_t queue, uint32_t *r
 /* What the device would be in a snapshot. It stays parked. */
 static inline struct virtio_state driver_save(struct driver *g)
 {
-        struct virtio_state s = {.kind = g->d->ops->kind, .device_features = g->d->offered, .driver_features = g->d->features, .status = 15,
+        struct virtio_state s = {.kind = g->d->ops->kind, .device_features = g->d->offered, .driver_features = g->d->features,
+                                 .status = 15,
                                  .activated = g->d->worker != NULL, .nr_queues = g->d->nr_queues};
         struct err e = {0};
 

@@ -203,7 +203,8 @@ Test(blk, a_request_of_a_thousand_pieces_is_one_request)
         gpa_t              data = disk_take(g, 1000 * 2048, 4096, 0);
         struct rig_buf   p[1002] = { { k.header, 16, false } };
         struct virtio_state saved = { .kind = VIRTIO_BLK, .slot = 2, .device_features = 0x130000204, .nr_queues = 1,
-                                      .queues[0].max_size = 1024, .u.blk = { .capacity_sectors = DISK_SECTORS, .seg_max = 1022 } };
+                                      .queues[0].max_size = 1024,
+                                      .u.blk = { .capacity_sectors = DISK_SECTORS, .seg_max = 1022 } };
 
         for (int i = 0; i < 1000; i++)
                 p[i + 1] = (struct rig_buf){ data + (gpa_t)i * 2048, 512, true };
@@ -391,7 +392,8 @@ Test(blk, segments_are_checked_before_any_is_carried_out)
 {
         struct disk       *g = disk_usual(FEATURES_DISCARD);
         uint64_t           sectors = DISK_SECTORS;
-        struct blk_segment past[] = { { 0, 8, 0 }, { sectors - 1, 2, 0 } }, far[] = { { 0, 8, 0 }, { UINT64_MAX, UINT32_MAX, 0 } };
+        struct blk_segment past[] = { { 0, 8, 0 }, { sectors - 1, 2, 0 } },
+                           far[] = { { 0, 8, 0 }, { UINT64_MAX, UINT32_MAX, 0 } };
         struct blk_segment unmap[] = { { 0, 8, 0 }, { 8, 8, BLK_SEGMENT_UNMAP } }, odd[] = { { 0, 8, 0 }, { 8, 8, 2 } };
         gpa_t              data = disk_take(g, 64 * KIB, 16, 0);
 
@@ -426,7 +428,8 @@ static void on_a_block_device(bool direct)
         struct disk            *g = disk_new();
         _cleanup_loop_ struct loop l = loop_new(g->path, 4096);
         gpa_t                   data = disk_take(g, 8 * KIB, 4096, 0);
-        struct blk_segment      zero[] = { { 17, 30, 0 } }, unmap[] = { { 64, 8, BLK_SEGMENT_UNMAP } }, discard[] = { { 127, 18, 0 } };
+        struct blk_segment      zero[] = { { 17, 30, 0 } }, unmap[] = { { 64, 8, BLK_SEGMENT_UNMAP } },
+                                discard[] = { { 127, 18, 0 } };
         uint8_t                 bytes[16 * KIB];
 
         g->config.path = l.path;

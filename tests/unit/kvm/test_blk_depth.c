@@ -48,7 +48,8 @@ static void fill_the_queue(struct disk *g, uint64_t off)
                                 data[i] = disk_take(g, 4096, 4096, off);
                         else
                                 memset(disk_at(g, data[i]), (int)(i + 1), 4096);
-                        disk_offer(g, (struct rig_buf[]){ { k[i].header, 16, false }, { data[i], 4096, !write }, { k[i].status, 1, true } }, 3, true);
+                        disk_offer(g, (struct rig_buf[]){ { k[i].header, 16, false }, { data[i], 4096, !write },
+                                                          { k[i].status, 1, true } }, 3, true);
                 }
                 disk_kick(g);
                 disk_wait(g);
@@ -169,7 +170,8 @@ Test(blk_depth, a_park_leaves_nothing_in_flight_and_loses_nothing)
                 g->r->next_free = start;
                 for (uint32_t i = 0; i < 256; i++) {
                         k[i] = disk_request(g, BLK_T_IN, sector_of(i));
-                        disk_offer(g, (struct rig_buf[]){ { k[i].header, 16, false }, { data + i * 4096, 4096, true }, { k[i].status, 1, true } }, 3,
+                        disk_offer(g, (struct rig_buf[]){ { k[i].header, 16, false }, { data + i * 4096, 4096, true },
+                                                          { k[i].status, 1, true } }, 3,
                                   true);
                         if (i % 64 == 0)
                                 disk_kick(g);
@@ -217,7 +219,8 @@ static void *condemn_and_answer(void *arg)
         struct pollfd     p = { .fd = c->uffd, .events = POLLIN };
 
         if (poll(&p, 1, 20000) == 1 && read(c->uffd, &m, sizeof(m)) == (ssize_t)sizeof(m)) {
-                struct uffdio_zeropage z = { .range = { .start = m.arg.pagefault.address & ~(PAGE_BYTES - 1), .len = PAGE_BYTES } };
+                struct uffdio_zeropage z = { .range = { .start = m.arg.pagefault.address & ~(PAGE_BYTES - 1),
+                                                        .len = PAGE_BYTES } };
 
                 c->g->r->env.condemned = true;
                 ioctl(c->uffd, UFFDIO_ZEROPAGE, &z);
@@ -228,7 +231,8 @@ static void *condemn_and_answer(void *arg)
 static int register_page(void *page)
 {
         struct uffdio_api      api = { .api = UFFD_API };
-        struct uffdio_register reg = { .range = { .start = (uintptr_t)page, .len = PAGE_BYTES }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+        struct uffdio_register reg = { .range = { .start = (uintptr_t)page, .len = PAGE_BYTES },
+                                       .mode = UFFDIO_REGISTER_MODE_MISSING };
         int                    uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
         need_uffd();

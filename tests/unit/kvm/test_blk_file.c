@@ -171,7 +171,8 @@ static int stratovirt_locks(const char *path, bool readonly)
         int fd = open(path, readonly ? O_RDONLY : O_RDWR);
 
         for (int i = 0; i < 3; i++) {
-                struct flock l = { .l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET, .l_start = (int[]){ 101, 102, 202 }[i], .l_len = 1 };
+                struct flock l = { .l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET,
+                                   .l_start = (int[]){ 101, 102, 202 }[i], .l_len = 1 };
 
                 if (fcntl(fd, F_SETLK, &l) < 0)
                         return errno;

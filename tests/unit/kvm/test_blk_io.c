@@ -48,7 +48,8 @@ static struct blk_io_op *start(struct rig *g, int i, enum blk_io_kind kind)
 {
         g->iov[i][0] = (struct iovec){ g->bytes[i], 512 };
         g->iov[i][1] = (struct iovec){ g->bytes[i] + 512, 512 };
-        g->ops[i] = (struct blk_io_op){ .kind = kind, .iov = g->iov[i], .nr_iov = 2, .len_bytes = 1024, .offset_bytes = (uint64_t)i * 1024 };
+        g->ops[i] = (struct blk_io_op){ .kind = kind, .iov = g->iov[i], .nr_iov = 2, .len_bytes = 1024,
+                                        .offset_bytes = (uint64_t)i * 1024 };
         g->io->ops->start(g->io, &g->ops[i]);
         return &g->ops[i];
 }
@@ -93,7 +94,8 @@ static void the_rest_of_the_operations_work(const struct blk_io_ops *ops)
 
         setup(&g, ops);
         memset(g.bytes[0], 7, sizeof(g.bytes[0]));
-        g.ops[1] = (struct blk_io_op){ .kind = BLK_IO_WRITE, .flags = RWF_DSYNC, .iov = g.iov[1], .nr_iov = 1, .offset_bytes = 0 };
+        g.ops[1] = (struct blk_io_op){ .kind = BLK_IO_WRITE, .flags = RWF_DSYNC, .iov = g.iov[1], .nr_iov = 1,
+                                       .offset_bytes = 0 };
         g.iov[1][0] = (struct iovec){ g.bytes[0], 1000 };
         g.ops[1].len_bytes = 1000;
         g.io->ops->start(g.io, &g.ops[1]);
@@ -101,7 +103,8 @@ static void the_rest_of_the_operations_work(const struct blk_io_ops *ops)
         g.ops[2] = (struct blk_io_op){ .kind = BLK_IO_SYNC };
         g.io->ops->start(g.io, &g.ops[2]);
         finish(&g, 1, 0);
-        g.ops[3] = (struct blk_io_op){ .kind = BLK_IO_FALLOCATE, .flags = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, .len_bytes = 500 };
+        g.ops[3] = (struct blk_io_op){ .kind = BLK_IO_FALLOCATE, .flags = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
+                                       .len_bytes = 500 };
         g.io->ops->start(g.io, &g.ops[3]);
         finish(&g, 1, 0);
         start(&g, 0, BLK_IO_READ);

@@ -33,7 +33,8 @@ struct bzimage {
 static struct setup_header bz_header(void)
 {
         return (struct setup_header){
-                .setup_sects = 1, .boot_flag = 0xaa55, .jump = 0x6aeb, .header = 0x53726448, .version = 0x20f, .loadflags = LOADED_HIGH,
+                .setup_sects = 1, .boot_flag = 0xaa55, .jump = 0x6aeb, .header = 0x53726448, .version = 0x20f,
+                .loadflags = LOADED_HIGH,
                 .code32_start = 0x100000, .initrd_addr_max = 0x7fffffff, .kernel_alignment = 0x200000, .relocatable_kernel = 1,
                 .xloadflags = XLF_KERNEL_64, .cmdline_size = 255, .pref_address = 0x1000000, .init_size = 0x10000,
         };
@@ -67,8 +68,10 @@ static struct elf elf_image(bool pvh)
 {
         const uint8_t *code = pvh ? pvh_code : linux64_code;
         struct elf     f = {
-                .h = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT }, .e_type = ET_EXEC, .e_machine = EM_X86_64,
-                       .e_entry = ELF_GPA + offsetof(struct elf, code), .e_phoff = offsetof(struct elf, p), .e_phentsize = sizeof(Elf64_Phdr),
+                .h = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT }, .e_type = ET_EXEC,
+                       .e_machine = EM_X86_64,
+                       .e_entry = ELF_GPA + offsetof(struct elf, code), .e_phoff = offsetof(struct elf, p),
+                       .e_phentsize = sizeof(Elf64_Phdr),
                        .e_phnum = pvh ? 2 : 1 },
                 .p = { { .p_type = PT_LOAD, .p_paddr = ELF_GPA, .p_vaddr = ELF_GPA, .p_filesz = sizeof(f), .p_memsz = 0x10000 },
                        { .p_type = PT_NOTE, .p_offset = offsetof(struct elf, note), .p_filesz = sizeof(struct note) } },
@@ -162,9 +165,11 @@ Test(boot, bzimages_that_lack_what_is_needed_are_refused)
                 size_t              len;
                 const char         *text;
         } rows[] = {
-                { ({ struct setup_header h = bz_header(); h.version = 0x20b; h; }), BZ_BYTES, "offset 518: expected boot protocol 2.12" },
+                { ({ struct setup_header h = bz_header(); h.version = 0x20b; h; }), BZ_BYTES,
+                  "offset 518: expected boot protocol 2.12" },
                 { ({ struct setup_header h = bz_header(); h.loadflags = 0; h; }), BZ_BYTES, "offset 529: expected a bzImage" },
-                { ({ struct setup_header h = bz_header(); h.xloadflags = 0; h; }), BZ_BYTES, "offset 566: expected a kernel with a 64-bit entry" },
+                { ({ struct setup_header h = bz_header(); h.xloadflags = 0; h; }), BZ_BYTES,
+                  "offset 566: expected a kernel with a 64-bit entry" },
                 { ({ struct setup_header h = bz_header(); h.jump = 0x20eb; h; }), BZ_BYTES, "offset 566" },
                 { ({ struct setup_header h = bz_header(); h.code32_start = 0x7000; h; }), BZ_BYTES, "offset 532" },
                 { ({ struct setup_header h = bz_header(); h.init_size = 0x7fffffff; h; }), BZ_BYTES, "to unpack itself" },

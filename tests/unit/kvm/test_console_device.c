@@ -63,8 +63,8 @@ static void expect_control(struct driver *g, uint32_t id, uint16_t event, uint16
 {
         struct control c = hear(g, NULL, NULL);
 
-        cr_expect(c.id == id && c.event == event && c.value == value, "expected port %u event %u value %u, found %u %u %u", id, event, value, c.id,
-                  c.event, c.value);
+        cr_expect(c.id == id && c.event == event && c.value == value, "expected port %u event %u value %u, found %u %u %u", id,
+                  event, value, c.id, c.event, c.value);
 }
 
 static void announce(struct driver *g)
@@ -584,7 +584,8 @@ Test(console_device, a_restored_one_goes_on_without_being_announced_again)
 /* As StratoVirt's default: 31 ports, 64 queues. */
 static struct virtio_state saved_31(void)
 {
-        struct virtio_state s = {.kind = VIRTIO_CONSOLE, .device_features = VIRTIO_F_VERSION_1 | F_SIZE | F_MULTIPORT, .nr_queues = 64,
+        struct virtio_state s = {.kind = VIRTIO_CONSOLE, .device_features = VIRTIO_F_VERSION_1 | F_SIZE | F_MULTIPORT,
+                                 .nr_queues = 64,
                                  .u.console = {.max_ports = 31}};
 
         return s;

@@ -32,7 +32,8 @@ Test(rng, a_buffer_is_filled_and_the_driver_interrupted)
 
 Test(rng, a_chain_of_pieces_is_filled_through)
 {
-        const struct rig_buf v[] = {{DRIVER_DATA_GPA, 100, true}, {DRIVER_DATA_GPA + 0x1000, 1, true}, {RIG_HIGH_GPA, 5000, true}};
+        const struct rig_buf v[] = {{DRIVER_DATA_GPA, 100, true}, {DRIVER_DATA_GPA + 0x1000, 1, true},
+                                    {RIG_HIGH_GPA, 5000, true}};
         struct driver *g = driver_new(&rng_maker, &config, NULL);
         uint32_t len;
 

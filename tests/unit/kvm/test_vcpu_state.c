@@ -40,9 +40,12 @@ Test(vcpu_state, every_piece_has_exactly_one_row_with_a_reason)
 Test(vcpu_state, what_must_come_before_what_does)
 {
         const enum vcpu_piece order[][2] = {
-                { VCPU_CPUID, VCPU_SREGS },    { VCPU_CPUID, VCPU_XCRS },     { VCPU_CPUID, VCPU_MSRS },   { VCPU_TSC_KHZ, VCPU_MSRS },
-                { VCPU_MP_STATE, VCPU_EVENTS }, { VCPU_SREGS, VCPU_REGS },    { VCPU_SREGS, VCPU_LAPIC },  { VCPU_FPU, VCPU_XSAVE },
-                { VCPU_LAPIC, VCPU_MSRS },     { VCPU_SREGS, VCPU_NESTED },   { VCPU_MSRS, VCPU_NESTED },  { VCPU_REGS, VCPU_EVENTS },
+                { VCPU_CPUID, VCPU_SREGS },    { VCPU_CPUID, VCPU_XCRS },     { VCPU_CPUID, VCPU_MSRS },
+                { VCPU_TSC_KHZ, VCPU_MSRS },
+                { VCPU_MP_STATE, VCPU_EVENTS }, { VCPU_SREGS, VCPU_REGS },    { VCPU_SREGS, VCPU_LAPIC },
+                { VCPU_FPU, VCPU_XSAVE },
+                { VCPU_LAPIC, VCPU_MSRS },     { VCPU_SREGS, VCPU_NESTED },   { VCPU_MSRS, VCPU_NESTED },
+                { VCPU_REGS, VCPU_EVENTS },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(order); i++)

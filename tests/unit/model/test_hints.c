@@ -96,7 +96,8 @@ Test(hints, more_recordings_than_anybody_makes_are_refused)
 
 Test(hints, of_five_recordings_a_page_must_have_been_seen_twice_to_be_kept)
 {
-        struct hint  v[] = { { .page = 1, .seen = 1 }, { .page = 2, .seen = 2 }, { .page = 3, .seen = 1 }, { .page = 4, .seen = 4 } };
+        struct hint  v[] = { { .page = 1, .seen = 1 }, { .page = 2, .seen = 2 }, { .page = 3, .seen = 1 },
+                             { .page = 4, .seen = 4 } };
         struct hints h = { .ram_pages = 10, .recordings = 5, .nr = 4, .v = v };
 
         cr_assert_eq(hints_min_seen(&h), 2);

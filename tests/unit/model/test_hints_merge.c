@@ -110,7 +110,8 @@ Test(hints_merge, recordings_of_two_snapshots_are_refused_with_both_files_and_id
         in[1].hints.snapshot = (struct identity)OTHER_ID;
         cr_assert_eq(hints_merge(in, 2, 1, &h, &e), -EBADMSG);
         cr_assert(e.kind == ERR_SNAPSHOT && h.nr == 77);
-        cr_assert(strstr(e.text, "two: ") && strstr(e.text, "one") && strstr(e.text, in[0].hints.snapshot.s) && strstr(e.text, in[1].hints.snapshot.s),
+        cr_assert(strstr(e.text, "two: ") && strstr(e.text, "one") && strstr(e.text, in[0].hints.snapshot.s) &&
+                  strstr(e.text, in[1].hints.snapshot.s),
                   "%s", e.text);
         in[1].hints.snapshot = in[0].hints.snapshot;
         in[1].hints.ram_pages = 101;

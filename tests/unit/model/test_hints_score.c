@@ -101,9 +101,10 @@ Test(hints_score, a_recording_of_another_snapshot_is_refused_with_both_files)
 
 Test(hints_summary, it_has_pages_runs_kinds_and_times_of_each_phase)
 {
-        struct hint v[] = { HINT(10, 2, 0, HINT_WRITTEN | HINT_DIFFERS), HINT(11, 1, 0, HINT_DIFFERS), HINT(20, 2, 0, HINT_ZERO), HINT(12, 2, 1, 0),
-                            HINT(21, 1, 1, 0), HINT(22, 2, 1, HINT_WRITTEN) };
-        struct hints                                       h = { .snapshot = ID, .ram_pages = 100, .recordings = 2, .nr = ARRAY_LEN(v), .v = v };
+        struct hint v[] = { HINT(10, 2, 0, HINT_WRITTEN | HINT_DIFFERS), HINT(11, 1, 0, HINT_DIFFERS), HINT(20, 2, 0, HINT_ZERO),
+                            HINT(12, 2, 1, 0), HINT(21, 1, 1, 0), HINT(22, 2, 1, HINT_WRITTEN) };
+        struct hints                                       h = { .snapshot = ID, .ram_pages = 100, .recordings = 2,
+                                                                 .nr = ARRAY_LEN(v), .v = v };
         _cleanup_(hints_summary_free) struct hints_summary s = { 0 };
 
         cr_assert_eq(hints_summary_make(&h, &s), 0);

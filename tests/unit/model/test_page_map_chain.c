@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define PAGES       96u
 #define CHUNK_PAGES 8u
@@ -194,4 +196,24 @@ Test(page_map_chain, only_a_level_may_leave_pages_to_its_parent)
         m.is_level = true;
         cr_assert_eq(page_map_check(&m, NULL), 0);
         page_map_free(&m);
+}
+
+/* As if its file had been cut between open and here: of a mapping that would be a SIGBUS. */
+Test(page_map_chain, sums_of_a_parent_that_are_cut_meanwhile_are_an_error)
+{
+        uint32_t         seed = 7;
+        struct page_map  child = make_level(0, true, false, &seed), parent = make_level(1, true, true, &seed);
+        struct sums_file f = { .mapping_bytes = PAGE_BYTES, .fd = memfd_create("pages", MFD_CLOEXEC) };
+
+        cr_assert_gt(parent.nr_sums, 0);
+        cr_assert_eq(ftruncate(f.fd, PAGE_BYTES), 0);
+        f.mapping = mmap(NULL, f.mapping_bytes, PROT_READ, MAP_SHARED, f.fd, 0);
+        cr_assert_neq(f.mapping, MAP_FAILED);
+        cr_assert_eq(ftruncate(f.fd, 0), 0);
+        free(parent.sums);
+        parent.sums = f.mapping;
+        parent.sums_file = f;
+        cr_assert_eq(page_map_put_under(&child, &parent), -EBADMSG);
+        page_map_free(&child);
+        page_map_free(&parent);
 }

@@ -185,7 +185,8 @@ Test(page_map_check, what_is_accepted_after_random_damage_lies_inside_ram_source
         for (int i = 0; i < 10000; i++) {
                 struct page_map  m = valid();
                 struct page_run *run = &m.runs[rand() % 2];
-                uint64_t        *members[] = { &run->first_page, &run->file_offset_bytes, &run->first_sum, &m.nr_pages, &m.sources[0].size_bytes };
+                uint64_t        *members[] = { &run->first_page, &run->file_offset_bytes, &run->first_sum, &m.nr_pages,
+                                               &m.sources[0].size_bytes };
 
                 for (int k = rand() % 3; k >= 0; k--)
                         *members[(size_t)rand() % ARRAY_LEN(members)] = odd_number();

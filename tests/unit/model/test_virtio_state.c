@@ -188,7 +188,8 @@ Test(virtio_state, counts_that_no_array_holds_are_compared_within_the_arrays)
 
 Test(virtio_state, every_kind_is_found_by_its_name_and_nothing_else_is)
 {
-        static const enum virtio_kind kinds[] = { VIRTIO_NET, VIRTIO_BLK, VIRTIO_CONSOLE, VIRTIO_RNG, VIRTIO_BALLOON, VIRTIO_VSOCK };
+        static const enum virtio_kind kinds[] = { VIRTIO_NET, VIRTIO_BLK, VIRTIO_CONSOLE, VIRTIO_RNG, VIRTIO_BALLOON,
+                                                  VIRTIO_VSOCK };
 
         for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
                 cr_assert_eq(virtio_kind_find(virtio_kind_name(kinds[i])), kinds[i]);

@@ -23,7 +23,8 @@ static inline void rig_pack_one(struct rig *g, uint64_t first, uint64_t nr, uint
         int                n = LZ4_compress_default((const char *)bytes, to, (int)len, (int)len - 1);
         struct page_chunk *c = &g->map.chunks[g->map.nr_chunks++];
 
-        *c = (struct page_chunk){ .file_offset_bytes = *at, .packed_bytes = n > 0 ? (uint32_t)n : (uint32_t)len, .nr_pages = (uint16_t)nr,
+        *c = (struct page_chunk){ .file_offset_bytes = *at, .packed_bytes = n > 0 ? (uint32_t)n : (uint32_t)len,
+                                  .nr_pages = (uint16_t)nr,
                                   .sum = XXH3_64bits(bytes, len) };
         cr_assert_eq(pwrite(g->fd, n > 0 ? (const void *)to : bytes, c->packed_bytes, (off_t)*at), (ssize_t)c->packed_bytes);
         *at += c->packed_bytes;

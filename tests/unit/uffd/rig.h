@@ -149,7 +149,8 @@ static inline void rig_cut_zero_run(struct rig *g, uint64_t first, uint64_t nr)
         memset(g->model + pages_to_bytes(first), 0, pages_to_bytes(nr));
         cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .nr_pages = first, .kind = RUN_RAW }), 0);
         cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .first_page = first, .nr_pages = nr, .kind = RUN_ZERO }), 0);
-        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .first_page = end, .nr_pages = g->nr_pages - end, .kind = RUN_RAW,
+        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .first_page = end, .nr_pages = g->nr_pages - end,
+                                                                  .kind = RUN_RAW,
                                                                   .file_offset_bytes = pages_to_bytes(end) }), 0);
 }
 

@@ -1,4 +1,5 @@
 /* The states of a page and the moves between them. */
+#include "core/base/units.h"
 #include "uffd/page_state.h"
 
 #include <criterion/criterion.h>
@@ -77,11 +78,11 @@ Test(page_state, the_counts_follow_the_moves)
 
 Test(page_state, a_lost_page_keeps_its_reason_through_poison)
 {
-        static const int   errors[] = { -EIO, -ENODATA, -EBADMSG, -ETIMEDOUT, -ENOMEM };
+        static const int   errors[] = { -EIO, -ENODATA, -EBADMSG, -ETIMEDOUT, -ENOMEM, -ENOSPC };
         struct page_states s = new_states();
         struct page_loss   loss;
 
-        for (uint64_t i = 0; i < 5; i++) {
+        for (uint64_t i = 0; i < ARRAY_LEN(errors); i++) {
                 cr_assert(page_state_lose(&s, i, errors[i]));
                 cr_assert(page_state_move(&s, i, PAGE_POISONED));
                 cr_assert(page_state_find_loss(&s, i, &loss));

@@ -146,7 +146,8 @@ Test(pager_cold, one_bad_sector_in_a_long_read_costs_one_page)
         for (uint64_t i = 0; i < ARRAY_LEN(pages); i++)
                 pages[i] = i;
         rig_replay(g, pages, ARRAY_LEN(pages));
-        g->faults = (struct pager_faults){ .nothing_cached = true, .eio_read = 1, .eio_reads = 2 }; /* all 32, then the first alone */
+        /* all 32, then the first alone */
+        g->faults = (struct pager_faults){ .nothing_cached = true, .eio_read = 1, .eio_reads = 2 };
         rig_start(g);
         rig_await(g->replayed == 1);
         cr_assert_eq(g->lost, 1);
@@ -166,7 +167,8 @@ Test(pager_cold, who_waits_overtakes_replay_whose_reads_are_all_under_way)
         for (uint64_t i = 0; i < ARRAY_LEN(pages); i++)
                 pages[i] = i * 2;
         rig_replay(g, pages, ARRAY_LEN(pages));
-        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = DEPTH_START, .silent_fd = fds[0] };
+        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = DEPTH_START,
+                                           .silent_fd = fds[0] };
         rig_start(g);
         rig_await(rig_stats(g).cold_reads == DEPTH_START); /* and no more come: nothing is answered */
         for (uint64_t page = 2000; page < 2020; page++)

@@ -265,8 +265,10 @@ Test(pager_demand, more_waiting_faults_than_there_is_room_for_are_all_answered)
 
         cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
         c->g = g;
-        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = SILENT, .silent_fd = pipe_fds[0] };
-        g->c.source_timeout_ms = 120000; /* a host that is busy otherwise, under a sanitizer, takes long to make so many threads */
+        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = SILENT,
+                                           .silent_fd = pipe_fds[0] };
+        /* a host that is busy otherwise, under a sanitizer, takes long to make so many threads */
+        g->c.source_timeout_ms = 120000;
         rig_start(g);
         for (uint64_t page = 3; c->nr < SILENT; page += 7)
                 join_crowd(c, page); /* a zero page */
@@ -332,7 +334,8 @@ Test(pager_demand, a_pager_that_waits_for_a_silent_source_sleeps)
         int         pipe_fds[2];
 
         cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
-        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = 1, .silent_fd = pipe_fds[0] };
+        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = 1,
+                                           .silent_fd = pipe_fds[0] };
         rig_replay(g, &hint, 1);
         rig_start(g);
         rig_await(rig_stats(g).cold_reads == 1);

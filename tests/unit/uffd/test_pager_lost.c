@@ -122,7 +122,8 @@ Test(pager_lost, an_io_error_of_a_demanded_page_is_sigbus)
 static void silence(struct rig *g, int pipe_fds[2], uint32_t nth)
 {
         cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
-        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = nth, .silent_reads = 1, .silent_fd = pipe_fds[0] };
+        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = nth, .silent_reads = 1,
+                                           .silent_fd = pipe_fds[0] };
         g->c.source_timeout_ms = 50;
 }
 
@@ -200,7 +201,8 @@ Test(pager_lost, a_run_without_checksums_is_installed_beside_one_that_is_verifie
         rig_add_sums(g);
         g->map.nr_runs = 0;
         cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .nr_pages = 32, .kind = RUN_RAW }), 0);
-        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .first_page = 32, .nr_pages = 32, .kind = RUN_RAW, .first_sum = NO_SUM,
+        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .first_page = 32, .nr_pages = 32, .kind = RUN_RAW,
+                                                                  .first_sum = NO_SUM,
                                                                   .file_offset_bytes = pages_to_bytes(32) }), 0);
         g->map.sums[40] ^= 1; /* nobody looks at it */
         g->c.fill = g->c.paused = true;

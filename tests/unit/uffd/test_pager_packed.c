@@ -96,7 +96,9 @@ Test(pager_packed, reads_that_come_short_by_chance_do_no_harm)
                 struct rig *g = rig_new(600, RIG_TMPFS);
 
                 rig_pack(g, 5);
-                g->faults = (struct pager_faults){ .seed = seed, .one_in = { [CHANCE_SHORT_READ] = 2, [CHANCE_NOT_CACHED] = 2, [CHANCE_SHORT_COPY] = 3,
+                g->faults = (struct pager_faults){ .seed = seed,
+                                                   .one_in = { [CHANCE_SHORT_READ] = 2, [CHANCE_NOT_CACHED] = 2,
+                                                               [CHANCE_SHORT_COPY] = 3,
                                                                              [CHANCE_EAGAIN_COPY] = 3 } };
                 assert_fills(g);
         }
@@ -188,7 +190,8 @@ Test(pager_packed, a_run_may_begin_and_end_within_a_chunk)
         const struct page_run runs[] = {
                 { .nr_pages = 5, .kind = RUN_RAW, .source = 1, .first_sum = NO_SUM },
                 { .first_page = 5, .nr_pages = 25, .kind = RUN_PACKED, .skip_pages = 5 },
-                { .first_page = 30, .nr_pages = 1, .kind = RUN_RAW, .source = 1, .file_offset_bytes = 5 * PAGE_BYTES, .first_sum = NO_SUM },
+                { .first_page = 30, .nr_pages = 1, .kind = RUN_RAW, .source = 1, .file_offset_bytes = 5 * PAGE_BYTES,
+                  .first_sum = NO_SUM },
                 { .first_page = 31, .nr_pages = 33, .kind = RUN_PACKED, .first_chunk = 1, .skip_pages = 15 },
         };
 

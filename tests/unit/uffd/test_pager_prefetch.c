@@ -144,7 +144,8 @@ Test(pager_fill, a_zero_page_that_the_fill_left_is_answered_while_the_rest_is_no
         rig_cut_zero_run(g, 100, 700);
         g->map.zeros_known = true;
         g->c.fill = g->c.paused = true;
-        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = 1000, .silent_fd = pipe_fds[0] };
+        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = 1000,
+                                           .silent_fd = pipe_fds[0] };
         rig_start(g);
         rig_await(rig_stats(g).cold_reads > 0);
         cr_assert(rig_page_equal(g, 400));

@@ -78,7 +78,8 @@ Test(pager_remove, a_page_that_is_discarded_while_it_is_read_is_zero)
         int         pipe_fds[2];
 
         cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
-        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = 1, .silent_fd = pipe_fds[0] };
+        g->faults = (struct pager_faults){ .nothing_cached = true, .silent_read = 1, .silent_reads = 1,
+                                           .silent_fd = pipe_fds[0] };
         rig_replay(g, &hint, 1);
         rig_start(g);
         rig_await(rig_stats(g).cold_reads == 1);

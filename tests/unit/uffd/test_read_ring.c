@@ -23,7 +23,8 @@ static struct read_ring *new_ring(void)
 
 static void start(struct read_ring *r, int slot, int fd, uint64_t offset_bytes, uint64_t deadline_ns)
 {
-        read_ring_start(r, slot, &(struct read_order){ .fd = fd, .offset_bytes = offset_bytes, .len_bytes = PAGE_BYTES, .deadline_ns = deadline_ns });
+        read_ring_start(r, slot, &(struct read_order){ .fd = fd, .offset_bytes = offset_bytes, .len_bytes = PAGE_BYTES,
+                                                       .deadline_ns = deadline_ns });
 }
 
 static int reap_wait(struct read_ring *r, ssize_t *ret_result)

@@ -40,9 +40,11 @@ static void rig_zero_first_chunk_of(struct rig *g, uint64_t page)
         memset(g->model + pages_to_bytes(page), 0, pages_to_bytes(chunk_pages));
         g->map.nr_runs = 0;
         cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .nr_pages = (uint32_t)page, .kind = RUN_PACKED }), 0);
-        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .first_page = page, .nr_pages = chunk_pages, .kind = RUN_ZERO }), 0);
+        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .first_page = page, .nr_pages = chunk_pages,
+                                                                  .kind = RUN_ZERO }), 0);
         page += chunk_pages;
-        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .first_page = page, .nr_pages = (uint32_t)(g->nr_pages - page), .kind = RUN_PACKED,
+        cr_assert_eq(page_map_append(&g->map, &(struct page_run){ .first_page = page, .nr_pages = (uint32_t)(g->nr_pages - page),
+                                                                  .kind = RUN_PACKED,
                                                                   .first_chunk = (uint32_t)(page / chunk_pages) }), 0);
 }
 

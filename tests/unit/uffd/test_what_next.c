@@ -16,17 +16,23 @@ Test(fill, its_rate_follows_from_what_the_guest_did)
                 { "off but hurried", { .hurried = true }, 0 },
                 { "hurried right after T2", { .on = true, .hurried = true, .entered_ns = T }, 0 },
                 { "paused", { .on = true, .paused = true }, 0 },
-                { "paused, then resumed", { .on = true, .paused = true, .entered_ns = T, .last_batch_ns = T }, T + 2 * NS_PER_MS },
+                { "paused, then resumed", { .on = true, .paused = true, .entered_ns = T, .last_batch_ns = T },
+                  T + 2 * NS_PER_MS },
                 { "not entered yet", { .on = true, .last_batch_ns = T }, T + 2 * NS_PER_MS },
-                { "entered, silent for 4 s", { .on = true, .entered_ns = T - 4 * NS_PER_S, .last_batch_ns = T }, T + 2 * NS_PER_MS },
+                { "entered, silent for 4 s", { .on = true, .entered_ns = T - 4 * NS_PER_S, .last_batch_ns = T },
+                  T + 2 * NS_PER_MS },
                 { "entered, silent for 5 s", { .on = true, .entered_ns = T - 5 * NS_PER_S }, 0 },
                 { "spoke 1 s ago", { .on = true, .entered_ns = T - 9 * NS_PER_S, .spoke_ns = T - NS_PER_S, .last_batch_ns = T },
                   T + 2 * NS_PER_MS },
                 { "spoke 2 s ago", { .on = true, .entered_ns = T - 3 * NS_PER_S, .spoke_ns = T - 2 * NS_PER_S }, 0 },
-                { "spoke just now, a CPU to spare", { .on = true, .spare_cpu = true, .entered_ns = T, .spoke_ns = T, .last_batch_ns = T }, 0 },
-                { "the same, a fault just now", { .on = true, .spare_cpu = true, .entered_ns = T, .spoke_ns = T, .last_fault_ns = T }, T + NS_PER_MS },
-                { "silent, a CPU to spare", { .on = true, .spare_cpu = true, .entered_ns = T, .last_batch_ns = T }, T + 2 * NS_PER_MS },
-                { "a fault just now", { .on = true, .entered_ns = T, .last_batch_ns = T - NS_PER_S, .last_fault_ns = T }, T + NS_PER_MS },
+                { "spoke just now, a CPU to spare", { .on = true, .spare_cpu = true, .entered_ns = T, .spoke_ns = T,
+                                                      .last_batch_ns = T }, 0 },
+                { "the same, a fault just now", { .on = true, .spare_cpu = true, .entered_ns = T, .spoke_ns = T,
+                                                  .last_fault_ns = T }, T + NS_PER_MS },
+                { "silent, a CPU to spare", { .on = true, .spare_cpu = true, .entered_ns = T, .last_batch_ns = T },
+                  T + 2 * NS_PER_MS },
+                { "a fault just now", { .on = true, .entered_ns = T, .last_batch_ns = T - NS_PER_S, .last_fault_ns = T },
+                  T + NS_PER_MS },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -64,7 +70,8 @@ static void free_world(struct world *w)
 
 Test(fill, extents_follow_ram_and_cross_neither_run_nor_range_nor_what_is_there)
 {
-        static const struct { uint64_t first, nr; } expect[] = { { 10, 32 }, { 42, 8 }, { 51, 19 }, { 90, 10 }, { 100, 32 }, { 132, 18 },
+        static const struct { uint64_t first, nr; } expect[] = { { 10, 32 }, { 42, 8 }, { 51, 19 }, { 90, 10 }, { 100, 32 },
+                                                                 { 132, 18 },
                                                                  { 150, 32 }, { 182, 8 } };
         struct world *w = new_world();
         struct fill   f = { 0 };
@@ -93,7 +100,8 @@ static struct hint_walk *new_walk(const struct hint *list, size_t nr)
 
 Test(replay, a_window_is_sorted_and_neighbours_become_one_extent)
 {
-        static const struct hint list[] = { { .page = 60 }, { .page = 12 }, { .page = 11 }, { .page = 30 }, { .page = 13 }, { .page = 11 }, { .page = 120 }, { .page = 5 }, { .page = 61 }, { .page = 500 } };
+        static const struct hint list[] = { { .page = 60 }, { .page = 12 }, { .page = 11 }, { .page = 30 }, { .page = 13 },
+                                            { .page = 11 }, { .page = 120 }, { .page = 5 }, { .page = 61 }, { .page = 500 } };
         static const struct { uint64_t first, nr; } expect[] = { { 11, 3 }, { 30, 1 }, { 60, 2 } };
         struct world     *w = new_world();
         struct hint_walk *h = new_walk(list, ARRAY_LEN(list));

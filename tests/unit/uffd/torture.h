@@ -78,9 +78,11 @@ static void torture_open(struct chamber *c, const struct schedule *s, struct hin
         *ret_hints = torture_hints(s);
         struct pager_config config = {
                 .ram = c->ram, .backing = torture_is_huge(s) ? RAM_HUGETLB : s->backing == BACK_MEMFD ? RAM_MEMFD : RAM_ANON,
-                .shared = torture_is_shared(s) ? &c->mem.template : NULL, .map = &c->m.map, .served = c->m.ranges, .nr_served = c->m.nr_ranges, .replay = *ret_hints,
+                .shared = torture_is_shared(s) ? &c->mem.template : NULL, .map = &c->m.map, .served = c->m.ranges,
+                .nr_served = c->m.nr_ranges, .replay = *ret_hints,
                 .nr_replay = s->nr_hints, .record = s->record, .fill = s->fill, .paused = s->paused, .verify = s->verify,
-                .around_pages = s->around_pages, .spare_cpu = s->looks, .source_timeout_ms = s->timeout_ms, .caps = &c->caps, .faults = &c->s.faults,
+                .around_pages = s->around_pages, .spare_cpu = s->looks, .source_timeout_ms = s->timeout_ms, .caps = &c->caps,
+                .faults = &c->s.faults,
                 .events = { .arg = c, .lost = torture_on_lost, .replayed = torture_on_replayed, .done = torture_on_done },
         };
         cr_assert_eq(pager_new(&config, &c->p, &e), 0, "%s", e.text);

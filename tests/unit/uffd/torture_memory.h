@@ -43,7 +43,8 @@ static uint8_t *memory_map_file(const struct schedule *s, int fd, void **ret_roo
 /* A view of the template, which each VM has one of; the bits are everybody's. */
 static struct shared_pages memory_view(const struct schedule *s, int fd, _Atomic uint64_t *bits)
 {
-        struct shared_pages t = { .view = mmap(NULL, pages_to_bytes(s->nr_pages), PROT_READ, MAP_SHARED, fd, 0), .nr_pages = s->nr_pages,
+        struct shared_pages t = { .view = mmap(NULL, pages_to_bytes(s->nr_pages), PROT_READ, MAP_SHARED, fd, 0),
+                                  .nr_pages = s->nr_pages,
                                   .unit_pages = (uint32_t)torture_unit(s), .bits = bits };
 
         cr_assert(t.view != MAP_FAILED && bits);

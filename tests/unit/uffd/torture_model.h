@@ -22,7 +22,8 @@ static void model_open_files(struct model *m)
                 char name[24];
 
                 snprintf(name, sizeof(name), "memory%u", i);
-                m->fds[i] = m->s->disk ? openat(m->dir.fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : memfd_create(name, MFD_CLOEXEC);
+                m->fds[i] = m->s->disk ? openat(m->dir.fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600)
+                            : memfd_create(name, MFD_CLOEXEC);
                 cr_assert(m->fds[i] >= 0);
         }
 }
@@ -31,7 +32,8 @@ static void model_open_files(struct model *m)
 static struct page_run model_raw_run(struct model *m, uint64_t first, uint64_t nr, uint64_t *r)
 {
         unsigned source = (unsigned)torture_random(r, m->s->sources);
-        uint64_t at = bytes_to_pages(align_up(m->end_bytes[source], PAGE_BYTES)) + (torture_chance(r, 3) ? torture_random(r, 4) : 0);
+        uint64_t at = bytes_to_pages(align_up(m->end_bytes[source],
+                                              PAGE_BYTES)) + (torture_chance(r, 3) ? torture_random(r, 4) : 0);
         bool     summed = m->map.sums && !torture_chance(r, 4);
 
         for (uint64_t page = first; page < first + nr; page++) {
@@ -149,13 +151,14 @@ static int model_why_bad(const struct model *m, const struct page_run *run, uint
                 return -EBADMSG;
         if (pager_fault_hits(&s->faults, CHANCE_NO_MEMORY, page) &&
             (run->kind == RUN_PACKED || s->zeros_known || !model_bytes_are_zero(m->want + pages_to_bytes(page))))
-                return -ENOMEM;
+                return pager_fault_no_room(page);
         return 0;
 }
 
 static void model_flip(struct model *m, const struct page_run *run, uint64_t page)
 {
-        uint64_t in_page = torture_mix(page) % PAGE_BYTES, at = run->file_offset_bytes + pages_to_bytes(page - run->first_page) + in_page;
+        uint64_t in_page = torture_mix(page) % PAGE_BYTES,
+                 at = run->file_offset_bytes + pages_to_bytes(page - run->first_page) + in_page;
         uint8_t  other = m->want[pages_to_bytes(page) + in_page] ^ 1;
 
         cr_assert_eq(pwrite(m->fds[run->source], &other, 1, (off_t)at), 1);

@@ -56,8 +56,10 @@ static void other_open(struct other *o, struct chamber *c, uint64_t r)
         o->caps = c->caps;
         o->caps.io_uring = c->caps.io_uring && OTHERS_HAVE_RINGS;
         struct pager_config config = {
-                .ram = o->ram, .backing = torture_is_huge(&c->s) ? RAM_HUGETLB : RAM_ANON, .shared = &o->view, .map = &c->m.map, .served = c->m.ranges,
-                .nr_served = c->m.nr_ranges, .fill = torture_chance(&r, 2), .paused = torture_chance(&r, 2), .verify = c->s.verify,
+                .ram = o->ram, .backing = torture_is_huge(&c->s) ? RAM_HUGETLB : RAM_ANON, .shared = &o->view, .map = &c->m.map,
+                .served = c->m.ranges,
+                .nr_served = c->m.nr_ranges, .fill = torture_chance(&r, 2), .paused = torture_chance(&r, 2),
+                .verify = c->s.verify,
                 .around_pages = c->s.around_pages, .source_timeout_ms = c->s.timeout_ms, .caps = &o->caps, .faults = &c->s.faults,
                 .events = { .arg = c, .lost = other_lost },
         };

@@ -76,8 +76,10 @@ static void packed_append_runs(struct model *m, uint64_t first, uint64_t nr, uin
                 struct page_run run;
 
                 n = torture_size(r, first + nr - page);
-                run = (struct page_run){ .first_page = page, .nr_pages = (uint32_t)n, .source = (uint16_t)source, .kind = RUN_PACKED,
-                                         .first_chunk = (uint32_t)(base + at / chunk_pages), .skip_pages = (uint32_t)(at % chunk_pages) };
+                run = (struct page_run){ .first_page = page, .nr_pages = (uint32_t)n, .source = (uint16_t)source,
+                                         .kind = RUN_PACKED,
+                                         .first_chunk = (uint32_t)(base + at / chunk_pages),
+                                         .skip_pages = (uint32_t)(at % chunk_pages) };
                 if (torture_chance(r, 6)) {
                         run = (struct page_run){ .first_page = page, .nr_pages = (uint32_t)n, .kind = RUN_ZERO };
                         memset(m->want + pages_to_bytes(page), 0, pages_to_bytes(n));
@@ -117,7 +119,8 @@ static void packed_flip(const struct model *m, unsigned source, const struct pag
         while (same) {
                 at = torture_random(&r, c->packed_bytes);
                 packed[at] ^= 1;
-                same = c->packed_bytes != len && torture_unpack(bytes, len, packed, c->packed_bytes) == 0 && XXH3_64bits(bytes, len) == c->sum;
+                same = c->packed_bytes != len && torture_unpack(bytes, len, packed, c->packed_bytes) == 0 &&
+                       XXH3_64bits(bytes, len) == c->sum;
                 if (same)
                         packed[at] ^= 1;
         }

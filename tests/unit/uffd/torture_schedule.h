@@ -129,7 +129,8 @@ static inline void draw_moves(struct schedule *s, uint64_t *r)
         s->hurries = s->hurries || torture_chance(r, 2);
         s->around_pages = MIN(s->around_pages, 16u);
         s->ranges = torture_chance(r, 4) ? s->ranges : 1;
-        s->nr_hints = torture_chance(r, 2) ? 0 : MIN(s->nr_hints, torture_random(r, 10)); /* each that is far from the others breaks into 2 MiB */
+        /* each that is far from the others breaks into 2 MiB */
+        s->nr_hints = torture_chance(r, 2) ? 0 : MIN(s->nr_hints, torture_random(r, 10));
 }
 
 /* The step from which on the guest may touch these 2 MiB; steps: only when all are over. */
@@ -194,7 +195,8 @@ static inline void draw_losses(struct schedule *s, uint64_t *r)
         if (s->verify && torture_chance(r, 2))
                 s->flip_one_in = 2 + (uint32_t)torture_random(r, 40);
         s->cut_late = s->cut_pages && torture_chance(r, 3);
-        if (s->packed && (s->cut_pages || s->record)) /* a chunk that ends early, or of which a part is asked for: which page is it then? */
+        /* a chunk that ends early, or of which a part is asked for: which page is it then? */
+        if (s->packed && (s->cut_pages || s->record))
                 s->faults.one_in[CHANCE_EIO] = 0;
         if (s->cut_late) /* nothing else, or a page could be lost for whichever comes first */
                 s->flip_one_in = s->faults.one_in[CHANCE_EIO] = s->faults.one_in[CHANCE_NO_MEMORY] = 0;
@@ -277,7 +279,8 @@ static inline struct schedule torture_draw(enum torture_family family, uint64_t 
 
 static inline void torture_tell(const struct schedule *s, char *text, size_t size)
 {
-        static const char *const families[TORTURE_FAMILIES] = { "alone", "together", "losing", "late", "ending", "shared", "huge" };
+        static const char *const families[TORTURE_FAMILIES] = { "alone", "together", "losing", "late", "ending", "shared",
+                                                                "huge" };
         static const char *const ends[ENDS] = { "done", "stopped", "given up" };
         static const char *const backings[BACKINGS] = { "anon", "memfd", "shared", "huge", "huge shared" };
         const uint32_t          *n = s->faults.one_in;
@@ -285,13 +288,17 @@ static inline void torture_tell(const struct schedule *s, char *text, size_t siz
         snprintf(text, size,
                  "seed %llu of %s: %llu pages of %s, %u other VMs, %u threads, %u steps of %u, blocks of %llu%s%s; %u sources, %u ranges%s%s%s%s%s, cut %llu%s%s, "
                  "flip 1/%u%s, timeout %u ms;%s%s%s%s%s%s%s%s, around %u, %zu hints; nothing cached %d, short read 1/%u, not cached 1/%u, "
-                 "EAGAIN 1/%u, short copy 1/%u, EIO 1/%u, ENOMEM 1/%u; %s at step %u",
-                 (unsigned long long)s->seed, families[s->family], (unsigned long long)s->nr_pages, backings[s->backing], s->others, s->threads, s->steps, s->ops,
+                 "EAGAIN 1/%u, short copy 1/%u, EIO 1/%u, no room 1/%u; %s at step %u",
+                 (unsigned long long)s->seed, families[s->family], (unsigned long long)s->nr_pages, backings[s->backing],
+                 s->others, s->threads, s->steps, s->ops,
                  (unsigned long long)s->block_pages, s->churns ? ", churn" : "", s->asks ? ", asker" : "", s->sources, s->ranges,
-                 s->disk ? ", disk" : "", s->cold ? ", cold" : "", s->verify ? ", verify" : "", s->zeros_known ? ", zeros known" : "", s->packed ? ", packed" : "",
+                 s->disk ? ", disk" : "", s->cold ? ", cold" : "", s->verify ? ", verify" : "", s->zeros_known ? ", zeros known"
+                 : "", s->packed ? ", packed" : "",
                  (unsigned long long)s->cut_pages, s->cut_within ? " and a bit" : "", s->cut_late ? " late" : "", s->flip_one_in,
-                 s->hushes ? ", hushes" : "", s->timeout_ms, s->ring ? " ring" : " no ring", s->poison ? ", poison" : ", no poison",
-                 s->record ? ", record" : "", s->fill ? ", fill" : "", s->paused ? ", paused" : "", s->hurries ? ", hurries" : "", s->moves ? ", moves" : "", s->looks ? ", looks" : "", s->around_pages, s->nr_hints,
-                 s->faults.nothing_cached, n[CHANCE_SHORT_READ], n[CHANCE_NOT_CACHED], n[CHANCE_EAGAIN_COPY], n[CHANCE_SHORT_COPY],
-                 n[CHANCE_EIO], n[CHANCE_NO_MEMORY], ends[s->end], s->end_after_step);
+                 s->hushes ? ", hushes" : "", s->timeout_ms, s->ring ? " ring" : " no ring", s->poison ? ", poison"
+                 : ", no poison",
+                 s->record ? ", record" : "", s->fill ? ", fill" : "", s->paused ? ", paused" : "", s->hurries ? ", hurries" : "",
+                 s->moves ? ", moves" : "", s->looks ? ", looks" : "", s->around_pages, s->nr_hints,
+                 s->faults.nothing_cached, n[CHANCE_SHORT_READ], n[CHANCE_NOT_CACHED], n[CHANCE_EAGAIN_COPY],
+                 n[CHANCE_SHORT_COPY], n[CHANCE_EIO], n[CHANCE_NO_MEMORY], ends[s->end], s->end_after_step);
 }
