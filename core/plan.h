@@ -49,6 +49,7 @@ struct plan_request {
         bool                     timed; /* the hints have only so much time: nothing is done with them that cannot be broken off */
         bool                     fill;
         bool                     leaves_files; /* after T6 the files are not needed: nothing is mapped */
+        bool                     collapse;     /* after T6 huge pages are made of RAM, which cannot be of what is mapped: nothing is */
         enum ram_backing         backing;
         const struct plan_facts *facts;
         const struct host_caps  *caps;

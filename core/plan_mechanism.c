@@ -30,6 +30,8 @@ static struct plan_piece choose_auto(const struct plan_request *q, const struct 
                 return (struct plan_piece){.mechanism = PLAN_COPY, .why = "verified: checked in the buffer that is installed, served by userfaultfd"};
         if (q->leaves_files)
                 return (struct plan_piece){.mechanism = PLAN_COPY, .why = "copied, not mapped: the files go away when all is in"};
+        if (q->collapse)
+                return (struct plan_piece){.mechanism = PLAN_COPY, .why = "copied, not mapped: huge pages are to be made of it (--collapse)"};
         if (q->backing != RAM_ANON)
                 return (struct plan_piece){.mechanism = PLAN_COPY, .why = "copied: guest RAM is a memfd, not the memory file"};
         if (unmappable(q, run))

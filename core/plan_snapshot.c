@@ -46,7 +46,8 @@ int plan_snapshot(struct snapshot *s, const struct restore_options *o, const str
         _cleanup_(plan_facts_free) struct plan_facts facts = {0};
         _cleanup_(hints_free) struct hints hints = {0};
         struct plan_request q = {.map = &s->pages, .hints = &hints, .mode = o->mode, .verify = o->verify && s->verifiable, .record = o->record_path != NULL,
-                                 .no_prefill = o->no_prefill, .timed = o->hints_budget_ns > 0, .fill = o->fill, .leaves_files = o->leaves_files, .backing = o->common.memory_backing, .facts = &facts, .caps = caps};
+                                 .no_prefill = o->no_prefill, .timed = o->hints_budget_ns > 0, .fill = o->fill, .leaves_files = o->leaves_files, .collapse = o->collapse,
+                                 .backing = o->common.memory_backing, .facts = &facts, .caps = caps};
         int r = uses_hints(o) ? read_hints(s, o, &hints, e) : 0;
 
         if (r >= 0 && o->mode == RESTORE_AUTO) {

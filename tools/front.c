@@ -130,6 +130,7 @@ int front_take_name(struct front *f, const struct session_options *o, struct err
                 return 0;
         if (!cli_runtime_dir(dir, sizeof(dir)))
                 return err_set(e, -ENAMETOOLONG, "XDG_RUNTIME_DIR is too long");
+        f->name = o->name;
         f->name_fd = r = control_name_take(dir, o->name, e);
         return r < 0 ? r : open_store(f, o->name, e);
 }
@@ -175,6 +176,14 @@ int front_open(struct front *f, struct session_options *o, struct err *e)
         return r < 0 ? r : open_qmp(f, e);
 }
 
+static void leave_name(struct front *f)
+{
+        char dir[4096];
+
+        if (f->name_fd >= 0 && cli_runtime_dir(dir, sizeof(dir)))
+                control_name_leave(dir, f->name, TAKE_FD(f->name_fd));
+}
+
 void front_close(struct front *f)
 {
         if (f->qmp_fd >= 0) {
@@ -184,9 +193,7 @@ void front_close(struct front *f)
         f->qmp_fd = -1;
         serial_socket_free(TAKE_PTR(f->serial_socket));
         machine_store_close(TAKE_PTR(f->store));
-        if (f->name_fd >= 0)
-                close(f->name_fd);
-        f->name_fd = -1;
+        leave_name(f);
         if (f->serial_fd >= 0)
                 close(f->serial_fd);
         f->serial_fd = -1;

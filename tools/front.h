@@ -21,6 +21,7 @@ struct front {
         void (*after)(void *arg, struct session *s, const struct session_result *result);
         void *hook_arg;
         /* from front_take_name on */
+        const char           *name;
         int                   name_fd; /* holds the name; else -1 */
         struct machine_store *store;   /* of the named machine, locked; NULL: no name, or no place to keep machines */
         /* from front_open on */

@@ -19,7 +19,7 @@ const char restore_bench_help[] =
         "Wakes snapshots in every way, in turns, and says what each way costs: until the guest answers, and afterwards. The ways (arms) are interleaved\n"
         "by a seeded shuffle, so that a machine that gets slower gets slower for all.\n\n"
         "  --arms LIST           of " ROUSE_ARMS " (the default: all that the\n"
-        "                        snapshot and this host allow)\n"
+        "                        snapshot and this host allow); none: peers alone, which may have snapshots that rouse does not read\n"
         "  --peer FILE           another VMM as an arm; again for more. FILE is JSON and says how to start it (bench/peers has examples,\n"
         "                        rouse-bench(1) its keys); FILE,NAME=VALUE sets a variable of it\n"
         "  --runs N              rounds: each has every arm once (default 20; p95 needs 20, p99 100)\n"
@@ -69,6 +69,8 @@ static int take_arms(const char *text, struct restore_bench_options *o)
         char *save = NULL;
 
         o->nr_arms = 0;
+        if (strcmp(text, "none") == 0)
+                return 0;
         if (strlen(text) >= sizeof(o->arms_text))
                 return bad("arms", "some of " ROUSE_ARMS, text);
         snprintf(o->arms_text, sizeof(o->arms_text), "%s", text);
@@ -167,6 +169,8 @@ static int check(const struct restore_bench_options *o)
 {
         if (o->nr_dirs == 0)
                 return bench_usage(WORD, "DIR is missing");
+        if (o->nr_arms == 0 && o->nr_peers == 0)
+                return bench_usage(WORD, "--arms none leaves nothing to measure: expected a --peer FILE beside it");
         if (o->settle_ns >= o->timeout_ns)
                 return bench_usage(WORD, "--settle must be shorter than --timeout");
         return o->mark ? check_mark(o->mark) : 0;

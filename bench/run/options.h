@@ -19,7 +19,7 @@ struct restore_bench_options {
         size_t               nr_dirs;
         char                 arms_text[256];             /* what arms points into */
         const char          *arms[RESTORE_NAMES_MAX];    /* rouse's own */
-        size_t               nr_arms;
+        size_t               nr_arms;                    /* 0: peers alone */
         bool                 arms_named;                 /* --arms was given: what of it cannot be had is told as a failure, not left out */
         const char          *peers[RESTORE_PEERS_MAX];
         size_t               nr_peers;

@@ -34,6 +34,12 @@ struct peer_run {
         size_t                   nr_helpers;
 };
 
+/* An arm is told by its name, whichever step failed. */
+static int name_it(const struct peer *p, int r, struct err *e)
+{
+        return r < 0 && r != -ECANCELED && strncmp(e->text, p->name, strlen(p->name)) != 0 ? err_wrap(e, r, "%s", p->name) : r;
+}
+
 /* --- directories --- */
 
 static void remove_below(int dir_fd, const char *name)
@@ -155,7 +161,7 @@ static int peer_prepare(struct arm *a, const struct arm_setting *s, struct err *
         peer_end_all();
         if (scratch)
                 remove_below(AT_FDCWD, scratch);
-        return r;
+        return name_it(p, r, e);
 }
 
 /* --- a run --- */
@@ -245,7 +251,7 @@ static int peer_run(struct arm *a, const struct arm_request *q, struct metric_va
                 bench_string_set(&q->timeline->no_timeline,
                                  "what another VMM's guest touches is not seen from outside; rouse trace records it");
         end_run(&run);
-        return r;
+        return name_it(p, r, e);
 }
 
 static void peer_cleanup(struct arm *a)

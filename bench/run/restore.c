@@ -131,7 +131,7 @@ static int measure(struct bench *b, struct err *e)
         if (r >= 0)
                 r = beside(b, b->o.without_timeline, "timelines", bench_timelines, e);
         if (r >= 0)
-                r = beside(b, b->o.without_control, "control", bench_control, e);
+                r = beside(b, b->o.without_control || b->o.nr_arms == 0, "control", bench_control, e);
         watch_at_ease();
         if (r >= 0)
                 r = beside(b, b->o.without_floors, "floors", bench_floors, e);

@@ -59,6 +59,26 @@ static void know_zeros(struct subject *s, struct inspection *i, const char *data
                         why.text);
 }
 
+/* What peers alone wake may be of a format that only they know. */
+static int look_from_outside(struct subject *s, struct err *e)
+{
+        s->paths[0] = strdup(s->dir);
+        if (!s->paths[0])
+                return err_set(e, -ENOMEM, "no memory");
+        s->nr_paths = 1;
+        return 0;
+}
+
+/* Who brought a snapshot of another VMM's for that VMM alone learns how that is said. */
+static void tell_of_peers(const struct bench *b, struct err *e)
+{
+        size_t len = strlen(e->text);
+
+        if (b->o.nr_peers && e->kind == ERR_SNAPSHOT)
+                snprintf(e->text + len, sizeof(e->text) - len, " (--arms none measures the peers alone; to measure them beside rouse's arms, give DIR in a format of "
+                         "rouse's, of the same guest, and the peer its own by --peer FILE,state=ITS-DIR)");
+}
+
 static int look(struct subject *s, struct err *e)
 {
         char data[4096];
@@ -106,8 +126,10 @@ int subject_open(struct bench *b, const char *dir, struct subject *ret, struct e
         }
         s->name = name_of(b, s->dir);
         snprintf(leaf, sizeof(leaf), "%zu", b->nr_subjects);
-        r = look(s, e);
-        if (r >= 0)
+        r = b->o.nr_arms ? look(s, e) : look_from_outside(s, e);
+        if (r < 0)
+                tell_of_peers(b, e);
+        else
                 r = scratch_subdir(&b->scratch, leaf, s->scratch, sizeof(s->scratch), e);
         if (r >= 0)
                 r = add_arms(b, s, e);

@@ -1,5 +1,5 @@
-/* The last lines: of each arm against eager and mmap, what moved and what it cost, also where it lost; and what cannot be
- * told. */
+/* The last lines: of each arm against eager and mmap (of peers alone, against the first), what moved and what it cost, also where
+ * it lost; and what cannot be told. */
 #include "bench/run/bench.h"
 
 #include "bench/stats/stats.h"
@@ -273,6 +273,10 @@ static void words_of(struct bench *b, struct bench_group *g)
                 refs[k] = bench_arm_find(g, names[k]);
                 if (refs[k])
                         bench_string_set(&g->references[k], names[k]);
+        }
+        if (!refs[0] && !refs[1] && g->nr_arms > 1 && g->arms[0].peer) { /* peers alone: the first is what the others are held against */
+                refs[0] = &g->arms[0];
+                bench_string_set(&g->references[0], refs[0]->name);
         }
         for (size_t i = 0; i < g->nr_arms; i++) {
                 drop_partial(g, &g->arms[i], "t5", "T5");

@@ -113,12 +113,33 @@ static int check_owner(const char *runtime_dir, struct err *e)
         return 0;
 }
 
+/* NAME.lock stands beside NAME.sock. */
+static void lock_path_of(const struct sockaddr_un *a, char ret[sizeof(a->sun_path)])
+{
+        memcpy(ret, a->sun_path, sizeof(a->sun_path));
+        memcpy(strrchr(ret, '.'), ".lock", sizeof(".lock"));
+}
+
+/* -ESTALE: whoever had the name has removed the file between our opening it and our locking it. */
+static int lock(const char *path, const char *name, struct err *e)
+{
+        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        struct stat st;
+
+        if (fd < 0)
+                return err_set(e, -errno, "open %s: %s", path, strerror(errno));
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return err_taken(name, e);
+        if (fstat(fd, &st) < 0 || !st.st_nlink)
+                return -ESTALE;
+        return TAKE_FD(fd);
+}
+
 /* The lock, not the socket, says whether the name is taken: a socket outlives a VM that was killed. */
 int control_name_take(const char *runtime_dir, const char *name, struct err *e)
 {
         struct sockaddr_un a;
-        char path[sizeof(a.sun_path) + 8];
-        _cleanup_close_ int fd = -1;
+        char path[sizeof(a.sun_path)];
         int r = control_address(runtime_dir, name, &a, e);
 
         if (r < 0)
@@ -129,11 +150,32 @@ int control_name_take(const char *runtime_dir, const char *name, struct err *e)
         r = check_owner(runtime_dir, e);
         if (r < 0)
                 return r;
-        snprintf(path, sizeof(path), "%s/%s.lock", runtime_dir, name);
-        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-                return err_set(e, -errno, "open %s: %s", path, strerror(errno));
-        return flock(fd, LOCK_EX | LOCK_NB) < 0 ? err_taken(name, e) : TAKE_FD(fd);
+        lock_path_of(&a, path);
+        do
+                r = lock(path, name, e);
+        while (r == -ESTALE);
+        return r;
+}
+
+/* The file goes while it is still locked: who opened it before finds out by its link count. */
+static void leave(const struct sockaddr_un *a, int fd)
+{
+        char path[sizeof(a->sun_path)];
+
+        if (a->sun_path[0]) {
+                lock_path_of(a, path);
+                unlink(path);
+        }
+        close(fd);
+}
+
+void control_name_leave(const char *runtime_dir, const char *name, int fd)
+{
+        struct sockaddr_un a = {0};
+        struct err e = {0};
+
+        (void)control_address(runtime_dir, name, &a, &e); /* it was good when the name was taken */
+        leave(&a, fd);
 }
 
 static int listen_at(struct control_server *srv, struct err *e)
@@ -157,7 +199,7 @@ int control_server_new(struct session *s, const char *runtime_dir, const char *n
         int r;
 
         if (!srv) {
-                close(name_fd);
+                control_name_leave(runtime_dir, name, name_fd);
                 return err_set(e, -ENOMEM, "no memory for a control socket");
         }
         srv->session = s;
@@ -183,8 +225,7 @@ void control_server_free(struct control_server *srv)
                 unlink(srv->address.sun_path);
                 close(srv->listen_fd);
         }
-        /* The lock file stays: removing it would race with the next VM of that name, which may have it open. */
         if (srv->lock_fd >= 0)
-                close(srv->lock_fd);
+                leave(&srv->address, srv->lock_fd);
         free(srv);
 }

@@ -19,6 +19,8 @@ struct control_server;
 /* Takes the name: a descriptor that holds it until it is closed. Before the VM is made, as what a name stands for is its owner's
  * alone. */
 int  control_name_take(const char *runtime_dir, const char *name, struct err *e);
+/* Closes it, and its file is gone. */
+void control_name_leave(const char *runtime_dir, const char *name, int fd);
 /* Takes name_fd over, on failure too. */
 int  control_server_new(struct session *s, const char *runtime_dir, const char *name, int name_fd, struct control_server **ret,
                         struct err *e);

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 120000
@@ -187,6 +188,36 @@ Test(bench_peer, a_slow_peer_is_found_slower_a_dead_one_is_told_and_no_daemon_is
         cr_assert_gt(value_of(metric_of(arm_of(doc, "daemon"), "t4"), ROUNDS), 0, "the bench went on with the others");
         cr_assert(strstr(json_object_get_string(json_at(arm_of(doc, "dead"), "failure")),
                          "exit 9 before the guest said anything: cannot open the moon"));
+        json_object_put(doc);
+        child_free(&c);
+        tmpdir_free(&p.t);
+}
+
+Test(bench_peer, peers_alone_need_no_snapshot_that_rouse_reads_and_are_held_against_the_first)
+{
+        struct place p = place_new();
+        char foreign[4200], quick[4200], other[4200];
+        struct json_object *doc;
+        struct child c;
+
+        snprintf(foreign, sizeof(foreign), "%s/foreign", p.t.path);
+        cr_assert_eq(mkdir(foreign, 0700), 0);
+        tmpdir_write(&p.t, "foreign/state.json", "{}", 2);
+        write_peer(&p, "quick", "test -f {snapshot}/state.json && echo TICK");
+        write_peer(&p, "other", "echo TICK");
+        c = start_bench(&p, foreign, WORDS("--runs", "1", "--peer", peer_path(&p, "quick", quick)));
+        child_wait(&c, PATIENCE_MS);
+        cr_assert_eq(c.status, 4, "%d: %s", c.status, c.err);
+        cr_assert(strstr(c.err, "foreign: expected a snapshot of a known format") && strstr(c.err, "--arms none"), "%s", c.err);
+        child_free(&c);
+
+        c = start_bench(&p, foreign, WORDS("--runs", "2", "--arms", "none", "--peer", peer_path(&p, "quick", quick), "--peer", peer_path(&p, "other", other)));
+        child_wait(&c, PATIENCE_MS);
+        cr_assert_eq(c.status, 0, "%d: %s", c.status, c.err);
+        doc = json_object_from_file(p.json);
+        cr_assert(doc);
+        cr_assert_gt(value_of(metric_of(arm_of(doc, "quick"), "t4"), 2), 0);
+        cr_assert(named(json_at(metric_of(arm_of(doc, "other"), "t3"), "ratios"), "to", "quick"), "no ratio to the first peer in %s", json_object_to_json_string(doc));
         json_object_put(doc);
         child_free(&c);
         tmpdir_free(&p.t);

@@ -61,6 +61,33 @@ Test(names, a_name_is_free_again_after_a_kill, .timeout = 60)
         child_free(&vm);
 }
 
+static bool is_there(const char *dir, const char *name, const char *what)
+{
+        char path[4500];
+
+        snprintf(path, sizeof(path), "%s/rouse/%s.%s", dir, name, what);
+        return access(path, F_OK) == 0;
+}
+
+Test(names, what_has_ended_or_never_ran_leaves_no_file_in_the_runtime_directory, .timeout = 60)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct child vm, failed;
+
+        need_kvm();
+        setenv("XDG_RUNTIME_DIR", t.path, 1);
+        vm = boot("web");
+        cr_expect(is_there(t.path, "web", "sock") && is_there(t.path, "web", "lock"));
+        child_kill(&vm, SIGTERM);
+        cr_expect_eq(child_wait(&vm, 10000), 128 + SIGTERM);
+        cr_expect(!is_there(t.path, "web", "sock") && !is_there(t.path, "web", "lock"));
+        failed = RUN(20000, rouse_program(), "restore", t.path, "--name", "bad");
+        cr_expect_eq(failed.status, 4, "%s", failed.err);
+        cr_expect(!is_there(t.path, "bad", "lock"));
+        child_free(&failed);
+        child_free(&vm);
+}
+
 Test(names, a_snapshot_over_an_existing_directory_is_refused_without_replace, .timeout = 90)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();

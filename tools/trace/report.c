@@ -59,13 +59,15 @@ int report_all_outside(const struct to_hints_report *outside, const char *snapsh
                        outside->outside, pages_to_bytes(outside->outside_gfn), snapshot ? snapshot : "the VM");
 }
 
-static void report_blind(const struct first_touches *first, const struct to_hints_report *outside)
+static void report_blind(const struct first_touches *first, const struct to_hints_report *outside, const struct process *p)
 {
         if (outside->outside)
                 fprintf(stderr, "rouse: %" PRIu64 " touched pages, the first at gpa %#" PRIx64 ", are not of its RAM (firmware, a frame buffer): left out\n",
                         outside->outside, pages_to_bytes(outside->outside_gfn));
         if (first->large)
-                fprintf(stderr, "rouse: %" PRIu64 " touches made KVM map 2 MiB or more at once: what else was touched in there was not seen\n", first->large);
+                fprintf(stderr, "rouse: %" PRIu64 " touches made KVM map 2 MiB or more at once: what else was touched in there was not seen; %s\n", first->large,
+                        p->command ? "run the VM without huge pages (hugetlbfs, --huge-pages on) to trace it"
+                                   : "rouse trace ... -- COMMAND starts a VM without transparent huge pages");
 }
 
 static const char *ending(const struct process *p, char *buf, size_t size)
@@ -84,7 +86,7 @@ void report_done(const struct hints *h, const struct first_touches *first, const
 {
         char end[512];
 
-        report_blind(first, outside);
+        report_blind(first, outside, p);
         if (!bound)
                 fprintf(stderr, "rouse: the hints are for no snapshot: 'rouse hints show' takes them, a restore does not; --snapshot DIR says which one\n");
         fprintf(stderr, "rouse: %zu of %" PRIu64 " pages were touched; hints in %s%s\n", h->nr, h->ram_pages, out,

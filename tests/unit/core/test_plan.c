@@ -257,6 +257,22 @@ Test(plan, auto_maps_nothing_of_files_that_go_away)
         made_free(&m);
 }
 
+Test(plan, nothing_is_mapped_of_what_huge_pages_are_to_be_made_of)
+{
+        struct made m;
+
+        made_init(&m, 200);
+        m.q.collapse = true;
+        add(&m.map, RUN_RAW, 100);
+        add(&m.map, RUN_ZERO, 100);
+        make(&m);
+        cr_expect_eq(m.plan.nr_mapped, 0);
+        cr_assert_eq(m.plan.nr_served, 1);
+        cr_expect_eq(m.plan.served[0].nr_pages, 100);
+        cr_expect(strstr(m.plan.rows[0].why, "--collapse"), "%s", m.plan.rows[0].why);
+        made_free(&m);
+}
+
 Test(plan, runs_too_short_for_the_map_budget_go_by_copy_and_long_ones_stay_mapped)
 {
         struct made m;
