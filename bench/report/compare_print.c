@@ -142,7 +142,8 @@ static void print_end(FILE *to, const struct comparison *c)
         if (counts[COMPARE_MACHINE])
                 fprintf(to, " %zu moved no more than the machine did.", counts[COMPARE_MACHINE]);
         if (counts[COMPARE_TOO_FEW])
-                fprintf(to, told ? " Besides, %zu had too few runs to tell." : "all %zu comparisons had too few runs, about ten on each side are needed.\n", counts[COMPARE_TOO_FEW]);
+                fprintf(to, told ? " Besides, %zu had too few runs to tell." : "all %zu comparisons had too few runs, about ten on each side are needed.\n",
+                        counts[COMPARE_TOO_FEW]);
         if (told)
                 fprintf(to, "\n%zu %s over %g %%.\n", c->nr_regressions, c->nr_regressions == 1 ? "regression" : "regressions",
                         c->threshold_percent);

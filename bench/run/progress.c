@@ -30,7 +30,8 @@ void progress_begin(struct progress *p, size_t all)
 void progress_next(struct progress *p, const char *what)
 {
         size_t done = MIN(p->done, p->all), filled = p->all ? done * BAR / p->all : 0;
-        double took_s = (double)(now_ns() - p->since_ns) / (double)NS_PER_S, left_s = done ? took_s / (double)done * (double)(p->all - done) : 0;
+        double took_s = (double)(now_ns() - p->since_ns) / (double)NS_PER_S;
+        double left_s = done ? took_s / (double)done * (double)(p->all - done) : 0;
         char bar[BAR + 1];
         int used;
 

@@ -3,11 +3,39 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#define PATIENCE_MS 30000
+
+static size_t count(const char *text, const char *what)
+{
+        size_t nr = 0;
+
+        for (; (text = strstr(text, what)); text += strlen(what))
+                nr++;
+        return nr;
+}
+
+/* A terminal hands on what was written when it comes to it. */
+static void read_steps(int fd, size_t steps, char *ret, size_t size)
+{
+        struct pollfd f = {.fd = fd, .events = POLLIN};
+        size_t len = 0;
+
+        ret[0] = 0;
+        while (count(ret, "\r\033[K") < steps || count(ret, " left") < steps - 1) {
+                ssize_t n = poll(&f, 1, PATIENCE_MS) == 1 ? read(fd, ret + len, size - 1 - len) : -1;
+
+                cr_assert_gt(n, 0, "of %zu steps only: '%s'", steps, ret);
+                len += (size_t)n;
+                ret[len] = 0;
+        }
+}
 
 /* What `after` of `all` steps leave on a terminal of so many columns; columns 0: on a pipe. */
 static void show(unsigned short columns, size_t all, size_t after, char *ret, size_t size)
@@ -15,7 +43,6 @@ static void show(unsigned short columns, size_t all, size_t after, char *ret, si
         struct winsize w = {.ws_row = 24, .ws_col = columns};
         int fds[2], kept = dup(STDERR_FILENO);
         struct progress p;
-        ssize_t n;
 
         if (columns) {
                 fds[0] = posix_openpt(O_RDWR | O_NOCTTY);
@@ -33,8 +60,13 @@ static void show(unsigned short columns, size_t all, size_t after, char *ret, si
                 progress_next(&p, "round 12, a peer whose name goes on and on and on and on");
         fflush(stderr);
         dup2(kept, STDERR_FILENO);
-        n = read(fds[0], ret, size - 1);
-        ret[n < 0 ? 0 : n] = 0;
+        if (columns) {
+                read_steps(fds[0], after, ret, size);
+        } else {
+                ssize_t n = read(fds[0], ret, size - 1);
+
+                ret[n < 0 ? 0 : n] = 0;
+        }
         close(fds[0]);
         close(fds[1]);
         close(kept);
