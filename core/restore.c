@@ -3,6 +3,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
+#include "core/base/fdio.h"
 #include "core/mapped_sources.h"
 #include "core/match_devices.h"
 #include "core/naive.h"
@@ -11,6 +12,7 @@
 #include "core/shared_restore.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 static void fill_ledger_head(struct session *s, const struct restore_options *o)
@@ -25,11 +27,29 @@ static void fill_ledger_head(struct session *s, const struct restore_options *o)
         l->verify = !s->snap.verifiable || o->mode == RESTORE_MMAP ? "none" : !o->verify ? "off" : s->snap.partly ? "part" : "on";
 }
 
+/* What is written when the VM has ended: that it cannot be is said before it runs. */
+static int check_place(const char *option, const char *path, struct err *e)
+{
+        int r = path ? fd_may_replace_file(AT_FDCWD, path) : 0;
+
+        return r < 0 ? err_set(e, r, "%s %s: expected a place for a file, found none: %s", option, path, strerror(-r)) : 0;
+}
+
+static int check_places(const struct restore_options *o, struct err *e)
+{
+        bool by_identity = o->record_path && strcmp(o->record_path, "auto") == 0;
+        int r = check_place("--record", by_identity ? NULL : o->record_path, e);
+
+        return r < 0 ? r : check_place("--timeline", o->timeline_path, e);
+}
+
 static int stage_open(struct session *s, const struct restore_options *o, struct err *e)
 {
         struct snapshot_open_options so = {.format = o->format, .data_dir = o->data_dir, .bases = o->bases, .nr_bases = o->nr_bases};
         int r = host_require(&s->caps, false, e);
 
+        if (r >= 0)
+                r = check_places(o, e);
         if (r >= 0 && o->collapse && !s->caps.madv_collapse)
                 r = err_host(e, -EOPNOTSUPP, "--collapse on: expected a kernel with MADV_COLLAPSE (Linux 6.1, CONFIG_TRANSPARENT_HUGEPAGE), found none; use --collapse off");
         if (r >= 0)

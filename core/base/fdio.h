@@ -41,5 +41,8 @@ static inline void fd_list_end(DIR **d)
  * file: -EISDIR, -ELOOP for a link, -EINVAL for the rest (a rename over /dev/null is not what anybody means). */
 int fd_replace_file(int dir_fd, const char *name, const void *buf, size_t len_bytes, mode_t mode);
 
+/* Would it, as far as that can be told without a write? 0 or its -errno: for who will have something to write only after hours. */
+int fd_may_replace_file(int dir_fd, const char *name);
+
 /* mkdir -p of path with mode; 0 or -errno. */
 int fd_make_dirs(const char *path, mode_t mode);
