@@ -1,13 +1,13 @@
 /* madvise(MADV_COLLAPSE), Linux 6.1, range by range. */
 #include "core/collapse.h"
 
+#include "core/base/thread.h"
 #include "core/base/uapi.h"
 #include "core/ram_presence.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,16 +68,12 @@ static void *collapse_main(void *arg)
 int collapse_start(const struct guest_ram *ram, struct collapse **ret, struct err *e)
 {
         struct collapse *c = calloc(1, sizeof(*c));
-        sigset_t all, old;
         int r;
 
         if (!c)
                 return err_set(e, -ENOMEM, "no memory for the thread that makes huge pages");
         c->ram = ram;
-        sigfillset(&all); /* signals are the session thread's: here one would end the process, whatever it is about to write */
-        pthread_sigmask(SIG_SETMASK, &all, &old);
-        r = -pthread_create(&c->thread, NULL, collapse_main, c);
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        r = thread_start(&c->thread, collapse_main, c);
         if (r < 0) {
                 free(c);
                 return err_set(e, r, "thread that makes huge pages: %s", strerror(-r));

@@ -3,13 +3,13 @@
 #include "core/console.h"
 
 #include "core/base/clock.h"
+#include "core/base/thread.h"
 #include "core/base/units.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <regex.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -143,7 +143,6 @@ static void *writer(void *arg)
 
 static int start_writer(struct console *c, struct err *e)
 {
-        sigset_t all, old;
         int r;
 
         if (c->cfg.out_fd < 0 && !c->cfg.lossy)
@@ -151,13 +150,9 @@ static int start_writer(struct console *c, struct err *e)
         c->give_up_fd = eventfd(0, EFD_CLOEXEC);
         if (c->give_up_fd < 0)
                 return err_set(e, -errno, "eventfd for the serial output: %s", strerror(errno));
-        /* The thread takes no signals: they are the session's, and SIGPIPE is an error of write(2) like any other. */
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &old);
-        r = pthread_create(&c->writer, NULL, writer, c);
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
-        if (r)
-                return err_set(e, -r, "thread for the serial output: %s", strerror(r));
+        r = thread_start(&c->writer, writer, c);
+        if (r < 0)
+                return err_set(e, r, "thread for the serial output: %s", strerror(-r));
         c->started = true;
         return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "core/base/checked_copy.h"
 #include "core/base/cleanup.h"
+#include "core/base/thread.h"
 #include "formats/page_reader.h"
 
 #include <errno.h>
@@ -145,7 +146,7 @@ int guest_ram_read_all(struct guest_ram *r, const struct page_map *map, bool ver
         uint32_t nr_helpers = 0;
 
         while (nr_helpers + 1 < nr_threads && nr_helpers < ARRAY_LEN(helpers) &&
-               pthread_create(&helpers[nr_helpers], NULL, read_slices, &a) == 0)
+               thread_start(&helpers[nr_helpers], read_slices, &a) == 0)
                 nr_helpers++;
         read_slices(&a); /* also alone, where no thread could be had */
         for (uint32_t i = 0; i < nr_helpers; i++)

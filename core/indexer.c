@@ -2,6 +2,7 @@
  * guest. */
 #include "core/indexer.h"
 
+#include "core/base/thread.h"
 #include "formats/page_index.h"
 
 #include <errno.h>
@@ -47,10 +48,10 @@ int indexer_start(const struct snapshot *s, const char *data_dir, struct indexer
                 return err_set(e, -ENOMEM, "no memory for the page index");
         i->snap = s;
         i->data_dir = data_dir;
-        r = pthread_create(&i->thread, NULL, indexer_thread, i);
-        if (r) {
+        r = thread_start(&i->thread, indexer_thread, i);
+        if (r < 0) {
                 free(i);
-                return err_set(e, -r, "thread for the page index: %s", strerror(r));
+                return err_set(e, r, "thread for the page index: %s", strerror(-r));
         }
         *ret = i;
         return 0;

@@ -2,12 +2,12 @@
 #include "core/template_socket.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/thread.h"
 #include "core/base/units.h"
 #include "core/base/unix_address.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -150,21 +150,17 @@ static void *offer(void *arg)
 
 int template_begin_offering(struct template_offer *o, const struct template_head *head, const int fds[TEMPLATE_FDS])
 {
-        sigset_t all, old;
         int r;
 
         *o = (struct template_offer){.head = *head, .stop_fd = eventfd(0, EFD_CLOEXEC)};
         memcpy(o->fds, fds, sizeof(o->fds));
         if (o->stop_fd < 0)
                 return -errno;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &old);
-        r = pthread_create(&o->thread, NULL, offer, o);
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        r = thread_start(&o->thread, offer, o);
         o->running = r == 0;
-        if (r != 0)
+        if (r < 0)
                 close(o->stop_fd);
-        return -r;
+        return r;
 }
 
 void template_stop_offering(struct template_offer *o)

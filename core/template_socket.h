@@ -6,6 +6,7 @@
 
 #include "core/base/err.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,6 +20,7 @@ struct template_head {
         uint32_t unit_pages;
         uint32_t reserved;
 };
+static_assert(sizeof(struct template_head) == 24, "said from one rouse to another, which may be of another version");
 
 /* 0; -ENOENT: nobody listens at path; -EAGAIN: who accepted is gone, ask again; -ETIMEDOUT: who listens does not answer; or
  * another -errno. */

@@ -1,6 +1,7 @@
 /* formats/pack_batch.c: the chunks of a batch are taken one by one by whoever is free. */
 #include "formats/pack_batch.h"
 
+#include "core/base/thread.h"
 #include "core/base/units.h"
 #include "formats/codec/lz4.h"
 
@@ -100,7 +101,7 @@ static bool add_helper(struct pack_batch *b, int level)
         *h = (struct helper){ .b = b };
         if (lz4_packer_new(level, &h->packer) < 0)
                 return false;
-        if (pthread_create(&h->thread, NULL, help, h) != 0) {
+        if (thread_start(&h->thread, help, h) < 0) {
                 lz4_packer_free(h->packer);
                 return false;
         }

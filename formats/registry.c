@@ -48,7 +48,7 @@ static int insist(const char *path, int dir_fd, const char *name, const struct f
                 return r;
         r = f->probe(dir_fd, e);
         if (r < 0)
-                return r;
+                return err_wrap(e, r, "%s", path); /* it knows its files alone */
         if (!r)
                 return err_bad(e, path, ERR_NO_OFFSET, "expected a snapshot of format %s, found none; leave --format out to see "
                                "what it is",
@@ -66,7 +66,7 @@ static int look(const char *path, int dir_fd, const struct format_ops **ret, str
         for (size_t i = 0; formats[i]; i++) {
                 r = formats[i]->probe(dir_fd, e);
                 if (r < 0)
-                        return r;
+                        return err_wrap(e, r, "%s", path);
                 if (r && found)
                         return err_bad(e, path, ERR_NO_OFFSET, "expected one snapshot, found two: %s and %s; say which with "
                                        "--format",

@@ -6,6 +6,7 @@
 #include "kvm/vcpu.h"
 
 #include "core/base/clock.h"
+#include "core/base/thread.h"
 #include "kvm/sys.h"
 #include "kvm/vm_internal.h"
 
@@ -342,18 +343,7 @@ static void *vcpu_main(void *arg)
 
 int vcpu_start(struct vcpu *v)
 {
-        pthread_attr_t attr;
-        sigset_t       all;
-        int            r = pthread_attr_init(&attr);
-
-        if (r)
-                return -r;
-        sigfillset(&all);
-        r = pthread_attr_setsigmask_np(&attr, &all);
-        if (!r)
-                r = pthread_create(&v->thread, &attr, vcpu_main, v);
-        pthread_attr_destroy(&attr);
-        return -r;
+        return thread_start(&v->thread, vcpu_main, v);
 }
 
 void vcpu_join(struct vcpu *v)

@@ -15,6 +15,7 @@ static const struct option options[] = {
         {"hints", required_argument, NULL, 'H'},
         {"verify", required_argument, NULL, 'V'},
         {"fill", required_argument, NULL, 'L'},
+        {"collapse", required_argument, NULL, 'K'},
         {"memory-backing", required_argument, NULL, 'm'},
         {"format", required_argument, NULL, 'F'},
         {"base", required_argument, NULL, 'b'},
@@ -76,6 +77,8 @@ static int take_of_restore(int c, struct restore_options *o)
                 return cli_on_off(optarg, &o->verify) ? EXIT_OK : cli_usage("inspect", "--verify: expected on or off, found '%s'", optarg);
         case 'L':
                 return cli_on_off(optarg, &o->fill) ? EXIT_OK : cli_usage("inspect", "--fill: expected on or off, found '%s'", optarg);
+        case 'K':
+                return cli_on_off(optarg, &o->collapse) ? EXIT_OK : cli_usage("inspect", "--collapse: expected on or off, found '%s'", optarg);
         case 'm':
                 return ram_backing_find(optarg, &o->common.memory_backing) ? EXIT_OK : cli_usage("inspect", "--memory-backing: expected anon, memfd or hugetlb, found '%s'", optarg);
         case 'H':
@@ -123,6 +126,7 @@ const struct verb verb_inspect = {
                 "  --hints auto|none|FILE  (default auto)\n"
                 "  --verify on|off         (default on)\n"
                 "  --fill on|off           (default on)\n"
+                "  --collapse on|off       (default off)\n"
                 "  --memory-backing anon|memfd|hugetlb  (default anon)\n"
                 "  --format NAME         insist on a format: native, stratovirt\n"
                 CLI_BASE_HELP "\n"

@@ -142,8 +142,6 @@ static int check_backing(const struct restore_options *o)
 
         if (!mode_has_backing("restore", o))
                 return EXIT_USAGE;
-        if (o->collapse && (b != RAM_ANON || !o->fill || (o->mode != RESTORE_AUTO && o->mode != RESTORE_LAZY)))
-                return cli_usage("restore", "--collapse on needs --mode auto or lazy, --fill on and --memory-backing anon: huge pages are made of 4 KiB ones when all is in");
         if (o->record_path && b == RAM_HUGETLB)
                 return cli_usage("restore", "--record cannot have --memory-backing hugetlb: a touch of 2 MiB is all that is seen of 512 pages; use anon or memfd");
         return EXIT_OK;

@@ -40,5 +40,10 @@ bool mode_has_backing(const char *verb, const struct restore_options *o)
                           "VM's own; use --memory-backing anon or hugetlb, or --mode lazy");
                 return false;
         }
+        if (o->collapse && (b != RAM_ANON || !o->fill || (o->mode != RESTORE_AUTO && o->mode != RESTORE_LAZY))) {
+                cli_usage(verb, "--collapse on needs --mode auto or lazy, --fill on and --memory-backing anon: huge pages are made of 4 KiB ones when "
+                          "all is in");
+                return false;
+        }
         return true;
 }

@@ -12,5 +12,5 @@
 bool take_mode(const char *text, enum restore_mode *ret);
 /* "auto", "none", or the path of a file: text is borrowed. */
 void take_hints(const char *text, struct restore_options *ret);
-/* Can this mode have this --memory-backing? What cannot be had is said, in the name of the verb. */
+/* Can this mode have this --memory-backing, and huge pages made of it? What cannot be had is said, in the name of the verb. */
 bool mode_has_backing(const char *verb, const struct restore_options *o);

@@ -4,6 +4,7 @@
 #include "bench/stats/stats.h"
 #include "core/base/units.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,14 +71,15 @@ static void add_line_words(struct fanout *f, struct bench_group *g, const char *
         size_t len = 0;
 
         for (size_t i = 0; i < ARRAY_LEN(bases); i++) {
-                char error[48] = "";
+                char error[96] = "";
                 struct line line;
 
                 collect(f, arm, bases[i].id, 0, p);
                 if (!line_fit(p->x, p->y, p->nr, &line))
                         continue;
                 if (line.has_error)
-                        snprintf(error, sizeof(error), " (standard error %.2f)", mib(line.slope_error));
+                        snprintf(error, sizeof(error), " (standard error %.2f%s)", mib(line.slope_error),
+                                 fabs(line.slope) < 2 * line.slope_error ? ": cannot be told from none" : "");
                 len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.1f MiB and %.2f MiB%s for each clone by %s",
                                         len ? "; " : "", mib(line.intercept), mib(line.slope), error, bases[i].words);
                 len = MIN(len, sizeof(text) - 1);

@@ -290,6 +290,15 @@ void compare_results(const struct bench_result *a, const struct bench_result *b,
         compare_note_common_shift(ret);
 }
 
+size_t compare_nr_told(const struct comparison *c)
+{
+        size_t nr = 0;
+
+        for (size_t i = 0; i < c->nr_rows; i++)
+                nr += c->rows[i].verdict != COMPARE_TOO_FEW;
+        return nr;
+}
+
 void compare_free(struct comparison *c)
 {
         for (size_t i = 0; i < c->nr_notes; i++)

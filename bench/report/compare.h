@@ -61,6 +61,8 @@ struct comparison {
 void compare_results(const struct bench_result *a, const struct bench_result *b, double threshold_percent,
                      struct comparison *ret);
 void compare_free(struct comparison *c);
+/* Of how many rows something can be told; 0: the two say nothing of each other. */
+size_t compare_nr_told(const struct comparison *c);
 
 const char *compare_verdict_word(enum compare_verdict v);
 void compare_print(FILE *to, const struct comparison *c, const char *path_a, const struct bench_result *a, const char *path_b,

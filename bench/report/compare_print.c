@@ -125,23 +125,26 @@ static void print_machine(FILE *to, const struct comparison *c)
 
 static void print_end(FILE *to, const struct comparison *c)
 {
-        size_t counts[COMPARE_VERDICTS] = {0};
+        size_t counts[COMPARE_VERDICTS] = {0}, told = compare_nr_told(c);
 
         for (size_t i = 0; i < c->nr_rows; i++)
                 counts[c->rows[i].verdict]++;
         fputc('\n', to);
         if (c->nr_rows == 0)
                 fprintf(to, "Nothing stands in both.\n");
+        else if (!told)
+                fprintf(to, "Nothing can be told: ");
         else if (counts[COMPARE_BETTER] + counts[COMPARE_WORSE] + counts[COMPARE_CHANGED] + counts[COMPARE_NOTHING] == 0)
-                fprintf(to, "No change beyond noise in %zu comparisons.", c->nr_rows);
+                fprintf(to, "No change beyond noise in %zu comparisons.", told);
         else
-                fprintf(to, "Of %zu comparisons: %zu better, %zu worse, %zu changed otherwise.", c->nr_rows, counts[COMPARE_BETTER], counts[COMPARE_WORSE],
+                fprintf(to, "Of %zu comparisons: %zu better, %zu worse, %zu changed otherwise.", told, counts[COMPARE_BETTER], counts[COMPARE_WORSE],
                         counts[COMPARE_CHANGED] + counts[COMPARE_NOTHING]);
         if (counts[COMPARE_MACHINE])
                 fprintf(to, " %zu moved no more than the machine did.", counts[COMPARE_MACHINE]);
         if (counts[COMPARE_TOO_FEW])
-                fprintf(to, " %zu had too few runs to tell.", counts[COMPARE_TOO_FEW]);
-        if (c->nr_rows)
+                fprintf(to, told ? " Besides, %zu had too few runs to tell." : "all %zu comparisons had too few runs, about ten on each side are needed.\n",
+                        counts[COMPARE_TOO_FEW]);
+        if (told)
                 fprintf(to, "\n%zu %s over %g %%.\n", c->nr_regressions, c->nr_regressions == 1 ? "regression" : "regressions",
                         c->threshold_percent);
 }

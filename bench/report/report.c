@@ -52,7 +52,8 @@ int bench_outputs_check(const char *word, const struct bench_outputs *to)
                 int error = !paths[i] || (i == 0 && strcmp(paths[i], "-") == 0) ? 0 : why_not_written(paths[i]);
 
                 if (error)
-                        return bench_failed(word, "%s %s: it could not be written: %s; nothing was measured", names[i], paths[i], strerror(error));
+                        return bench_failed(word, "%s %s: it could not be written: %s; nothing was measured", names[i], paths[i],
+                                            strerror(error));
         }
         return BENCH_EXIT_OK;
 }
@@ -89,9 +90,11 @@ int bench_report_stopped(const char *word, int signal, struct bench_result *r, c
 
         if (!signal)
                 return bench_report(word, r, to);
-        (void)bench_failed(word, "stopped by signal %d%s", signal, has_values(r) ? "; what was measured until then:" : " before anything was measured");
+        (void)bench_failed(word, "stopped by signal %d%s", signal,
+                           has_values(r) ? "; what was measured until then:" : " before anything was measured");
         for (size_t i = 0; i < r->nr_groups; i++)
-                bench_word_add(&r->groups[i], "The bench came to an end before its time (stopped by signal %d): %u rounds were asked for.", signal, r->rounds);
+                bench_word_add(&r->groups[i], "The bench came to an end before its time (stopped by signal %d): %u rounds were asked for.",
+                               signal, r->rounds);
         status = has_values(r) ? bench_report(word, r, to) : BENCH_EXIT_OK;
         return status ? status : 128 + signal;
 }

@@ -11,7 +11,8 @@
 #include <string.h>
 
 /* Of those that at least half of the table's arms have, in this order. */
-static const char *const beside[] = {"t6", "answered", "faults.demand", "rss.end", "memory.pss", "p99", "cpu_per_touch", "pager_cpu_per_page"};
+static const char *const beside[] = {"t6", "answered", "faults.demand", "rss.end", "memory.pss", "p99", "cpu_per_touch",
+                                     "pager_cpu_per_page"};
 #define BESIDE_MAX 3
 #define DIGITS_END 1e5 /* where a figure is too long to be read */
 
@@ -46,9 +47,10 @@ void summary_cell(FILE *to, const char *text)
 /* How much of "web, cold" is "web". */
 static size_t stem_length(const struct bench_group *g)
 {
-        size_t len = strlen(g->name), cache = g->cache ? strlen(g->cache) : 0;
+        size_t len = strlen(g->name), tail = g->cache ? strlen(g->cache) + 2 : 0;
+        const char *end = g->name + len - tail;
 
-        return cache && len > cache + 2 && strcmp(g->name + len - cache, g->cache) == 0 && strncmp(g->name + len - cache - 2, ", ", 2) == 0 ? len - cache - 2 : len;
+        return tail && len > tail && strncmp(end, ", ", 2) == 0 && strcmp(end + 2, g->cache) == 0 ? len - tail : len;
 }
 
 static bool is_of_interest(const struct bench_result *r, const struct bench_group *g)
@@ -229,7 +231,8 @@ static void ratio_text(char buf[FIGURE_BYTES], double ratio)
 }
 
 /* Bold: these runs tell the two apart. */
-static void put_ratio(FILE *to, const struct table *t, const struct bench_group *g, const struct bench_arm *a, const char *reference)
+static void put_ratio(FILE *to, const struct table *t, const struct bench_group *g, const struct bench_arm *a,
+                      const char *reference)
 {
         const struct bench_arm *b = reference ? bench_arm_find(g, reference) : NULL;
         struct stats_ratio r = stats_ratio_paired(bench_metric_find(a, t->first), b ? bench_metric_find(b, t->first) : NULL);
@@ -291,7 +294,9 @@ static void put_table(FILE *to, const struct bench_result *r, struct table *t)
         choose_columns(t);
         fputc('\n', to);
         if (t->nr_groups == 1 || r->kind == BENCH_RESTORE) {
-                _cleanup_free_ char *name = text_format("%.*s", t->nr_groups == 1 ? (int)strlen(t->groups[0]->name) : (int)stem_length(t->groups[0]), t->groups[0]->name);
+                const struct bench_group *g = t->groups[0];
+                size_t len = t->nr_groups == 1 ? strlen(g->name) : stem_length(g);
+                _cleanup_free_ char *name = text_format("%.*s", (int)len, g->name);
 
                 fputs("**", to);
                 summary_cell(to, name);
@@ -322,10 +327,12 @@ void summary_tables(FILE *to, const struct bench_result *r)
                 struct table t = {.groups = v};
 
                 for (size_t k = i; k < r->nr_groups; k++) {
-                        if (done[k] || !is_of_interest(r, &r->groups[k]) || (t.nr_groups && !stand_together(r, v[0], &r->groups[k])))
+                        const struct bench_group *g = &r->groups[k];
+
+                        if (done[k] || !is_of_interest(r, g) || (t.nr_groups && !stand_together(r, v[0], g)))
                                 continue;
                         done[k] = true;
-                        v[t.nr_groups++] = &r->groups[k];
+                        v[t.nr_groups++] = g;
                 }
                 if (t.nr_groups)
                         put_table(to, r, &t);

@@ -20,8 +20,8 @@ static const char help[] =
         "  --threshold PERCENT   from how much worse on a change is a regression (default 5)\n"
         "  --json                one JSON document on standard output (share/rouse/schema/comparison-1.json)\n"
         "\n"
-        "Exit status: 0: no regression; 3: a regression; 1: a file cannot be read; 2: wrong usage, or the two are\n"
-        "of different benches.\n"
+        "Exit status: 0: no regression; 3: a regression; 1: a file cannot be read, or nothing can be told of the two\n"
+        "(too few runs, or no figure in common); 2: wrong usage, or the two are of different benches.\n"
         "\n"
         "Example:\n"
         "  rouse bench compare yesterday.json today.json --threshold 10 || echo slower\n";
@@ -80,6 +80,9 @@ static int compare(const struct words *w, const struct bench_result *a, const st
         else
                 compare_print(stdout, &c, w->a, a, w->b, b);
         status = c.nr_regressions ? BENCH_EXIT_REGRESSION : BENCH_EXIT_OK;
+        if (compare_nr_told(&c) == 0) /* whoever guards against regressions must not take that for none */
+                status = bench_failed("compare", "%s and %s: %s", w->a, w->b, c.nr_rows ? "too few runs to tell anything; about ten on each side are needed"
+                                                                                        : "they have no figure in common");
         compare_free(&c);
         return status;
 }

@@ -23,7 +23,8 @@
 
 #define DIRS_BYTES    8192
 #define ENVIRON_BYTES (8 * MIB)
-#define QUIET_LOOKS   3                /* so many without a finding, LOOK_MS apart: who was between fork and exec has an environment by then */
+/* So many looks without a finding, LOOK_MS apart: who was between fork and exec has an environment by then. */
+#define QUIET_LOOKS   3
 #define LOOK_MS       20
 #define PATIENCE_NS   (10 * NS_PER_S) /* what does not die by then is in the kernel's hands */
 
@@ -168,7 +169,8 @@ int guard_start(struct guard *g, const char *scratch, int lock_fd, struct err *e
         if (g->fd > 0)
                 return 0;
         g->fd = 0;
-        return err_set(e, r < 0 ? r : -EMFILE, "a process that clears up when this one is killed: %s", strerror(r < 0 ? -r : EMFILE));
+        r = r < 0 ? r : -EMFILE;
+        return err_set(e, r, "a process that clears up when this one is killed: %s", strerror(-r));
 }
 
 /* Where the guard is gone, nobody clears up: as without one. */

@@ -6,9 +6,21 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-#define BAR 24
+#define BAR       24
+#define COLUMNS   80 /* where the terminal does not say */
+#define LEFT_ROOM 16 /* "  123:45 left", and the cursor */
+
+/* How long what may be said is: a line that goes over the edge is not written over any more. */
+static int room(int used)
+{
+        struct winsize w;
+        int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : COLUMNS;
+
+        return MAX(columns - used - LEFT_ROOM, 0);
+}
 
 void progress_begin(struct progress *p, size_t all)
 {
@@ -18,8 +30,10 @@ void progress_begin(struct progress *p, size_t all)
 void progress_next(struct progress *p, const char *what)
 {
         size_t done = MIN(p->done, p->all), filled = p->all ? done * BAR / p->all : 0;
-        double took_s = (double)(now_ns() - p->since_ns) / (double)NS_PER_S, left_s = done ? took_s / (double)done * (double)(p->all - done) : 0;
+        double took_s = (double)(now_ns() - p->since_ns) / (double)NS_PER_S;
+        double left_s = done ? took_s / (double)done * (double)(p->all - done) : 0;
         char bar[BAR + 1];
+        int used;
 
         p->done++;
         if (!p->shown)
@@ -27,7 +41,9 @@ void progress_next(struct progress *p, const char *what)
         memset(bar, '.', BAR);
         memset(bar, '#', filled);
         bar[BAR] = 0;
-        fprintf(stderr, "\r\033[K[%s] %zu of %zu  %.40s", bar, done, p->all, what);
+        fprintf(stderr, "\r\033[K");
+        used = fprintf(stderr, "[%s] %zu of %zu  ", bar, done, p->all);
+        fprintf(stderr, "%.*s", room(used), what);
         if (done)
                 fprintf(stderr, "  %ld:%02ld left", (long)left_s / 60, (long)left_s % 60);
         fflush(stderr);

@@ -127,7 +127,8 @@ static void say_paging(struct text *t, const struct bench_arm *a, const struct b
         if (!median_of_differences(&mine, &its, &longer))
                 return;
         if (!told_apart(&r))
-                say(t, "; from T3 to T4 %.2f ms %s, which these runs cannot tell from none", ms(longer < 0 ? -longer : longer), longer < 0 ? "less" : "more");
+                say(t, "; from T3 to T4 %.2f ms %s, which these runs cannot tell from none", ms(longer < 0 ? -longer : longer),
+                    longer < 0 ? "less" : "more");
         else if (r.verdict == STATS_HIGHER)
                 say(t, "; paging cost %.2f ms afterwards (from T3 to T4)", ms(longer));
         else
@@ -144,7 +145,8 @@ static void say_total(struct text *t, const struct bench_arm *a, const struct be
                 return;
         if (difference(a, ref, "t6", &more))
                 say(t, "; total to T6 %.2f ms, %.2f ms %s than %s%s", ms(mine), ms(more < 0 ? -more : more),
-                    more < 0 ? "less" : told_apart(&r) ? "MORE" : "more", ref->name, told_apart(&r) ? "" : ", which these runs cannot tell from none");
+                    more < 0 ? "less" : told_apart(&r) ? "MORE" : "more", ref->name,
+                    told_apart(&r) ? "" : ", which these runs cannot tell from none");
         else
                 say(t, "; total to T6 %.2f ms, where %s has none", ms(mine), ref->name);
 }

@@ -160,7 +160,8 @@ void stats_goal_words(char *buf, size_t size, const struct stats_ratio *r, doubl
         if (!r->ci.known)
                 snprintf(buf, size, "%.2f in %zu rounds, too few to tell", r->ratio, r->runs);
         else if (r->ci.low <= goal && goal < r->ci.high)
-                snprintf(buf, size, "%.2f (%.2f to %.2f), %s by the median, but these rounds cannot tell", r->ratio, r->ci.low, r->ci.high, found);
+                snprintf(buf, size, "%.2f (%.2f to %.2f), %s by the median, but these rounds cannot tell", r->ratio, r->ci.low,
+                         r->ci.high, found);
         else
                 snprintf(buf, size, "%.2f (%.2f to %.2f), %s", r->ratio, r->ci.low, r->ci.high, found);
 }

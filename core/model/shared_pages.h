@@ -31,6 +31,7 @@ static inline bool shared_pages_get(const struct shared_pages *s, uint64_t page)
         return atomic_load_explicit(&s->bits[unit / 64], memory_order_acquire) >> (unit % 64) & 1;
 }
 
+/* Once the bytes are there. Release, pairs with the acquire in shared_pages_get. */
 static inline void shared_pages_set(const struct shared_pages *s, uint64_t first_page, uint64_t nr_pages)
 {
         for (uint64_t page = first_page; page < first_page + nr_pages; page += s->unit_pages) {

@@ -2,12 +2,12 @@
 #include "kvm/virtio/worker.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/thread.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -216,19 +216,10 @@ void worker_free(struct virtio_worker *w)
 
 static int start_thread(struct virtio_worker *w)
 {
-        pthread_attr_t attr;
-        sigset_t       all;
-        int            r = pthread_attr_init(&attr);
+        int r = thread_start(&w->thread, worker_main, w);
 
-        if (r)
-                return -r;
-        sigfillset(&all);
-        r = pthread_attr_setsigmask_np(&attr, &all);
-        if (!r)
-                r = pthread_create(&w->thread, &attr, worker_main, w);
-        pthread_attr_destroy(&attr);
-        w->has_thread = !r;
-        return -r;
+        w->has_thread = r == 0;
+        return r;
 }
 
 /* Under lock. */

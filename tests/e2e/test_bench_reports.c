@@ -12,6 +12,7 @@
 
 #define RESTORE "tests/data/bench/restore.json"
 #define FAULTS  "tests/data/bench/faults.json"
+#define POPULATE "tests/data/bench/populate.json"
 
 static struct child bench(const char *const *words)
 {
@@ -70,6 +71,18 @@ Test(bench_reports, comparing_a_file_with_itself_ends_with_0_and_says_that_nothi
         cr_assert_eq(c.status, 0, "%s", c.err);
         cr_assert(strstr(c.out, "No change beyond noise in "), "%s", c.out);
         cr_assert(strstr(c.out, "0 regressions over 5 %"), "%s", c.out);
+        child_free(&c);
+}
+
+Test(bench_reports, results_of_which_nothing_can_be_told_end_with_1_and_not_with_no_change)
+{
+        struct child c = BENCH("compare", POPULATE, POPULATE);
+
+        cr_assert_eq(c.status, 1, "%s", c.out);
+        cr_assert(strstr(c.err, "too few runs to tell anything"), "%s", c.err);
+        cr_assert(strstr(c.out, "Nothing can be told: all "), "%s", c.out);
+        cr_assert_null(strstr(c.out, "No change"), "%s", c.out);
+        cr_assert_null(strstr(c.out, "regressions"), "%s", c.out);
         child_free(&c);
 }
 

@@ -12,6 +12,7 @@
 
 #define FIRST_CAP 4096
 
+static_assert(sizeof(struct trace_event) == 32 && sizeof(struct trace_slot) == 40, "as the BPF program was compiled");
 static_assert(sizeof(struct trace_slot) != sizeof(struct trace_event), "records are told apart by their sizes");
 
 static int add_slot(struct touches *t, const struct trace_slot *s)

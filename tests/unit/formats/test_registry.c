@@ -129,10 +129,10 @@ Test(registry, what_is_no_regular_file_is_refused_and_not_waited_for, .timeout =
 
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
                 _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
-                char                           message[80];
+                char                           message[PATH_MAX + 80];
 
                 write_snapshot(&t);
-                snprintf(message, sizeof(message), "%s: expected a regular file", names[i]);
+                snprintf(message, sizeof(message), "%s: %s: expected a regular file", t.path, names[i]);
                 cr_assert_eq(unlinkat(t.fd, names[i], 0), 0);
                 cr_assert_eq(mkfifoat(t.fd, names[i], 0600), 0);
                 assert_refused(t.path, &any, ERR_SNAPSHOT, message);
