@@ -350,7 +350,9 @@ int guest_run_explain(struct guest_run *g, enum guest_event ev, const char *arm,
         if (ev == GUEST_ENDED) {
                 how_it_ended(g, how, sizeof(how));
                 return err_set(e, -ECHILD, "%s: %s before %s%s%s", arm, how,
-                               has_said_all(g) ? "it had answered all that it was told" : g->t3_ns ? "the guest came to the mark" : "the guest said anything",
+                               has_said_all(g) ? "it had answered all that it was told"
+                               : g->t3_ns      ? "the guest came to the mark"
+                                               : "the guest said anything",
                                said[0] ? ": " : "", said);
         }
         if (has_said_all(g))

@@ -220,7 +220,9 @@ Test(peer_run, a_peer_that_stays_silent_is_ended_at_the_timeout_of_its_file)
 
 Test(peer_run, a_helper_is_started_before_and_one_that_dies_is_the_failure)
 {
-        struct outcome o = run_peer("cat {scratch}/ready; sleep 100", ",\"helpers\": [{\"argv\": [\"sh\", \"-c\", \"echo served > {scratch}/x; mv {scratch}/x {scratch}/ready; sleep 100\"], \"ready\": \"{scratch}/ready\"}]",
+        struct outcome o = run_peer("cat {scratch}/ready; sleep 100",
+                                    ",\"helpers\": [{\"argv\": [\"sh\", \"-c\", \"echo served > {scratch}/x; mv {scratch}/x {scratch}/ready; "
+                                    "sleep 100\"], \"ready\": \"{scratch}/ready\"}]",
                                     "^served", 10 * NS_PER_S);
 
         assert_done(&o);
