@@ -2,6 +2,7 @@
 #include "core/host_dir.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/fdio.h"
 #include "core/base/units.h"
 #include "core/host_read.h"
 
@@ -146,18 +147,17 @@ void host_dir_describe(const char *root, uint64_t mount_id, struct host_dir *d)
 /* The largest file of it, most likely the memory. */
 static int open_largest(int dir_fd, struct host_dir *d)
 {
-        DIR *dir = fdopendir(dup(dir_fd));
+        _cleanup_list_ DIR *dir = NULL;
         off_t largest = 0;
         struct dirent *at;
         struct stat st;
+        int r = fd_list(dir_fd, ".", &dir);
 
-        while (dir && (at = readdir(dir)))
+        while (r >= 0 && (at = readdir(dir)))
                 if (fstatat(dir_fd, at->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_size > largest) {
                         largest = st.st_size;
                         snprintf(d->file, sizeof(d->file), "%.63s", at->d_name);
                 }
-        if (dir)
-                closedir(dir);
         return d->file[0] ? openat(dir_fd, d->file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
 }
 

@@ -1,5 +1,5 @@
 /* core/mapper.h: what the kernel pages in by itself is asked for ahead of the guest: hinted pages of mapped runs beside build,
- * the rest politely after the first answer.
+ * the rest politely after the first answer, or at once where it is one step.
  * Owns:    its thread; borrows RAM, the page map and the plan until mapper_free.
  * Threads: made, started and freed by the session thread; the calls marked "any" from every thread. Events are called on its
  *          thread.
@@ -32,7 +32,8 @@ struct mapper_config {
 int  mapper_start(const struct mapper_config *c, struct mapper **ret, struct err *e);
 void mapper_free(struct mapper *m); /* ends the thread; accepts NULL */
 
-/* Any thread. The guest was entered (T2), it spoke (T3): all is brought in from T3 on, or 5 s after T2 if it stays silent. */
+/* Any thread. The guest was entered (T2), it spoke (T3): all is brought in from T3 on, or 5 s after T2 if it stays
+ * silent; what one step of 2 MiB brings in waits for neither. */
 void mapper_guest_entered(struct mapper *m, uint64_t ns);
 void mapper_guest_spoke(struct mapper *m, uint64_t ns);
 

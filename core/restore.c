@@ -3,6 +3,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
+#include "core/base/fdio.h"
 #include "core/mapped_sources.h"
 #include "core/match_devices.h"
 #include "core/naive.h"
@@ -11,6 +12,7 @@
 #include "core/shared_restore.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 static void fill_ledger_head(struct session *s, const struct restore_options *o)
@@ -25,11 +27,29 @@ static void fill_ledger_head(struct session *s, const struct restore_options *o)
         l->verify = !s->snap.verifiable || o->mode == RESTORE_MMAP ? "none" : !o->verify ? "off" : s->snap.partly ? "part" : "on";
 }
 
+/* What is written when the VM has ended: that it cannot be is said before it runs. */
+static int check_place(const char *option, const char *path, struct err *e)
+{
+        int r = path ? fd_may_replace_file(AT_FDCWD, path) : 0;
+
+        return r < 0 ? err_set(e, r, "%s %s: expected a place for a file, found none: %s", option, path, strerror(-r)) : 0;
+}
+
+static int check_places(const struct restore_options *o, struct err *e)
+{
+        bool by_identity = o->record_path && strcmp(o->record_path, "auto") == 0;
+        int r = check_place("--record", by_identity ? NULL : o->record_path, e);
+
+        return r < 0 ? r : check_place("--timeline", o->timeline_path, e);
+}
+
 static int stage_open(struct session *s, const struct restore_options *o, struct err *e)
 {
         struct snapshot_open_options so = {.format = o->format, .data_dir = o->data_dir, .bases = o->bases, .nr_bases = o->nr_bases};
         int r = host_require(&s->caps, false, e);
 
+        if (r >= 0)
+                r = check_places(o, e);
         if (r >= 0 && o->collapse && !s->caps.madv_collapse)
                 r = err_host(e, -EOPNOTSUPP, "--collapse on: expected a kernel with MADV_COLLAPSE (Linux 6.1, CONFIG_TRANSPARENT_HUGEPAGE), found none; use --collapse off");
         if (r >= 0)
@@ -74,7 +94,8 @@ static int decide(struct session *s, const struct restore_options *o, struct pla
         fill_ledger_plan(s, o->naive);
         /* relaxed: no other thread is there yet */
         atomic_store_explicit(&s->replays_left, (s->plan.nr_replay > 0) + (s->plan.nr_populate > 0), memory_order_relaxed);
-        atomic_store_explicit(&s->settles_left, (s->plan.nr_served > 0) + (s->plan.nr_mapped > 0), memory_order_relaxed);
+        atomic_store_explicit(&s->settles_left, (s->plan.nr_served > 0) + (s->plan.nr_mapped > 0) + (s->plan.nr_prefill > 0),
+                              memory_order_relaxed);
         return 0;
 }
 
@@ -134,9 +155,18 @@ static int plan_mapped(struct session *s, const struct restore_options *o, struc
 static int begin_prefill(struct session *s, const struct restore_options *o, struct err *e)
 {
         struct prefill_config c = {.ram = &s->ram, .map = &s->snap.pages, .ranges = s->plan.prefill, .nr_ranges = s->plan.nr_prefill,
-                                   .verify = o->verify && s->snap.verifiable, .cold = s->plan.cold, .nr_threads = s->caps.nr_cpus};
+                                   .verify = o->verify && s->snap.verifiable, .cold = s->plan.cold,
+                                   .nr_threads = MAX(s->caps.nr_cpus, 2) - 1};
 
         return prefill_begin(&c, &s->prefill, e);
+}
+
+/* As many threads read as there are CPUs, this one among them: one more would only take the CPU that the build needs (T6 of
+ * 128 MiB of which 34 are read, 12.4 ms where it was 13.9). From a disk nobody reads faster for it, and the build goes on. */
+static void help_prefill(struct session *s)
+{
+        if (!s->plan.cold)
+                prefill_help(s->prefill);
 }
 
 /* Everything is brought in before anybody looks, so huge pages may stand behind it all. */
@@ -172,6 +202,8 @@ static int stage_plan(struct session *s, const struct restore_options *o, struct
                 r = plan_mapped(s, o, e);
         if (r >= 0)
                 r = plan_pager(s, o, e);
+        if (r >= 0)
+                help_prefill(s);
         return r;
 }
 
@@ -179,7 +211,8 @@ static int stage_plan(struct session *s, const struct restore_options *o, struct
 static int end_prefill(struct session *s, const struct restore_options *o, struct err *e)
 {
         struct err why = {0};
-        int r = prefill_finish(TAKE_PTR(s->prefill), &s->eager_bytes, &why);
+        uint64_t ns = now_ns();
+        int r = prefill_finish(TAKE_PTR(s->prefill), &s->eager_bytes, &ns, &why);
 
         s->prefill_failed = r < 0 && why.kind == ERR_SNAPSHOT;
         if (r < 0 && e)
@@ -187,11 +220,13 @@ static int end_prefill(struct session *s, const struct restore_options *o, struc
         if (r < 0 || o->mode != RESTORE_AUTO)
                 return r;
         if (s->plan.nr_hints && !s->plan.nr_replay && !s->plan.nr_populate) {
-                session_stamp(s, LEDGER_T5, now_ns());
+                session_stamp(s, LEDGER_T5, ns);
                 session_post(s, EVENT_REPLAYED);
         }
-        if (!s->plan.nr_served && !s->plan.nr_mapped) {
-                session_stamp(s, LEDGER_T6, now_ns());
+        if (s->plan.nr_prefill) {
+                session_part_settled(s, ns);
+        } else if (!s->plan.nr_served && !s->plan.nr_mapped) {
+                session_stamp(s, LEDGER_T6, ns);
                 session_post(s, EVENT_SETTLED);
         }
         return 0;

@@ -65,13 +65,15 @@ int session_new(const struct session_options *o, struct session **ret, struct er
 /* The mirror of open, plan, arm, build, run. */
 void session_free(struct session *s)
 {
+        uint64_t ns;
+
         if (!s)
                 return;
         indexer_free(s->indexer);
         if (s->console)
                 console_hold_open(s->console, true); /* nobody waits for a reader any more */
         session_set_live(s, NULL);
-        (void)prefill_finish(s->prefill, &s->eager_bytes, NULL);
+        (void)prefill_finish(s->prefill, &s->eager_bytes, &ns, NULL);
         vm_free(s->vm); /* the pager still answers: no vCPU is left waiting inside KVM */
         collapse_free(s->collapse);
         discard_fini(&s->discard);

@@ -119,7 +119,7 @@ static bool on_lost(void *arg, const struct pager_lost *lost)
         return lost->demanded;
 }
 
-/* Pager and mapper each tell once. */
+/* Pager, mapper and prefill each tell once. */
 static void on_replayed(void *arg, uint64_t ns)
 {
         struct session *s = arg;
@@ -130,14 +130,23 @@ static void on_replayed(void *arg, uint64_t ns)
         session_post(s, EVENT_REPLAYED);
 }
 
+void session_part_settled(struct session *s, uint64_t ns)
+{
+        uint64_t last = atomic_load_explicit(&s->settled_ns, memory_order_relaxed);
+
+        while (last < ns &&
+               !atomic_compare_exchange_weak_explicit(&s->settled_ns, &last, ns, memory_order_relaxed, memory_order_relaxed))
+                ; /* prefill tells late of what was there before */
+        /* acq_rel, pairs with itself: whoever is the last sees the times of all */
+        if (atomic_fetch_sub_explicit(&s->settles_left, 1, memory_order_acq_rel) != 1)
+                return;
+        session_stamp(s, LEDGER_T6, atomic_load_explicit(&s->settled_ns, memory_order_relaxed));
+        session_post(s, EVENT_SETTLED);
+}
+
 static void on_settled(void *arg, uint64_t ns)
 {
-        struct session *s = arg;
-
-        if (atomic_fetch_sub_explicit(&s->settles_left, 1, memory_order_relaxed) != 1)
-                return;
-        session_stamp(s, LEDGER_T6, ns);
-        session_post(s, EVENT_SETTLED);
+        session_part_settled(arg, ns);
 }
 
 /* The mapper's thread. The kernel could not bring a mapped page in: its file was cut, cannot be read, or there is no memory. */

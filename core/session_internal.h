@@ -90,9 +90,10 @@ struct session {
         /* atomic: stamped by vCPU and pager threads (release), read after the matching event bit (acquire) */
         _Atomic uint32_t events;
         _Atomic uint64_t stamp_ns[LEDGER_STAMPS];
-        /* Of pager and mapper: those that have not told yet. Whoever comes last stamps; relaxed, the stamp's event carries it
+        /* Of pager, mapper and prefill: those that have not told yet. Whoever comes last stamps, and the stamp's event carries it
          * over. */
         _Atomic int      replays_left, settles_left;
+        _Atomic uint64_t settled_ns; /* of those that have told: the latest */
         /* under lock: the first of each only */
         pthread_mutex_t   lock;
         struct vm        *live_vm; /* vm once it may run, until it is freed */
@@ -113,6 +114,7 @@ struct session {
 int  session_new(const struct session_options *o, struct session **ret, struct err *e);
 void session_post(struct session *s, enum session_event ev);                             /* any thread */
 void session_stamp(struct session *s, enum ledger_stamp st, uint64_t ns);                /* any thread; the first one counts */
+void session_part_settled(struct session *s, uint64_t ns);                               /* any thread: one of settles_left */
 void session_message(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* session thread */
 void session_fill_vm_events(struct session *s, struct vm_events *ret);
 void session_fill_console_events(struct session *s, struct console_config *ret);

@@ -2,6 +2,7 @@
 #include "formats/snapshot_dir.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/fdio.h"
 #include "core/base/units.h"
 #include "formats/format.h"
 #include "formats/snapshot_members.h"
@@ -104,19 +105,12 @@ static int exists(const struct snapshot_dir *d, struct err *e)
 /* A directory that somebody made for the snapshot to be. */
 static bool is_empty(const struct snapshot_dir *d)
 {
-        int            fd = openat(d->parent_fd, d->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        DIR           *dir = fd >= 0 ? fdopendir(fd) : NULL;
-        struct dirent *entry;
-        bool           empty = dir;
+        _cleanup_list_ DIR *dir = NULL;
+        struct dirent      *entry;
+        bool                empty = fd_list(d->parent_fd, d->name, &dir) >= 0;
 
-        if (!dir) {
-                if (fd >= 0)
-                        close(fd);
-                return false;
-        }
         while (empty && (entry = readdir(dir)))
                 empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
-        closedir(dir);
         return empty;
 }
 

@@ -2,6 +2,7 @@
 #include "formats/snapshot_members.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/fdio.h"
 #include "core/base/units.h"
 #include "formats/hints_file.h"
 #include "formats/native_layout.h"
@@ -16,12 +17,6 @@
 
 /* Those of a StratoVirt snapshot are called state and memory too. */
 static const char *const members[] = { NATIVE_STATE, NATIVE_MEMORY, NATIVE_PAGES, HINTS_NAME, PAGE_INDEX_NAME };
-
-static void close_dir(DIR **d)
-{
-        if (*d)
-                closedir(*d);
-}
 
 static bool is_dot(const char *name)
 {
@@ -52,17 +47,12 @@ static int stranger(const char *path, char *name, struct err *e)
 
 int snapshot_members_only(int dir_fd, const char *path, struct err *e)
 {
-        int                           fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a place in it of its own */
-        _cleanup_(close_dir) DIR     *dir = fd >= 0 ? fdopendir(fd) : NULL;
-        struct dirent                *entry;
+        _cleanup_list_ DIR *dir = NULL;
+        struct dirent      *entry;
+        int                 r = fd_list(dir_fd, ".", &dir);
 
-        if (!dir) {
-                int r = -errno;
-
-                if (fd >= 0)
-                        close(fd);
+        if (r < 0)
                 return err_set(e, r, "read directory %s: %s", path, strerror(-r));
-        }
         for (errno = 0; (entry = readdir(dir)); errno = 0)
                 if (!is_dot(entry->d_name) && !is_member(dir_fd, entry->d_name))
                         return stranger(path, entry->d_name, e);

@@ -2,6 +2,7 @@
 #include "formats/snapshot_temporary.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/fdio.h"
 #include "formats/snapshot_members.h"
 
 #include <dirent.h>
@@ -110,19 +111,13 @@ static void sweep_one(int parent_fd, const char *temporary)
 
 void snapshot_temporary_sweep(int parent_fd, const char *name)
 {
-        int            fd = openat(parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR           *dir = fd >= 0 ? fdopendir(fd) : NULL;
-        struct dirent *entry;
+        _cleanup_list_ DIR *dir = NULL;
+        struct dirent      *entry;
+        int                 r = fd_list(parent_fd, ".", &dir);
 
-        if (!dir) {
-                if (fd >= 0)
-                        close(fd);
-                return;
-        }
-        while ((entry = readdir(dir)))
+        while (r >= 0 && (entry = readdir(dir)))
                 if (is_temporary_of(entry->d_name, name))
                         sweep_one(parent_fd, entry->d_name);
-        closedir(dir);
 }
 
 void snapshot_temporary_remove(int parent_fd, const char *temporary)

@@ -106,6 +106,22 @@ int fd_pwritev_full(int fd, struct iovec *v, size_t nr, uint64_t offset_bytes)
         return 0;
 }
 
+int fd_list(int dir_fd, const char *name, DIR **ret)
+{
+        int  fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+        if (!dir) {
+                int r = -errno;
+
+                if (fd >= 0)
+                        close(fd);
+                return r;
+        }
+        *ret = dir;
+        return 0;
+}
+
 int fd_write_full(int fd, const void *buf, size_t len_bytes)
 {
         size_t  done = 0;

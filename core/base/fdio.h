@@ -4,6 +4,7 @@
  * Blocks:  as long as the file system does. */
 #pragma once
 
+#include <dirent.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,10 +26,23 @@ int fd_write_full(int fd, const void *buf, size_t len_bytes);
 /* The whole file, at most max_bytes (else -EFBIG), NUL-terminated one past its end; the caller frees *ret_buf. */
 int fd_read_all(int fd, size_t max_bytes, void **ret_buf, size_t *ret_len_bytes);
 
+/* The entries of the directory `name` in dir_fd, from the first one on; "." is dir_fd itself, with a place in it
+ * of its own. A symbolic link is not followed (-ELOOP or -ENOTDIR). 0 or -errno. */
+int fd_list(int dir_fd, const char *name, DIR **ret);
+static inline void fd_list_end(DIR **d)
+{
+        if (*d)
+                closedir(*d);
+}
+#define _cleanup_list_ __attribute__((cleanup(fd_list_end)))
+
 /* Writes name below dir_fd so that power loss leaves the old file or the new one: temporary name, fsync, rename, fsync of the
  * directory. name may lead into a directory below dir_fd; with AT_FDCWD it is any path. What is there already must be a regular
  * file: -EISDIR, -ELOOP for a link, -EINVAL for the rest (a rename over /dev/null is not what anybody means). */
 int fd_replace_file(int dir_fd, const char *name, const void *buf, size_t len_bytes, mode_t mode);
+
+/* Would it, as far as that can be told without a write? 0 or its -errno: for who will have something to write only after hours. */
+int fd_may_replace_file(int dir_fd, const char *name);
 
 /* mkdir -p of path with mode; 0 or -errno. */
 int fd_make_dirs(const char *path, mode_t mode);

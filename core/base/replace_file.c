@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* 64 random bits do not meet twice; a second try is for whoever prepared the first name. 4: arbitrary. */
 #define NAME_TRIES 4
@@ -82,6 +83,21 @@ static int fill_and_rename(int dir_fd, int fd, const char *temporary, const char
         if (renameat(dir_fd, temporary, dir_fd, name) < 0)
                 return -errno;
         return 0;
+}
+
+int fd_may_replace_file(int dir_fd, const char *name)
+{
+        _cleanup_close_ int parent_fd = -1;
+        const char         *last = name;
+        int                 r;
+
+        parent_fd = open_parent(dir_fd, name, &last);
+        if (parent_fd < 0)
+                return parent_fd;
+        r = check_target(parent_fd, last);
+        if (r < 0)
+                return r;
+        return faccessat(parent_fd, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
 int fd_replace_file(int dir_fd, const char *name, const void *buf, size_t len_bytes, mode_t mode)

@@ -257,22 +257,14 @@ static bool is_held(const struct machine_store *m, int held_fd)
 /* Those of the files in it whose names match; links and files only, and whatever stays, stays. */
 static int remove_files(int parent_fd, const char *name, bool (*matches)(const char *leaf))
 {
-        int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+        _cleanup_list_ DIR *dir = NULL;
         struct dirent *entry;
+        int r = fd_list(parent_fd, name, &dir);
 
-        if (!dir) {
-                int r = -errno;
-
-                if (fd >= 0)
-                        close(fd);
-                return r;
-        }
-        while ((entry = readdir(dir)))
+        while (r >= 0 && (entry = readdir(dir)))
                 if (matches(entry->d_name))
                         unlinkat(dirfd(dir), entry->d_name, 0);
-        closedir(dir);
-        return 0;
+        return r;
 }
 
 static bool is_any(const char *leaf)
@@ -316,19 +308,13 @@ static void remove_leftover(int dir_fd, const char *name)
 /* What a VM left that was killed while it saved its state or wrote its definition: as much as all of its memory. */
 static void sweep(struct machine_store *m)
 {
-        int fd = openat(m->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+        _cleanup_list_ DIR *dir = NULL;
         struct dirent *entry;
+        int r = fd_list(m->dir_fd, ".", &dir);
 
-        if (!dir) {
-                if (fd >= 0)
-                        close(fd);
-                return;
-        }
-        while ((entry = readdir(dir)))
+        while (r >= 0 && (entry = readdir(dir)))
                 if (is_temporary(entry->d_name))
                         remove_leftover(m->dir_fd, entry->d_name);
-        closedir(dir);
 }
 
 static int drop_state(struct machine_store *m)

@@ -160,6 +160,19 @@ Test(hints, a_recording_with_fill_ends_at_the_mark, .timeout = 120)
                 cr_assert_neq(h.v[i].phase, HINT_PHASE_LATER);
 }
 
+Test(hints, a_recording_that_could_not_be_written_is_refused_before_the_guest_runs, .timeout = 120)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        struct saved s = make_vary(&t);
+        char path[4300];
+        struct child c = RUN(PATIENCE_MS, rouse_program(), "restore", s.path, "--record", in_dir(path, &t, "none/r"), "--until", "^go");
+
+        cr_expect_eq(c.status, 1, "exit %d: %s", c.status, c.err);
+        cr_expect_str_empty(c.out);
+        cr_expect(strstr(c.err, "none/r: expected a place for a file, found none: No such file or directory"), "%s", c.err);
+        child_free(&c);
+}
+
 Test(hints, a_snapshot_ends_a_recording_and_that_is_said, .timeout = 120)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();

@@ -257,3 +257,28 @@ Test(fdio, a_path_longer_than_the_kernel_takes_is_ENAMETOOLONG)
         memset(path, '/', sizeof(path) - 1);
         cr_assert_eq(fd_make_dirs(path, 0700), -ENAMETOOLONG);
 }
+
+static int names_in(int dir_fd, const char *name)
+{
+        _cleanup_list_ DIR *d = NULL;
+        int                 r = fd_list(dir_fd, name, &d), nr = 0;
+
+        while (r >= 0 && readdir(d))
+                nr++;
+        return r < 0 ? r : nr;
+}
+
+Test(fdio, a_directory_is_listed_from_the_beginning_each_time_and_no_link_followed)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        _cleanup_close_ int            dir = open(t.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        cr_assert(dir >= 0);
+        cr_assert_eq(mkdirat(dir, "empty", 0700), 0);
+        cr_assert_eq(symlinkat("empty", dir, "link"), 0);
+        for (int i = 0; i < 2; i++)
+                cr_expect_eq(names_in(dir, "."), 4);
+        cr_expect_eq(names_in(dir, "empty"), 2);
+        cr_expect_eq(names_in(dir, "none"), -ENOENT);
+        cr_expect_lt(names_in(dir, "link"), 0);
+}

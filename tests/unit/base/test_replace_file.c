@@ -110,6 +110,24 @@ Test(replace_file, without_a_directory_any_path_will_do)
         assert_holds(&t, "hints", "def");
 }
 
+Test(replace_file, what_would_be_refused_is_told_before_and_nothing_is_written)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char                           path[PATH_MAX + 16];
+
+        snprintf(path, sizeof(path), "%s/hints", t.path);
+        cr_expect_eq(fd_may_replace_file(AT_FDCWD, path), 0);
+        cr_expect_eq(fd_may_replace_file(t.fd, "hints"), 0);
+        cr_expect_eq(count_names(&t), 0);
+        cr_assert_eq(mkdirat(t.fd, "dir", 0700), 0);
+        cr_assert_eq(symlinkat("fifo", t.fd, "link"), 0);
+        cr_expect_eq(fd_may_replace_file(t.fd, "nowhere/x"), -ENOENT);
+        cr_expect_eq(fd_may_replace_file(t.fd, "dir"), -EISDIR);
+        cr_expect_eq(fd_may_replace_file(t.fd, "link"), -ELOOP);
+        cr_expect_eq(fd_may_replace_file(t.fd, "dir/x"), 0);
+        cr_expect_lt(fd_may_replace_file(AT_FDCWD, "/proc/self/rouse-test"), 0, "a place where nobody makes files");
+}
+
 Test(replace_file, what_is_not_a_regular_file_is_not_replaced)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();

@@ -151,6 +151,21 @@ Test(mapper, the_rest_comes_after_the_first_answer_and_not_before, .timeout = 30
         rig_free(&g);
 }
 
+Test(mapper, what_one_step_brings_in_does_not_wait_for_the_guest, .timeout = 30)
+{
+        struct rig g;
+
+        rig_init(&g);
+        g.mapped.nr_pages = 512;
+        start(&g, true, false);
+        cr_assert_eq(mapper_wait(g.m, 20000), 0);
+        cr_expect_eq(atomic_load(&g.populated), 1);
+        cr_expect_eq(atomic_load(&g.settled), 1);
+        for (uint64_t page = 0; page < 512; page++)
+                cr_assert(entry_of(&g, page) >> 63 & 1, "page %llu", (unsigned long long)page);
+        rig_free(&g);
+}
+
 Test(mapper, of_a_paused_guest_all_comes_at_once, .timeout = 30)
 {
         struct rig g;

@@ -2,6 +2,8 @@
 #include "core/prefill.h"
 #include "tests/support/tmpdir.h"
 
+#include "core/base/clock.h"
+
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <string.h>
@@ -65,11 +67,16 @@ static int prefill(struct snapshot_ram *s, bool verify, bool cold, uint64_t *ret
 {
         static const struct pager_range ranges[] = {{0, RANGE}, {RANGE, RANGE}};
         struct prefill_config c = {.ram = &s->ram, .map = &s->map, .ranges = ranges, .nr_ranges = 2, .verify = verify,
-                                   .cold = cold, .nr_threads = 4};
+                                   .cold = cold, .nr_threads = cold ? 4 : 1};
+        uint64_t before = now_ns(), ns;
         struct prefill *p;
+        int r;
 
         cr_assert_eq(prefill_begin(&c, &p, e), 0, "%s", e->text);
-        return prefill_finish(p, ret_bytes, e);
+        prefill_help(p);
+        r = prefill_finish(p, ret_bytes, &ns, e);
+        cr_expect(ns >= before && ns <= now_ns());
+        return r;
 }
 
 static void check_good(bool verify, bool cold)
@@ -119,9 +126,11 @@ Test(prefill, nothing_to_read_needs_no_thread)
 {
         struct prefill_config c = {0};
         struct prefill *p = (struct prefill *)&c;
-        uint64_t bytes = 0;
+        uint64_t bytes = 0, ns = 7;
 
         cr_assert_eq(prefill_begin(&c, &p, NULL), 0);
         cr_expect_null(p);
-        cr_expect_eq(prefill_finish(p, &bytes, NULL), 0);
+        prefill_help(p);
+        cr_expect_eq(prefill_finish(p, &bytes, &ns, NULL), 0);
+        cr_expect_eq(ns, 7, "nothing came");
 }
