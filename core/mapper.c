@@ -2,12 +2,12 @@
 #include "core/mapper.h"
 
 #include "core/base/clock.h"
+#include "core/base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -278,17 +278,13 @@ static void give_back(struct mapper *m)
 int mapper_start(const struct mapper_config *c, struct mapper **ret, struct err *e)
 {
         struct mapper *m = calloc(1, sizeof(*m));
-        sigset_t all, old;
         int r;
 
         if (!m)
                 return err_set(e, -ENOMEM, "no memory for the thread that brings mapped pages in");
         m->c = *c;
         init_lock(m);
-        sigfillset(&all); /* signals are the session thread's: here one would end the process, whatever it is about to write */
-        pthread_sigmask(SIG_SETMASK, &all, &old);
-        r = -pthread_create(&m->thread, NULL, mapper_main, m);
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        r = thread_start(&m->thread, mapper_main, m);
         if (r < 0) {
                 give_back(m);
                 return err_set(e, r, "thread that brings mapped pages in: %s", strerror(-r));

@@ -4,6 +4,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
+#include "core/base/thread.h"
 #include "formats/page_reader.h"
 
 #include <errno.h>
@@ -155,7 +156,7 @@ static int start(struct prefill *p)
         for (uint32_t i = 0; i < MAX(want, 1) && r >= 0; i++) {
                 r = page_reader_init(&p->readers[i], p->c.map, p->c.verify);
                 if (r >= 0)
-                        r = -pthread_create(&p->threads[i], NULL, read_ranges, p);
+                        r = thread_start(&p->threads[i], read_ranges, p);
                 if (r >= 0)
                         p->nr_threads++;
         }

@@ -2,11 +2,11 @@
 #include "uffd/pager_internal.h"
 
 #include "core/base/clock.h"
+#include "core/base/thread.h"
 #include "uffd/backing.h"
 #include "uffd/uffd.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -141,19 +141,13 @@ int pager_new(const struct pager_config *c, struct pager **ret, struct err *e)
         return 0;
 }
 
-/* The thread takes no signals: they are the session's. */
 static int start_thread(struct pager *p)
 {
         clockid_t clock;
-        sigset_t  all, old;
-        int       r;
+        int       r = thread_start(&p->thread, pager_main, p);
 
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &old);
-        r = pthread_create(&p->thread, NULL, pager_main, p);
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
-        if (r != 0)
-                return -r;
+        if (r < 0)
+                return r;
         if (pthread_getcpuclockid(p->thread, &clock) == 0)
                 atomic_store_explicit(&p->cpu_clock, clock, memory_order_relaxed); /* the number is all there is */
         return 0;
