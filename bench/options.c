@@ -99,8 +99,8 @@ static const char *take_common(int c, const char *value, struct common_options *
 
         switch (c) {
         case 'n':
-                if (!option_number(value, 1, 10000, &v))
-                        return "a number from 1 to 10000";
+                if (!option_number(value, 1, 100000, &v))
+                        return "a number from 1 to 100000";
                 o->runs = (unsigned)v;
                 return NULL;
         case 's':

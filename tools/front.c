@@ -2,6 +2,7 @@
 #include "tools/front.h"
 
 #include "core/base/cleanup.h"
+#include "core/base/fdio.h"
 #include "core/control/machine_store.h"
 #include "core/base/unix_listen.h"
 #include "core/control/qmp.h"
@@ -16,6 +17,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #define QMP_BACKLOG 8 /* who connects while the VM is made waits there */
 
@@ -169,10 +171,24 @@ static int open_serial(struct front *f, struct session_options *o, struct err *e
         return 0;
 }
 
+/* It is written when the VM has ended: that it cannot be is said before it runs. */
+static int check_ledger(const struct front *f, struct err *e)
+{
+        int r = 0;
+
+        if (!f->ledger_path || strcmp(f->ledger_path, "-") == 0)
+                return 0;
+        if (faccessat(AT_FDCWD, f->ledger_path, W_OK, AT_EACCESS) < 0)
+                r = errno == ENOENT ? fd_may_replace_file(AT_FDCWD, f->ledger_path) : -errno;
+        return r < 0 ? err_set(e, r, "--ledger %s: expected a place for a file, found none: %s", f->ledger_path, strerror(-r)) : 0;
+}
+
 int front_open(struct front *f, struct session_options *o, struct err *e)
 {
-        int r = open_serial(f, o, e);
+        int r = check_ledger(f, e);
 
+        if (r >= 0)
+                r = open_serial(f, o, e);
         return r < 0 ? r : open_qmp(f, e);
 }
 

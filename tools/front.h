@@ -31,10 +31,12 @@ struct front {
 };
 
 /* The options that run and restore have in common. */
-#define FRONT_OPTIONS                                                                                                          \
-        {"name", required_argument, NULL, 'n'}, {"qmp", required_argument, NULL, 'q'}, {"serial", required_argument, NULL, 's'}, {"paused", no_argument, NULL, 'p'},   \
-                {"until", required_argument, NULL, 'u'}, {"mark", required_argument, NULL, 'k'},                                \
-                {"memory-backing", required_argument, NULL, 'g'}, {"timeout", required_argument, NULL, 't'}, {"ledger", required_argument, NULL, 'l'}, {"t0-ns", required_argument, NULL, '0'}
+#define FRONT_OPTIONS                                                                            \
+        {"name", required_argument, NULL, 'n'}, {"qmp", required_argument, NULL, 'q'},           \
+        {"serial", required_argument, NULL, 's'}, {"paused", no_argument, NULL, 'p'},            \
+        {"until", required_argument, NULL, 'u'}, {"mark", required_argument, NULL, 'k'},         \
+        {"memory-backing", required_argument, NULL, 'g'}, {"timeout", required_argument, NULL, 't'}, \
+        {"ledger", required_argument, NULL, 'l'}, {"t0-ns", required_argument, NULL, '0'}
 
 #define FRONT_HELP                                                                                  \
         "  --name NAME           other rouse verbs find the VM by this name\n"                      \
@@ -43,8 +45,8 @@ struct front {
         "                        where the guest's serial port goes (default stdio). file: appended; unix: a socket for\n" \
         "                        one client at a time; the newest 64 KiB wait for one, older output is dropped\n"  \
         "  --memory-backing anon|memfd|hugetlb\n" \
-        "                        what guest RAM is made of (default anon). memfd: memory that can be handed to others; hugetlb: such memory in\n" \
-        "                        2 MiB pages of the host's pool (vm.nr_hugepages)\n" \
+        "                        what guest RAM is made of (default anon). memfd: memory that can be handed to\n" \
+        "                        others; hugetlb: such memory in 2 MiB pages of the host's pool (vm.nr_hugepages)\n" \
         "  --paused              set everything up, do not run the guest\n"                         \
         "  --until REGEX         end with exit 0 when a whole serial line matches; stamps T4\n"           \
         "  --mark REGEX          stamp T4 when a whole serial line matches, and go on\n"                  \

@@ -210,9 +210,14 @@ static uint64_t settle_end(const struct guest_run *g)
         return g->t0_ns + g->q->setting->settle_ns;
 }
 
-static bool is_answered(const struct guest_run *g)
+static bool has_said_all(const struct guest_run *g)
 {
         return !g->awaits_t0 && g->t3_ns && (!g->has_mark || g->t4_ns);
+}
+
+static bool is_answered(const struct guest_run *g)
+{
+        return !g->talks && has_said_all(g);
 }
 
 /* Until when poll(2) may sleep: the next thing that is due by time; ms, rounded up. */
@@ -344,9 +349,15 @@ int guest_run_explain(struct guest_run *g, enum guest_event ev, const char *arm,
                 return err_set(e, -ECANCELED, "stopped by signal %d", s->stop->signal);
         if (ev == GUEST_ENDED) {
                 how_it_ended(g, how, sizeof(how));
-                return err_set(e, -ECHILD, "%s: %s before the guest %s%s%s", arm, how,
-                               g->t3_ns ? "came to the mark" : "said anything", said[0] ? ": " : "", said);
+                return err_set(e, -ECHILD, "%s: %s before %s%s%s", arm, how,
+                               has_said_all(g) ? "it had answered all that it was told"
+                               : g->t3_ns      ? "the guest came to the mark"
+                                               : "the guest said anything",
+                               said[0] ? ": " : "", said);
         }
+        if (has_said_all(g))
+                return err_set(e, -ETIMEDOUT, "%s: not all that it was told was answered within %g s (--timeout)%s%s", arm,
+                               (double)s->timeout_ns / (double)NS_PER_S, said[0] ? ": " : "", said);
         if (!g->t3_ns)
                 return err_set(e, -ETIMEDOUT, "%s: no byte at the serial port within %g s (--timeout)%s%s", arm, (double)s->timeout_ns / (double)NS_PER_S,
                                said[0] ? ": " : "", said);

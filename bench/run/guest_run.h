@@ -40,6 +40,7 @@ struct guest_run {
         const pid_t              *helpers;   /* started by the caller before: they count as the tree's, and end with it */
         size_t                    nr_helpers;
         bool                      awaits_t0; /* guest_run_t0 has yet to come: what the serial port says until then is nobody's answer */
+        bool                      talks;     /* answers are awaited: what the serial port says meanwhile, maybe a refusal, ends no run */
         bool                      serial_ended;
         bool                      has_mark;
         regex_t                   mark;

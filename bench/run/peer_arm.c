@@ -190,7 +190,9 @@ static int watch(struct peer_run *run, struct guest_run *g, struct err *e)
         if (r < 0)
                 return r;
         r = peer_serial_attach(&run->serial, g, e);
+        g->talks = true;
         r = r == GUEST_OTHER ? peer_talk_run(&run->talk, g, e) : r;
+        g->talks = false;
         return r == GUEST_OTHER ? (int)guest_run_wait(g, -1, 0, 0) : r;
 }
 

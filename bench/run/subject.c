@@ -75,8 +75,9 @@ static void tell_of_peers(const struct bench *b, struct err *e)
         size_t len = strlen(e->text);
 
         if (b->o.nr_peers && e->kind == ERR_SNAPSHOT)
-                snprintf(e->text + len, sizeof(e->text) - len, " (--arms none measures the peers alone; to measure them beside rouse's arms, give DIR in a format of "
-                         "rouse's, of the same guest, and the peer its own by --peer FILE,state=ITS-DIR)");
+                snprintf(e->text + len, sizeof(e->text) - len,
+                         " (--arms none measures the peers alone; to measure them beside rouse's arms, give DIR in a format of rouse's, "
+                         "of the same guest, and the peer its own by --peer FILE,state=ITS-DIR)");
 }
 
 static int look(struct subject *s, struct err *e)

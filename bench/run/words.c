@@ -276,7 +276,8 @@ static void words_of(struct bench *b, struct bench_group *g)
                 if (refs[k])
                         bench_string_set(&g->references[k], names[k]);
         }
-        if (!refs[0] && !refs[1] && g->nr_arms > 1 && g->arms[0].peer) { /* peers alone: the first is what the others are held against */
+        /* peers alone: the first is what the others are held against */
+        if (!refs[0] && !refs[1] && g->nr_arms > 1 && g->arms[0].peer) {
                 refs[0] = &g->arms[0];
                 bench_string_set(&g->references[0], refs[0]->name);
         }

@@ -142,6 +142,20 @@ static void expect_exit(int status, const char *says, const char *const *argv)
         child_free(&c);
 }
 
+Test(bad_input, a_ledger_that_could_not_be_written_is_refused_before_the_guest_runs, .timeout = 60)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char path[4300];
+
+        need_kvm();
+        snprintf(path, sizeof(path), "%s/none/ledger", t.path);
+        expect_exit(1, "none/ledger: expected a place for a file, found none: No such file or directory",
+                    WORDS(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--until", "TICK 1 ", "--ledger", path));
+        snprintf(path, sizeof(path), "%s/ledger", t.path);
+        expect_exit(0, "", WORDS(rouse_program(), "run", "--kernel", guest_path(), "--memory", "128M", "--until", "TICK 1 ", "--ledger", path));
+        cr_expect_eq(access(path, F_OK), 0);
+}
+
 /* An index that says that all is zero, and is right in all else. */
 static void write_wrong_index(const char *dir)
 {

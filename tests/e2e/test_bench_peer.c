@@ -211,13 +211,15 @@ Test(bench_peer, peers_alone_need_no_snapshot_that_rouse_reads_and_are_held_agai
         cr_assert(strstr(c.err, "foreign: expected a snapshot of a known format") && strstr(c.err, "--arms none"), "%s", c.err);
         child_free(&c);
 
-        c = start_bench(&p, foreign, WORDS("--runs", "2", "--arms", "none", "--peer", peer_path(&p, "quick", quick), "--peer", peer_path(&p, "other", other)));
+        c = start_bench(&p, foreign, WORDS("--runs", "2", "--arms", "none", "--peer", peer_path(&p, "quick", quick), "--peer",
+                                            peer_path(&p, "other", other)));
         child_wait(&c, PATIENCE_MS);
         cr_assert_eq(c.status, 0, "%d: %s", c.status, c.err);
         doc = json_object_from_file(p.json);
         cr_assert(doc);
         cr_assert_gt(value_of(metric_of(arm_of(doc, "quick"), "t4"), 2), 0);
-        cr_assert(named(json_at(metric_of(arm_of(doc, "other"), "t3"), "ratios"), "to", "quick"), "no ratio to the first peer in %s", json_object_to_json_string(doc));
+        cr_assert(named(json_at(metric_of(arm_of(doc, "other"), "t3"), "ratios"), "to", "quick"),
+                  "no ratio to the first peer in %s", json_object_to_json_string(doc));
         json_object_put(doc);
         child_free(&c);
         tmpdir_free(&p.t);

@@ -65,7 +65,9 @@ static void report_blind(const struct first_touches *first, const struct to_hint
                 fprintf(stderr, "rouse: %" PRIu64 " touched pages, the first at gpa %#" PRIx64 ", are not of its RAM (firmware, a frame buffer): left out\n",
                         outside->outside, pages_to_bytes(outside->outside_gfn));
         if (first->large)
-                fprintf(stderr, "rouse: %" PRIu64 " touches made KVM map 2 MiB or more at once: what else was touched in there was not seen; %s\n", first->large,
+                fprintf(stderr,
+                        "rouse: %" PRIu64 " touches made KVM map 2 MiB or more at once: what else was touched in there was not seen; %s\n",
+                        first->large,
                         p->command ? "run the VM without huge pages (hugetlbfs, --huge-pages on) to trace it"
                                    : "rouse trace ... -- COMMAND starts a VM without transparent huge pages");
 }

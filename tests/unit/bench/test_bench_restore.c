@@ -66,8 +66,8 @@ Test(bench_restore, what_makes_no_sense_is_wrong_usage)
         static const char *const wrong[][5] = {
                 {NULL}, {"DIR", "--arms", "lazy,slow"}, {"DIR", "--arms", "lazy,lazy"}, {"DIR", "--arms", ""}, {"DIR", "--runs", "0"}, {"DIR", "--runs", "3x"},
                 {"DIR", "--runs"}, {"DIR", "--settle", "5"}, {"DIR", "--settle", "0s"}, {"DIR", "--settle", "60s"}, {"DIR", "--timeout", "-1s"},
-                {"DIR", "--without", "figures"}, {"DIR", "--frobnicate"}, {"DIR", "--arms", "laz"}, {"DIR", "--arms", "none"}, {"DIR", "--arms", "none,lazy"},
-                {"DIR", "--mark", "("},
+                {"DIR", "--without", "figures"}, {"DIR", "--frobnicate"}, {"DIR", "--arms", "laz"}, {"DIR", "--arms", "none"},
+                {"DIR", "--arms", "none,lazy"}, {"DIR", "--mark", "("},
         };
 
         for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
@@ -230,7 +230,8 @@ Test(bench_restore, peers_alone_are_held_against_the_first_of_them)
         arm(g, "copy", 10, 100000, 0, 0)->peer = true;
         arm(g, "ondemand", 10, 20000, 0, 0)->peer = true;
         bench_words(b);
-        cr_expect(strstr(word_that_begins(g, "ondemand: "), "T3 saved 80.00 ms, 0.2 times copy's (0.2 to 0.2)"), "%s", word_that_begins(g, "ondemand: "));
+        cr_expect(strstr(word_that_begins(g, "ondemand: "), "T3 saved 80.00 ms, 0.2 times copy's (0.2 to 0.2)"), "%s",
+                  word_that_begins(g, "ondemand: "));
         cr_expect_str_eq(g->references[0], "copy");
         done(b);
 }
