@@ -62,6 +62,7 @@ struct bench_arm {
         size_t               nr_faults;
         struct bench_level  *levels;
         size_t               nr_levels;
+        uint64_t             timeline_t3_us; /* of the run that faults are of; 0: not known */
         char                *no_timeline; /* why there are no faults; NULL: there are, or nobody asked */
 };
 

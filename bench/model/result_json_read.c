@@ -226,6 +226,8 @@ static void read_timeline(struct reader *rd, struct json_object *o, struct bench
         if (!timeline)
                 return;
         read_string(rd, timeline, "absent", false, &a->no_timeline);
+        if ((v = member(rd, timeline, "t3_us", json_type_int, false)))
+                a->timeline_t3_us = unsigned_of(rd, v, "t3_us", UINT64_MAX);
         faults = member(rd, timeline, "faults", json_type_array, true);
         levels = member(rd, timeline, "levels", json_type_array, true);
         for (size_t i = 0; faults && i < json_object_array_length(faults) && !rd->r; i++) {

@@ -81,6 +81,8 @@ static void write_timeline(struct json_out *o, const struct bench_arm *a)
 {
         jout_open(o, "timeline", '{');
         jout_str_if(o, "absent", a->no_timeline);
+        if (a->timeline_t3_us)
+                jout_u64(o, "t3_us", a->timeline_t3_us);
         jout_open(o, "faults", '[');
         for (size_t i = 0; i < a->nr_faults; i++) {
                 jout_open_inline(o, NULL, '[');

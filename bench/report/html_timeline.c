@@ -78,20 +78,27 @@ static void lane(FILE *to, const struct bench_arm *a, unsigned fault_class, cons
         fputs("\"/></svg></div>\n", to);
 }
 
+/* The watched run's own; of a file that does not have it, the median of the measured ones. */
+static bool t3_of(const struct bench_arm *a, const struct axis *time, double *ret)
+{
+        *ret = (double)a->timeline_t3_us;
+        return (a->timeline_t3_us || stats_median(bench_metric_find(a, "t3"), ret)) && *ret > time->low && *ret < time->high;
+}
+
 static void t3_line(FILE *to, const struct bench_arm *a, const struct axis *time)
 {
         double t3;
 
-        if (stats_median(bench_metric_find(a, "t3"), &t3) && t3 > time->low && t3 < time->high)
-                fprintf(to, "<path class=\"stamp\" d=\"M%.1f 0v%d\"><title>T3, the median of the measured runs</title></path>",
-                        axis_at(time, t3) * WIDTH, HEIGHT);
+        if (t3_of(a, time, &t3))
+                fprintf(to, "<path class=\"stamp\" d=\"M%.1f 0v%d\"><title>T3 %s</title></path>", axis_at(time, t3) * WIDTH, HEIGHT,
+                        a->timeline_t3_us ? "of this run" : "(the median of the measured runs)");
 }
 
 static void t3_name(FILE *to, const struct bench_arm *a, const struct axis *time)
 {
         double t3, at;
 
-        if (!stats_median(bench_metric_find(a, "t3"), &t3) || t3 <= time->low || t3 >= time->high)
+        if (!t3_of(a, time, &t3))
                 return;
         at = axis_at(time, t3) * 100;
         fprintf(to, "<span class=\"stamp-name%s\" style=\"left:%.2f%%\" aria-hidden=\"true\">T3</span>", at > 85 ? " turned" : "",
@@ -196,7 +203,7 @@ void html_timelines(FILE *to, const struct bench_group *g, size_t number)
                 return;
         if (has_faults(g)) {
                 fprintf(to, "<figure id=\"pages-%zu\">\n<figcaption><h3>Which page came when</h3><p>One run of each arm, which is not among those measured: time since the request "
-                            "across%s, guest address up. The dashed line is the median T3 of the measured runs.</p></figcaption>\n", number,
+                            "across%s, guest address up. The dashed line is T3 of that run, or, where that was not kept, the median of the measured ones.</p></figcaption>\n", number,
                         time.log ? " (logarithmic)" : "");
                 key(to, g);
                 for (size_t i = 0; i < g->nr_arms; i++)

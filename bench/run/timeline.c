@@ -38,6 +38,20 @@ static uint64_t first_entry_us(const struct bench_arm *a, const struct hints *h)
         return t2 > 0 ? (uint64_t)t2 : t3 > last ? (uint64_t)t3 - last : 0;
 }
 
+/* T3 of a traced run, whose T0 is the tracer's: no sooner than the last touch before the first byte. 0: not known, it said nothing. */
+static uint64_t traced_t3_us(const struct hints *h, uint64_t first_entry)
+{
+        uint32_t last = 0;
+        bool answered = false;
+
+        for (size_t i = 0; i < h->nr; i++) {
+                answered |= h->v[i].phase != HINT_PHASE_T3;
+                if (h->v[i].phase == HINT_PHASE_T3)
+                        last = MAX(last, h->v[i].touch_us);
+        }
+        return answered ? first_entry + last : 0;
+}
+
 static uint64_t gpa_of(const struct subject *s, const struct hints *h, uint32_t page)
 {
         bool its = h->ram_pages == bytes_to_pages(s->layout.total_bytes);
@@ -50,6 +64,7 @@ static void keep_touches(const struct subject *s, const struct hints *h, struct 
         uint64_t since = first_entry_us(a, h);
         struct bench_fault f = {0};
 
+        a->timeline_t3_us = traced_t3_us(h, since);
         for (size_t i = 0; i < h->nr; i++) {
                 uint64_t gpa = gpa_of(s, h, h->v[i].page), t_us = since + h->v[i].touch_us;
 
@@ -63,6 +78,11 @@ static void keep_touches(const struct subject *s, const struct hints *h, struct 
         }
         if (f.pages)
                 bench_fault_add(a, &f);
+}
+
+static void keep_t3(struct bench_arm *ba, const struct metric_values *m)
+{
+        ba->timeline_t3_us = m->has[METRIC_T3] ? (uint64_t)m->v[METRIC_T3] : 0;
 }
 
 /* Again, with rouse trace around the program. Its levels are thrown away: the tracer's memory is in them. */
@@ -104,6 +124,8 @@ static int timeline_of(struct bench *b, struct subject *s, struct arm *a, struct
                 bench_string_set(&bench_subject_arm(b, s, CACHE_COLD, a)->no_timeline, "only a warm run is watched");
         ba = q.timeline = bench_subject_arm(b, s, CACHE_WARM, a);
         r = a->ops->run(a, &q, &m, &why);
+        if (r >= 0)
+                keep_t3(ba, &m);
         if (r >= 0 && is_eager(a))
                 bench_string_set(&ba->no_timeline, "everything is read before the guest runs");
         else if (r >= 0 && ba->nr_faults == 0)
