@@ -203,7 +203,7 @@ static void burst_words(struct fanout *f, struct bench_group *g, enum fanout_pha
 
                 add_success(g, a, starts);
                 /* the table says that they cannot be told apart */
-                if (strcmp(a->name, "mmap") == 0 || (r.verdict != STATS_LOWER && r.verdict != STATS_HIGHER))
+                if (strcmp(a->name, "mmap") == 0 || !stats_told_apart(&r))
                         continue;
                 stats_ratio_words(text, sizeof(text), &r, a->name, "mmap", "sooner", "later");
                 bench_word_add(g, "%s: %s.",

@@ -66,7 +66,7 @@ static void ratio_cell(FILE *to, const struct bench_arm *a, const struct bench_a
                 return;
         }
         figure_value(buf, r.ratio, &plain);
-        fprintf(to, r.verdict == STATS_LOWER || r.verdict == STATS_HIGHER ? "<td><b>%s</b> <span class=\"ci-text\">" : "<td>%s <span class=\"ci-text\">", buf);
+        fprintf(to, stats_told_apart(&r) ? "<td><b>%s</b> <span class=\"ci-text\">" : "<td>%s <span class=\"ci-text\">", buf);
         if (r.verdict == STATS_TOO_FEW)
                 fputs("too few runs", to);
         else

@@ -236,7 +236,6 @@ static void put_ratio(FILE *to, const struct table *t, const struct bench_group 
 {
         const struct bench_arm *b = reference ? bench_arm_find(g, reference) : NULL;
         struct stats_ratio r = stats_ratio_paired(bench_metric_find(a, t->first), b ? bench_metric_find(b, t->first) : NULL);
-        bool apart = r.verdict == STATS_LOWER || r.verdict == STATS_HIGHER;
         char v[FIGURE_BYTES], low[FIGURE_BYTES], high[FIGURE_BYTES];
 
         if (r.verdict == STATS_NO_RATIO || a == b) {
@@ -244,7 +243,7 @@ static void put_ratio(FILE *to, const struct table *t, const struct bench_group 
                 return;
         }
         ratio_text(v, r.ratio);
-        fprintf(to, apart ? " **%s**" : " %s", v);
+        fprintf(to, stats_told_apart(&r) ? " **%s**" : " %s", v);
         ratio_text(low, r.ci.low);
         ratio_text(high, r.ci.high);
         if (r.ci.known)

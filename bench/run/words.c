@@ -74,11 +74,6 @@ static double ms(double us)
         return us / 1000;
 }
 
-static bool told_apart(const struct stats_ratio *r)
-{
-        return r->verdict == STATS_LOWER || r->verdict == STATS_HIGHER;
-}
-
 /* "0.48 times mmap's (0.30 to 1.01; 8 runs cannot tell them apart, about 12 would)" */
 static void say_ratio(struct text *t, const struct bench_arm *a, const struct bench_arm *ref)
 {
@@ -126,7 +121,7 @@ static void say_paging(struct text *t, const struct bench_arm *a, const struct b
 
         if (!median_of_differences(&mine, &its, &longer))
                 return;
-        if (!told_apart(&r))
+        if (!stats_told_apart(&r))
                 say(t, "; from T3 to T4 %.2f ms %s, which these runs cannot tell from none", ms(longer < 0 ? -longer : longer),
                     longer < 0 ? "less" : "more");
         else if (r.verdict == STATS_HIGHER)
@@ -145,8 +140,8 @@ static void say_total(struct text *t, const struct bench_arm *a, const struct be
                 return;
         if (difference(a, ref, "t6", &more))
                 say(t, "; total to T6 %.2f ms, %.2f ms %s than %s%s", ms(mine), ms(more < 0 ? -more : more),
-                    more < 0 ? "less" : told_apart(&r) ? "MORE" : "more", ref->name,
-                    told_apart(&r) ? "" : ", which these runs cannot tell from none");
+                    more < 0 ? "less" : stats_told_apart(&r) ? "MORE" : "more", ref->name,
+                    stats_told_apart(&r) ? "" : ", which these runs cannot tell from none");
         else
                 say(t, "; total to T6 %.2f ms, where %s has none", ms(mine), ref->name);
 }
@@ -173,7 +168,7 @@ static void compare_arm(struct bench_group *g, const struct bench_arm *a, const 
                 bench_word_add(g, "%s and %s have no round in common: they cannot be compared.", a->name, refs[0]->name);
                 return;
         }
-        if (told_apart(&r))
+        if (stats_told_apart(&r))
                 say(&t, "T3 %s %.2f ms, ", saved >= 0 ? "saved" : "LOST", ms(saved >= 0 ? saved : -saved));
         else /* nobody has saved or lost what cannot be told from noise */
                 say(&t, "T3 came %.2f ms %s in the median, ", ms(saved >= 0 ? saved : -saved), saved >= 0 ? "sooner" : "later");

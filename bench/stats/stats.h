@@ -68,6 +68,12 @@ struct stats_ratio {
         size_t runs_needed;
 };
 
+/* Do these runs tell the two apart? */
+static inline bool stats_told_apart(const struct stats_ratio *r)
+{
+        return r->verdict == STATS_LOWER || r->verdict == STATS_HIGHER;
+}
+
 /* Arms that ran side by side: the median of what the ratio was in each round. Either may be NULL. */
 struct stats_ratio stats_ratio_paired(const struct bench_metric *a, const struct bench_metric *b);
 /* Two results: the rounds of each are drawn for themselves. */
