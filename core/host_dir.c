@@ -147,7 +147,7 @@ void host_dir_describe(const char *root, uint64_t mount_id, struct host_dir *d)
 /* The largest file of it, most likely the memory. */
 static int open_largest(int dir_fd, struct host_dir *d)
 {
-        _cleanup_list_ DIR *dir = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
         off_t largest = 0;
         struct dirent *at;
         struct stat st;

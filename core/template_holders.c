@@ -14,12 +14,6 @@
 
 #define SHOWN_AS "/memfd:rouse-template " /* core/template.c made it; "(deleted)" follows */
 
-static void dir_close(DIR **d)
-{
-        if (*d)
-                closedir(*d);
-}
-
 /* Its name first: stat(2) of somebody's file may wait for a file system. */
 static bool is_same_file(int dir_fd, const char *name, const struct stat *file)
 {
@@ -33,7 +27,7 @@ static bool is_same_file(int dir_fd, const char *name, const struct stat *file)
 
 static bool has_file(int pid, const struct stat *file)
 {
-        _cleanup_(dir_close) DIR *d = NULL;
+        _cleanup_closedir_ DIR *d = NULL;
         char path[32];
         const struct dirent *f;
         bool found = false;
@@ -47,7 +41,7 @@ static bool has_file(int pid, const struct stat *file)
 
 size_t template_holders(int memory_fd, int *pids, size_t max)
 {
-        _cleanup_(dir_close) DIR *d = opendir("/proc");
+        _cleanup_closedir_ DIR *d = opendir("/proc");
         const struct dirent *p;
         struct stat file;
         size_t nr = 0;

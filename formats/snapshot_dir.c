@@ -105,7 +105,7 @@ static int exists(const struct snapshot_dir *d, struct err *e)
 /* A directory that somebody made for the snapshot to be. */
 static bool is_empty(const struct snapshot_dir *d)
 {
-        _cleanup_list_ DIR *dir = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
         struct dirent      *entry;
         bool                empty = fd_list(d->parent_fd, d->name, &dir) >= 0;
 

@@ -47,7 +47,7 @@ static int stranger(const char *path, char *name, struct err *e)
 
 int snapshot_members_only(int dir_fd, const char *path, struct err *e)
 {
-        _cleanup_list_ DIR *dir = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
         struct dirent      *entry;
         int                 r = fd_list(dir_fd, ".", &dir);
 

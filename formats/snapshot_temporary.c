@@ -111,7 +111,7 @@ static void sweep_one(int parent_fd, const char *temporary)
 
 void snapshot_temporary_sweep(int parent_fd, const char *name)
 {
-        _cleanup_list_ DIR *dir = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
         struct dirent      *entry;
         int                 r = fd_list(parent_fd, ".", &dir);
 

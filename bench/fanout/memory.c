@@ -39,7 +39,7 @@ static void add_memfd(struct memfds *m, const struct stat *st)
 static void add_memfds_of(pid_t pid, struct memfds *m)
 {
         char dir[40], path[300], link[200];
-        DIR *d;
+        _cleanup_closedir_ DIR *d = NULL;
 
         snprintf(dir, sizeof(dir), "/proc/%d/fd", pid);
         d = opendir(dir);
@@ -53,8 +53,6 @@ static void add_memfds_of(pid_t pid, struct memfds *m)
                 if (strncmp(link, "/memfd:", 7) == 0 && !strstr(link, BURST_OWN_MEMFD) && stat(path, &st) == 0)
                         add_memfd(m, &st);
         }
-        if (d)
-                closedir(d);
 }
 
 static void add_pss_of(pid_t pid, uint64_t *pss, uint64_t *shared)

@@ -56,14 +56,12 @@ static bool kill_if_ours(const char *pid_text, const char *entry)
 /* How many were found. */
 static size_t kill_all(const char *entry)
 {
-        DIR *d = opendir("/proc");
+        _cleanup_closedir_ DIR *d = opendir("/proc");
         size_t nr = 0;
 
         for (struct dirent *p; d && (p = readdir(d));)
                 if (p->d_name[0] >= '1' && p->d_name[0] <= '9')
                         nr += kill_if_ours(p->d_name, entry);
-        if (d)
-                closedir(d);
         return nr;
 }
 

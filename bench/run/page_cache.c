@@ -87,7 +87,7 @@ static int on_file(int dir_fd, const char *name, file_work what, struct work *w)
 
 static int on_path(const char *path, file_work what, struct work *w, struct err *e)
 {
-        DIR *d = opendir(path);
+        _cleanup_closedir_ DIR *d = opendir(path);
         int r = 0;
 
         if (!d && errno != ENOTDIR)
@@ -103,7 +103,6 @@ static int on_path(const char *path, file_work what, struct work *w, struct err 
                 if (r < 0)
                         err_set(e, r, "page cache: %s/%s: %s", path, entry->d_name, strerror(-r));
         }
-        closedir(d);
         return r;
 }
 

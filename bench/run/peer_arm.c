@@ -3,12 +3,11 @@
 #include "bench/run/peer_process.h"
 #include "bench/run/peer_serial.h"
 #include "bench/run/peer_talk.h"
+#include "bench/run/scratch.h"
 #include "core/base/cleanup.h"
 #include "core/base/units.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,27 +41,12 @@ static int name_it(const struct peer *p, int r, struct err *e)
 
 /* --- directories --- */
 
-static void remove_below(int dir_fd, const char *name)
-{
-        int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-        for (struct dirent *entry; d && (entry = readdir(d));)
-                if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-                        remove_below(fd, entry->d_name);
-        if (d)
-                closedir(d);
-        else if (fd >= 0)
-                close(fd);
-        unlinkat(dir_fd, name, d ? AT_REMOVEDIR : 0);
-}
-
 /* {work} and, below it and new, {scratch}. Short: paths of sockets have 107 bytes. */
 static int make_places(const struct arm_setting *s, unsigned number, char **ret_work, char **ret_scratch, struct err *e)
 {
         if (asprintf(ret_work, "%s/p%u", s->scratch, number) < 0 || asprintf(ret_scratch, "%s/r", *ret_work) < 0)
                 return err_set(e, -ENOMEM, "no memory");
-        remove_below(AT_FDCWD, *ret_scratch);
+        scratch_clear(*ret_scratch);
         if ((mkdir(*ret_work, 0700) < 0 && errno != EEXIST) || mkdir(*ret_scratch, 0700) < 0)
                 return err_set(e, -errno, "%s: %s", *ret_scratch, strerror(errno));
         return 0;
@@ -160,7 +144,7 @@ static int peer_prepare(struct arm *a, const struct arm_setting *s, struct err *
         r = r ? r : find_files(a, p, &vars, e);
         peer_end_all();
         if (scratch)
-                remove_below(AT_FDCWD, scratch);
+                scratch_clear(scratch);
         return name_it(p, r, e);
 }
 
@@ -221,7 +205,7 @@ static void end_run(struct peer_run *run)
         peer_command_free(&run->vmm);
         peer_vars_free(&run->vars);
         if (run->scratch)
-                remove_below(AT_FDCWD, run->scratch);
+                scratch_clear(run->scratch);
         free(run->scratch);
         free(run->work);
 }

@@ -29,7 +29,7 @@ static bool is_stale(int in_fd, const char *name)
 
 static void sweep(const char *in)
 {
-        DIR *d = opendir(in);
+        _cleanup_closedir_ DIR *d = opendir(in);
 
         for (struct dirent *entry; d && (entry = readdir(d));) {
                 char path[PATH_MAX];
@@ -40,8 +40,6 @@ static void sweep(const char *in)
                 scratch_clear(path);
                 fprintf(stderr, "rouse bench: removed %s, which a bench that was killed had left\n", path);
         }
-        if (d)
-                closedir(d);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)

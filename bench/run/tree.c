@@ -30,15 +30,13 @@ static void add_children_of_thread(pid_t pid, const char *tid, pid_t *ret, size_
 static void add_children(pid_t pid, pid_t *ret, size_t max, size_t *nr)
 {
         char path[32];
-        DIR *d;
+        _cleanup_closedir_ DIR *d = NULL;
 
         snprintf(path, sizeof(path), "/proc/%d/task", pid);
         d = opendir(path);
         for (struct dirent *entry; d && (entry = readdir(d));)
                 if (entry->d_name[0] != '.')
                         add_children_of_thread(pid, entry->d_name, ret, max, nr);
-        if (d)
-                closedir(d);
 }
 
 size_t tree_list(pid_t root, pid_t *ret, size_t max)

@@ -4,6 +4,7 @@
  * Blocks:  only where close(2) or fclose(3) does. */
 #pragma once
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/types.h>
@@ -28,9 +29,16 @@ static inline void cleanup_fclose(FILE **f)
                 fclose(*f);
 }
 
-#define _cleanup_free_   _cleanup_(cleanup_free)
-#define _cleanup_close_  _cleanup_(cleanup_close)
-#define _cleanup_fclose_ _cleanup_(cleanup_fclose)
+static inline void cleanup_closedir(DIR **d)
+{
+        if (*d)
+                closedir(*d);
+}
+
+#define _cleanup_free_     _cleanup_(cleanup_free)
+#define _cleanup_close_    _cleanup_(cleanup_close)
+#define _cleanup_fclose_   _cleanup_(cleanup_fclose)
+#define _cleanup_closedir_ _cleanup_(cleanup_closedir)
 
 /* Give an owned thing away: the variable is emptied, its cleanup does nothing. */
 #define TAKE_FD(fd)                     \

@@ -29,12 +29,6 @@ int fd_read_all(int fd, size_t max_bytes, void **ret_buf, size_t *ret_len_bytes)
 /* The entries of the directory `name` in dir_fd, from the first one on; "." is dir_fd itself, with a place in it
  * of its own. A symbolic link is not followed (-ELOOP or -ENOTDIR). 0 or -errno. */
 int fd_list(int dir_fd, const char *name, DIR **ret);
-static inline void fd_list_end(DIR **d)
-{
-        if (*d)
-                closedir(*d);
-}
-#define _cleanup_list_ __attribute__((cleanup(fd_list_end)))
 
 /* Writes name below dir_fd so that power loss leaves the old file or the new one: temporary name, fsync, rename, fsync of the
  * directory. name may lead into a directory below dir_fd; with AT_FDCWD it is any path. What is there already must be a regular

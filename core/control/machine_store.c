@@ -257,7 +257,7 @@ static bool is_held(const struct machine_store *m, int held_fd)
 /* Those of the files in it whose names match; links and files only, and whatever stays, stays. */
 static int remove_files(int parent_fd, const char *name, bool (*matches)(const char *leaf))
 {
-        _cleanup_list_ DIR *dir = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
         int r = fd_list(parent_fd, name, &dir);
 
@@ -308,7 +308,7 @@ static void remove_leftover(int dir_fd, const char *name)
 /* What a VM left that was killed while it saved its state or wrote its definition: as much as all of its memory. */
 static void sweep(struct machine_store *m)
 {
-        _cleanup_list_ DIR *dir = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
         int r = fd_list(m->dir_fd, ".", &dir);
 
@@ -425,7 +425,7 @@ static int read_names(DIR *dir, char ***ret_names, size_t *ret_nr)
 int machine_store_list(const char *state_dir, char ***ret_names, size_t *ret_nr, struct err *e)
 {
         _cleanup_free_ char *path = NULL;
-        DIR *dir;
+        _cleanup_closedir_ DIR *dir = NULL;
         int r;
 
         *ret_names = NULL;
@@ -436,6 +436,5 @@ int machine_store_list(const char *state_dir, char ***ret_names, size_t *ret_nr,
         if (!dir)
                 return errno == ENOENT ? 0 : err_set(e, -errno, "%s: %s", path, strerror(errno));
         r = read_names(dir, ret_names, ret_nr);
-        closedir(dir);
         return r < 0 ? err_set(e, r, "no memory for the names of machines") : 0;
 }

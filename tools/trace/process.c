@@ -28,17 +28,11 @@ static void read_name(pid_t pid, char ret[16])
         ret[strcspn(ret, "\n")] = '\0';
 }
 
-static void cleanup_closedir(DIR **d)
-{
-        if (*d)
-                closedir(*d);
-}
-
 /* 1: it has a VM; 0: it has none. */
 static int has_vm(pid_t pid, struct err *e)
 {
         char path[64], target[64];
-        _cleanup_(cleanup_closedir) DIR *d = NULL;
+        _cleanup_closedir_ DIR *d = NULL;
         const struct dirent *entry;
         ssize_t n;
 

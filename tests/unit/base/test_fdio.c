@@ -260,7 +260,7 @@ Test(fdio, a_path_longer_than_the_kernel_takes_is_ENAMETOOLONG)
 
 static int names_in(int dir_fd, const char *name)
 {
-        _cleanup_list_ DIR *d = NULL;
+        _cleanup_closedir_ DIR *d = NULL;
         int                 r = fd_list(dir_fd, name, &d), nr = 0;
 
         while (r >= 0 && readdir(d))
