@@ -174,12 +174,8 @@ static int open_serial(struct front *f, struct session_options *o, struct err *e
 /* It is written when the VM has ended: that it cannot be is said before it runs. */
 static int check_ledger(const struct front *f, struct err *e)
 {
-        int r = 0;
+        int r = !f->ledger_path || strcmp(f->ledger_path, "-") == 0 ? 0 : fd_may_write_file(f->ledger_path);
 
-        if (!f->ledger_path || strcmp(f->ledger_path, "-") == 0)
-                return 0;
-        if (faccessat(AT_FDCWD, f->ledger_path, W_OK, AT_EACCESS) < 0)
-                r = errno == ENOENT ? fd_may_replace_file(AT_FDCWD, f->ledger_path) : -errno;
         return r < 0 ? err_set(e, r, "--ledger %s: expected a place for a file, found none: %s", f->ledger_path, strerror(-r)) : 0;
 }
 

@@ -5,12 +5,10 @@
 #include "bench/report/html.h"
 #include "bench/verb.h"
 #include "core/base/cleanup.h"
+#include "core/base/fdio.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef void (*writer)(FILE *to, const struct bench_result *r);
 
@@ -28,32 +26,16 @@ static int write_file(const char *word, const char *path, const struct bench_res
         return failed ? bench_failed(word, "%s: %s", path, strerror(errno ? errno : EIO)) : BENCH_EXIT_OK;
 }
 
-/* 0 or errno. */
-static int why_not_written(const char *path)
-{
-        _cleanup_free_ char *dir = strdup(path);
-        char *slash = dir ? strrchr(dir, '/') : NULL;
-        struct stat st;
-
-        if (stat(path, &st) == 0)
-                return S_ISDIR(st.st_mode) ? EISDIR : access(path, W_OK) == 0 ? 0 : errno;
-        if (errno != ENOENT || !dir)
-                return errno;
-        if (slash)
-                slash[slash == dir] = 0;
-        return access(slash ? dir : ".", W_OK | X_OK) == 0 ? 0 : errno;
-}
-
 int bench_outputs_check(const char *word, const struct bench_outputs *to)
 {
         const char *const names[] = {"--json", "--html"}, *const paths[] = {to->json, to->html};
 
         for (size_t i = 0; i < 2; i++) {
-                int error = !paths[i] || (i == 0 && strcmp(paths[i], "-") == 0) ? 0 : why_not_written(paths[i]);
+                int r = !paths[i] || (i == 0 && strcmp(paths[i], "-") == 0) ? 0 : fd_may_write_file(paths[i]);
 
-                if (error)
+                if (r < 0)
                         return bench_failed(word, "%s %s: it could not be written: %s; nothing was measured", names[i], paths[i],
-                                            strerror(error));
+                                            strerror(-r));
         }
         return BENCH_EXIT_OK;
 }

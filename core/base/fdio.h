@@ -37,6 +37,8 @@ int fd_replace_file(int dir_fd, const char *name, const void *buf, size_t len_by
 
 /* Would it, as far as that can be told without a write? 0 or its -errno: for who will have something to write only after hours. */
 int fd_may_replace_file(int dir_fd, const char *name);
+/* The same for fopen(path, "w"): what is there already may be anything that is written to, but a directory. */
+int fd_may_write_file(const char *path);
 
 /* mkdir -p of path with mode; 0 or -errno. */
 int fd_make_dirs(const char *path, mode_t mode);

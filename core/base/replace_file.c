@@ -54,6 +54,15 @@ static int check_target(int dir_fd, const char *name)
         return S_ISREG(st.st_mode) ? 0 : -EINVAL;
 }
 
+/* The directory in which *ret_last is, or may come to be, a regular file. */
+static int open_place(int dir_fd, const char *name, const char **ret_last)
+{
+        _cleanup_close_ int fd = open_parent(dir_fd, name, ret_last);
+        int                 r = fd < 0 ? fd : check_target(fd, *ret_last);
+
+        return r < 0 ? r : TAKE_FD(fd);
+}
+
 static int create_temporary(int dir_fd, mode_t mode, char *ret_name, size_t size)
 {
         uint64_t salt;
@@ -87,32 +96,34 @@ static int fill_and_rename(int dir_fd, int fd, const char *temporary, const char
 
 int fd_may_replace_file(int dir_fd, const char *name)
 {
-        _cleanup_close_ int parent_fd = -1;
         const char         *last = name;
-        int                 r;
+        _cleanup_close_ int parent_fd = open_place(dir_fd, name, &last);
 
-        parent_fd = open_parent(dir_fd, name, &last);
         if (parent_fd < 0)
                 return parent_fd;
-        r = check_target(parent_fd, last);
-        if (r < 0)
-                return r;
         return faccessat(parent_fd, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+}
+
+int fd_may_write_file(const char *path)
+{
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return errno == ENOENT ? fd_may_replace_file(AT_FDCWD, path) : -errno;
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+        return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
 int fd_replace_file(int dir_fd, const char *name, const void *buf, size_t len_bytes, mode_t mode)
 {
-        _cleanup_close_ int parent_fd = -1, fd = -1;
         const char         *last = name;
+        _cleanup_close_ int parent_fd = open_place(dir_fd, name, &last), fd = -1;
         char                temporary[64];
         int                 r;
 
-        parent_fd = open_parent(dir_fd, name, &last);
         if (parent_fd < 0)
                 return parent_fd;
-        r = check_target(parent_fd, last);
-        if (r < 0)
-                return r;
         fd = create_temporary(parent_fd, mode, temporary, sizeof(temporary));
         if (fd < 0)
                 return fd;

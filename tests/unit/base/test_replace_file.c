@@ -128,6 +128,26 @@ Test(replace_file, what_would_be_refused_is_told_before_and_nothing_is_written)
         cr_expect_lt(fd_may_replace_file(AT_FDCWD, "/proc/self/rouse-test"), 0, "a place where nobody makes files");
 }
 
+Test(replace_file, what_is_written_in_place_may_be_a_fifo_or_behind_a_link_but_no_directory)
+{
+        _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
+        char                           path[PATH_MAX + 16];
+
+        cr_assert_eq(mkdirat(t.fd, "dir", 0700), 0);
+        cr_assert_eq(mkfifoat(t.fd, "fifo", 0600), 0);
+        cr_assert_eq(symlinkat("fifo", t.fd, "link"), 0);
+        cr_assert_eq(chdir(t.path), 0);
+        cr_expect_eq(fd_may_write_file("fifo"), 0);
+        cr_expect_eq(fd_may_write_file("link"), 0);
+        cr_expect_eq(fd_may_write_file("/dev/null"), 0);
+        cr_expect_eq(fd_may_write_file("new"), 0);
+        cr_expect_eq(fd_may_write_file("dir"), -EISDIR);
+        cr_expect_eq(fd_may_write_file("nowhere/x"), -ENOENT);
+        snprintf(path, sizeof(path), "%s/fifo/x", t.path);
+        cr_expect_eq(fd_may_write_file(path), -ENOTDIR);
+        cr_expect_eq(count_names(&t), 3);
+}
+
 Test(replace_file, what_is_not_a_regular_file_is_not_replaced)
 {
         _cleanup_tmpdir_ struct tmpdir t = tmpdir_new();
